@@ -1,0 +1,61 @@
+/**
+ * The inode-level face of the client: every metadata operation with retries, deadlines and request ids, and the
+ * change stream. The mount and the path-level SDK are written over it.
+ */
+import type {
+  AccessResult,
+  Acknowledgement,
+  ChangeRecord,
+  MutationOperation,
+  MutationOperations,
+  MutationResult,
+  ReadOperation,
+  ReadOperations,
+  ReadResult,
+  RequestId,
+  UploadResult,
+  Version,
+} from '@nokv/types';
+
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds for the call with all its retries; default 30,000. */
+  readonly timeoutMs?: number | undefined;
+  /** Ask for what is visible without waiting until it is durable (mount only). */
+  readonly visible?: boolean | undefined;
+}
+
+export interface MutateOptions extends CallOptions {
+  /** Drawn by the client when absent; give the one of a call whose outcome is unknown to ask again. */
+  readonly requestId?: RequestId | undefined;
+  /** Default `durable`. */
+  readonly acknowledgement?: Acknowledgement | undefined;
+}
+
+export interface Mutated<Result> {
+  readonly version: Version;
+  readonly result: Result;
+}
+
+/** What `begin-upload` answers over the wire: the ledger row and the signed ticket for proxied puts. */
+export interface TicketedUpload extends UploadResult {
+  readonly ticket: string;
+}
+
+export interface MetadataClient {
+  read<Op extends ReadOperation>(operation: Op, args: ReadOperations[Op]['args'], options?: CallOptions): Promise<ReadResult<Op>>;
+  mutate<Op extends MutationOperation>(
+    operation: Op,
+    args: MutationOperations[Op]['args'],
+    options?: MutateOptions,
+  ): Promise<Mutated<Op extends 'begin-upload' | 'renew-upload' ? TicketedUpload : MutationResult<Op>>>;
+  /** How blocks are reached. */
+  access(options?: CallOptions): Promise<AccessResult>;
+  /** Changes after `since` (default: from now on), then live, until the signal fires; survives reconnects. */
+  watch(options?: { readonly since?: Version; readonly signal?: AbortSignal }): AsyncIterable<readonly ChangeRecord[]>;
+  /** The last version that the server announced as durable. */
+  readonly durableVersion: Version;
+  /** Resolves when `version` is durable. */
+  durable(version: Version, options?: CallOptions): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,41 @@
+/**
+ * The ordered key-value port below a shard. One writer, many readers.
+ *
+ * Guarantees: `commit` applies its writes all or none, in order of calls; `committed` resolves when every later read
+ * sees them; `flushed` resolves when they survive the loss of power. After a crash the environment holds exactly a
+ * prefix of the commits, and every flushed commit is in it. Reads see one consistent state per `snapshot()`.
+ * Keys are 1 to 1,978 bytes, compared byte by byte; values are owned by the reader after it copied them
+ * (views are valid until the next read).
+ */
+export interface OrderedKv extends KvReader {
+  commit(writes: readonly KvWrite[]): KvCommit;
+  /** A stable state across awaits; must be released. */
+  snapshot(): KvSnapshot;
+  close(): Promise<void>;
+}
+
+export interface KvReader {
+  get(key: Uint8Array): Uint8Array | undefined;
+  /** Ascending from `start` (inclusive) to `end` (exclusive). */
+  range(start: Uint8Array, end: Uint8Array, options?: { readonly limit?: number; readonly reverse?: boolean }): Iterable<KvEntry>;
+}
+
+export interface KvSnapshot extends KvReader {
+  release(): void;
+}
+
+export interface KvEntry {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** A put, or a removal when `value` is undefined. */
+export interface KvWrite {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | undefined;
+}
+
+export interface KvCommit {
+  readonly committed: Promise<void>;
+  readonly flushed: Promise<void>;
+}

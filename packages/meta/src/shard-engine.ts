@@ -1,0 +1,84 @@
+/**
+ * What a shard offers to the process around it. `openShard` (shard.ts) makes one over an `OrderedKv`.
+ */
+import type {
+  Acknowledgement,
+  ChangeRecord,
+  Epoch,
+  MutationOperation,
+  MutationOperations,
+  MutationResult,
+  ReadOperation,
+  ReadOperations,
+  ReadResult,
+  RequestId,
+  UploadId,
+  Version,
+} from '@nokv/types';
+
+export interface MutateContext {
+  readonly requestId: RequestId;
+  readonly actor: string;
+  readonly acknowledgement: Acknowledgement;
+}
+
+export interface ReadContext {
+  /** See unflushed commits instead of waiting for their flush. */
+  readonly visible: boolean;
+}
+
+export interface Committed<Result> {
+  readonly version: Version;
+  readonly result: Result;
+}
+
+export interface ShardEngine {
+  /**
+   * Answers at once where every row that the read touches is durable, else by a promise that waits for the flush.
+   * Throws or rejects with `NokvError`.
+   */
+  read<Op extends ReadOperation>(
+    operation: Op,
+    args: ReadOperations[Op]['args'],
+    context: ReadContext,
+  ): ReadResult<Op> | Promise<ReadResult<Op>>;
+  /** Queues a mutation; resolves after the flush (`durable`) or once visible. The queue is bounded: `too-busy`. */
+  mutate<Op extends MutationOperation>(
+    operation: Op,
+    args: MutationOperations[Op]['args'],
+    context: MutateContext,
+  ): Promise<Committed<MutationResult<Op>>>;
+  /** Whether a live ledger row exists; the door of proxied puts and of publish verification. */
+  hasUpload(upload: UploadId): boolean;
+  readonly visibleVersion: Version;
+  readonly durableVersion: Version;
+  /** Called after each flush with the batch's changes in order and the new durable version. */
+  onDurable(listener: (version: Version, changes: readonly ChangeRecord[]) => void): () => void;
+  /** The highest epoch this shard's environment has served under; `adoptEpoch` writes a higher one durably. */
+  readonly epoch: Epoch;
+  adoptEpoch(epoch: Epoch): Promise<void>;
+  /** Refuses mutations and reads with `lease-lost` while the gate is closed. */
+  setGate(gate: ShardGate): void;
+  /**
+   * One bounded slice of background work (expired uploads to forget, trash to take apart, request results and changes
+   * past their window to drop). `removeBlocks` deletes an upload's blocks and is awaited before the ledger row goes.
+   */
+  maintain(removeBlocks: (upload: UploadId) => Promise<void>): Promise<{ readonly more: boolean }>;
+  readonly stats: ShardStats;
+  /** Finishes what is queued, then closes the environment. */
+  close(): Promise<void>;
+}
+
+export interface ShardGate {
+  /** Undefined while serving; else the error every call gets. */
+  refusal(): Error | undefined;
+}
+
+export interface ShardStats {
+  readonly commands: number;
+  readonly batches: number;
+  readonly flushes: number;
+  readonly queued: number;
+  readonly reads: number;
+  readonly rowsRead: number;
+}

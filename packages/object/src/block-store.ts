@@ -1,0 +1,23 @@
+/**
+ * What bodies need of a store: put and get of blocks by upload and index. Implemented over an {@link ObjectStore}
+ * (direct access) and over the server's HTTP port (proxied access).
+ */
+import type { UploadId } from '@nokv/types';
+import type { StoreCallOptions } from './object-store.js';
+
+export interface BlockStore {
+  readonly description: string;
+  /**
+   * Writes a block once. A block of the same length and checksum that is already there counts as written (a repeat
+   * after a lost answer); any other is `corrupt`.
+   */
+  putBlock(upload: UploadId, index: number, bytes: Uint8Array, options: PutBlockOptions): Promise<void>;
+  getBlock(upload: UploadId, index: number, offset: number, length: number, options?: StoreCallOptions): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+export interface PutBlockOptions extends StoreCallOptions {
+  readonly crc32c: number;
+  /** The upload's ticket, where the way of access asks for one. */
+  readonly ticket?: string | undefined;
+}

@@ -1,0 +1,55 @@
+/**
+ * The object-store port: immutable objects under flat keys.
+ *
+ * Guarantees that every adapter gives and the conformance suite checks: a put is atomic (all bytes or no object)
+ * and durable when it resolves; of several puts of one key exactly one is told `created`; a get returns the bytes
+ * of one put; a list shows every object whose put resolved before it began, in byte order of keys. Foreign errors
+ * are translated to `NokvError` here: `no-object`, `no-bucket`, `bad-credentials`, `store-unavailable` (outcome
+ * `unknown` for puts and deletes whose answer was lost), `no-space`, `corrupt`.
+ *
+ * Keys: 1 to 900 bytes of printable ASCII, parts between slashes of 1 to 200 bytes, never `.` or `..`; no key is
+ * the directory of another.
+ */
+export interface ObjectStore {
+  /** For people: `file:///…`, `s3://bucket/prefix at http://…`; never a secret. */
+  readonly description: string;
+  /** The store checks or carries `crc32c` where it can; the bytes are borrowed until the promise settles. */
+  putIfAbsent(key: string, bytes: Uint8Array, options?: PutOptions): Promise<PutOutcome>;
+  /** `length` bytes from `offset` (whole object without a range); a short object is `corrupt`. */
+  get(key: string, options?: GetOptions): Promise<Uint8Array>;
+  head(key: string, options?: StoreCallOptions): Promise<ObjectHead | undefined>;
+  /** At most `limit` (1 to 1,000) objects after `after`. */
+  list(prefix: string, options: ListOptions): Promise<ObjectPage>;
+  /** Removes up to 1,000 keys; those that are absent count as removed. */
+  delete(keys: readonly string[], options?: StoreCallOptions): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface StoreCallOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface PutOptions extends StoreCallOptions {
+  readonly crc32c?: number | undefined;
+}
+
+export interface GetOptions extends StoreCallOptions {
+  readonly offset?: number | undefined;
+  readonly length?: number | undefined;
+}
+
+export interface ListOptions extends StoreCallOptions {
+  readonly after?: string | undefined;
+  readonly limit: number;
+}
+
+export type PutOutcome = 'created' | 'exists';
+
+export interface ObjectHead {
+  readonly size: number;
+}
+
+export interface ObjectPage {
+  readonly objects: readonly { readonly key: string; readonly size: number }[];
+  readonly more: boolean;
+}

@@ -1,0 +1,28 @@
+/** What `startServer` is told; the CLI resolves flags, environment and file into it. */
+export interface ServerConfig {
+  /** Data directory: LMDB environment, file store, lock file. Made when absent. */
+  readonly data: string;
+  /** `host:port` or `unix:/path`; port 0 picks a free one. */
+  readonly listen: string;
+  readonly http: string;
+  /** `file:///dir` (default `<data>/objects`) or `s3://bucket/prefix?endpoint=…&region=…&pathStyle=true`. */
+  readonly object: string | undefined;
+  /** `embedded:` or `etcd://host:2379[,host…]/prefix`. */
+  readonly control: string;
+  readonly durability: 'local';
+  readonly nodeId: string | undefined;
+  readonly leaseTtlMs: number;
+}
+
+export interface RunningServer {
+  /** Bound addresses, `host:port` or `unix:/path`. */
+  readonly rpc: string;
+  readonly http: string;
+  readonly data: string;
+  readonly objectStore: string;
+  readonly control: string;
+  /** Stops taking work, finishes what is in flight (bounded by `graceMs`), flushes, releases ownership and locks. */
+  stop(graceMs?: number): Promise<void>;
+  /** Resolves when the server stopped by itself, with the reason. */
+  readonly failed: Promise<Error>;
+}

@@ -1,0 +1,94 @@
+/** Identifiers. Branded so that an inode number is never passed where a version is meant. */
+import { NokvError } from './errors.js';
+
+declare const brand: unique symbol;
+type Brand<T, B extends string> = T & { readonly [brand]: B };
+
+/** Safe integer, `shard * 2^41 + local`; never reused. */
+export type InodeNumber = Brand<number, 'InodeNumber'>;
+/** A shard's commit number, a safe integer; version order is apply order. */
+export type Version = Brand<number, 'Version'>;
+/** The version that published a body; 0 means "no body yet" (and "create only" in preconditions). */
+export type Generation = Brand<number, 'Generation'>;
+/** 0 to 4,095. */
+export type ShardId = Brand<number, 'ShardId'>;
+/** A fencing number: rises by at least one with every change of owner. */
+export type Epoch = Brand<number, 'Epoch'>;
+/** 32 lower-case hex characters: 12 of milliseconds, 20 random. Time-ordered and unguessable. */
+export type UploadId = Brand<string, 'UploadId'>;
+/** 1 to 64 characters of `[A-Za-z0-9_.:-]`, chosen by the client; identifies a mutation across retries. */
+export type RequestId = Brand<string, 'RequestId'>;
+
+export const SHARDS_MAX = 4096;
+export const LOCAL_INODES_PER_SHARD = 2 ** 41;
+
+export function inodeNumber(value: number): InodeNumber {
+  if (!Number.isSafeInteger(value) || value < 1) throw invalidId('inode number', value);
+  return value as InodeNumber;
+}
+
+export function makeInodeNumber(shard: ShardId, local: number): InodeNumber {
+  if (!Number.isSafeInteger(local) || local < 1 || local >= LOCAL_INODES_PER_SHARD) throw invalidId('local inode number', local);
+  return (shard * LOCAL_INODES_PER_SHARD + local) as InodeNumber;
+}
+
+export function shardOfInode(ino: InodeNumber): ShardId {
+  return Math.floor(ino / LOCAL_INODES_PER_SHARD) as ShardId;
+}
+
+export function localOfInode(ino: InodeNumber): number {
+  return ino % LOCAL_INODES_PER_SHARD;
+}
+
+export function shardId(value: number): ShardId {
+  if (!Number.isInteger(value) || value < 0 || value >= SHARDS_MAX) throw invalidId('shard id', value);
+  return value as ShardId;
+}
+
+export function version(value: number): Version {
+  if (!Number.isSafeInteger(value) || value < 0) throw invalidId('version', value);
+  return value as Version;
+}
+
+export function generation(value: number): Generation {
+  if (!Number.isSafeInteger(value) || value < 0) throw invalidId('generation', value);
+  return value as Generation;
+}
+
+export function epoch(value: number): Epoch {
+  if (!Number.isSafeInteger(value) || value < 0) throw invalidId('epoch', value);
+  return value as Epoch;
+}
+
+const UPLOAD_ID = /^[0-9a-f]{32}$/;
+const REQUEST_ID = /^[A-Za-z0-9_.:-]{1,64}$/;
+
+export function uploadId(value: string): UploadId {
+  if (!UPLOAD_ID.test(value)) throw invalidId('upload id', value);
+  return value as UploadId;
+}
+
+export function makeUploadId(nowMs: number, randomBytes: Uint8Array): UploadId {
+  const hex = Buffer.from(randomBytes.subarray(0, 10)).toString('hex');
+  return uploadId(Math.floor(nowMs).toString(16).padStart(12, '0') + hex);
+}
+
+export function requestId(value: string): RequestId {
+  if (!REQUEST_ID.test(value)) throw invalidId('request id', value);
+  return value as RequestId;
+}
+
+export function makeRequestId(randomBytes: Uint8Array): RequestId {
+  return requestId(Buffer.from(randomBytes.subarray(0, 16)).toString('hex'));
+}
+
+/** The root directory of shard 0. */
+export const ROOT_INODE = 1 as InodeNumber;
+/** Trees that are being published are built under this directory, which no path reaches. */
+export const STAGING_INODE = 2 as InodeNumber;
+/** Trees that were replaced or removed at once wait under this directory to be taken apart in slices. */
+export const TRASH_INODE = 3 as InodeNumber;
+
+function invalidId(what: string, value: unknown): NokvError {
+  return new NokvError('invalid-argument', `expected a valid ${what}, found ${JSON.stringify(value)}`);
+}

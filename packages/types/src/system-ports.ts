@@ -1,0 +1,32 @@
+/** The real clock and the real source of randomness: the only place that reads them. */
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Clock, Random } from './time.js';
+import { timespecFromMs } from './time.js';
+
+export const systemClock: Clock = {
+  now: wallClock,
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  sleep: (ms, signal) => delay(ms, undefined, signal === undefined ? {} : { signal }),
+};
+
+export const systemRandom: Random = {
+  bytes: (length) => randomBytes(length),
+  float: () => Math.random(),
+};
+
+/**
+ * `Date.now` follows adjustments of the system's clock but has milliseconds; the fraction below comes from
+ * the monotonic clock, re-based whenever the two drift by more than two milliseconds.
+ */
+let baseMs = performance.timeOrigin;
+function wallClock() {
+  const coarse = Date.now();
+  let fine = baseMs + performance.now();
+  if (fine < coarse - 2 || fine > coarse + 2) {
+    baseMs += coarse - fine;
+    fine = coarse;
+  }
+  return timespecFromMs(fine);
+}
