@@ -36,9 +36,7 @@ export interface Manifest {
   readonly extents: readonly Extent[];
 }
 
-export type Body =
-  | { readonly kind: 'inline'; readonly bytes: Uint8Array }
-  | { readonly kind: 'blocks'; readonly manifest: Manifest };
+export type Body = { readonly kind: 'inline'; readonly bytes: Uint8Array } | { readonly kind: 'blocks'; readonly manifest: Manifest };
 
 export function isHole(extent: Extent): extent is Hole {
   return 'hole' in extent;

@@ -49,7 +49,7 @@ export const ERROR_KINDS = {
   'request-reused': 'invalid',
   'bad-configuration': 'invalid',
   'bad-upload': 'invalid',
-  'unsupported': 'invalid',
+  unsupported: 'invalid',
   // not-found
   'not-found': 'not-found',
   'no-xattr': 'not-found',
@@ -59,7 +59,7 @@ export const ERROR_KINDS = {
   'snapshot-expired': 'not-found',
   'retention-ended': 'not-found',
   // exists
-  'exists': 'exists',
+  exists: 'exists',
   // conflict: the state is not what the caller expected; look again and decide.
   'generation-mismatch': 'conflict',
   'revision-mismatch': 'conflict',
@@ -80,22 +80,22 @@ export const ERROR_KINDS = {
   'no-space': 'quota',
   'too-busy': 'unavailable',
   // fenced: this server may not serve (any more).
-  'fenced': 'fenced',
+  fenced: 'fenced',
   'lease-lost': 'fenced',
   'not-owner': 'fenced',
   // unavailable: try again later.
-  'unavailable': 'unavailable',
+  unavailable: 'unavailable',
   'deadline-exceeded': 'unavailable',
   'connection-lost': 'unavailable',
-  'draining': 'unavailable',
+  draining: 'unavailable',
   'store-unavailable': 'unavailable',
   'control-unavailable': 'unavailable',
   'store-unfit': 'unavailable',
-  'cancelled': 'unavailable',
+  cancelled: 'unavailable',
   // corrupt: bytes are not what they should be.
-  'corrupt': 'corrupt',
+  corrupt: 'corrupt',
   // internal: a bug or an unforeseen failure of ours.
-  'internal': 'internal',
+  internal: 'internal',
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof ERROR_KINDS;
@@ -136,9 +136,7 @@ export class NokvError extends Error {
 
   toRecord(): ErrorRecord {
     const { code, kind, outcome, message, details } = this;
-    return Object.keys(details).length === 0
-      ? { code, kind, outcome, message }
-      : { code, kind, outcome, message, details };
+    return Object.keys(details).length === 0 ? { code, kind, outcome, message } : { code, kind, outcome, message, details };
   }
 
   /** Rebuilds an error from its record; a code that this build does not know becomes `internal`. */

@@ -85,7 +85,7 @@ export function formatName(bytes: Uint8Array): string {
 export function parseName(text: string): Uint8Array {
   if (!text.includes('\\')) return utf8.encode(text);
   const parts: number[] = [];
-  for (let i = 0; i < text.length; ) {
+  for (let i = 0; i < text.length;) {
     if (text[i] !== '\\') {
       const next = text.indexOf('\\', i);
       const plain = text.slice(i, next < 0 ? text.length : next);
@@ -121,7 +121,7 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
 /** Keeps the longest valid UTF-8 runs as text and escapes every other byte. */
 function formatBroken(bytes: Uint8Array): string {
   let text = '';
-  for (let i = 0; i < bytes.length; ) {
+  for (let i = 0; i < bytes.length;) {
     const length = sequenceLength(bytes, i);
     if (length === 0) {
       text += `\\x${(bytes[i] as number).toString(16).padStart(2, '0')}`;

@@ -18,9 +18,7 @@ export type NodeRef =
   | { readonly parent: InodeNumber; readonly name: Uint8Array };
 
 /** A place in a directory, taken or free. */
-export type EntryRef =
-  | { readonly path: Uint8Array }
-  | { readonly parent: InodeNumber; readonly name: Uint8Array };
+export type EntryRef = { readonly path: Uint8Array } | { readonly parent: InodeNumber; readonly name: Uint8Array };
 
 /** Who owns what is created: the caller's ids. */
 export interface Owner {
@@ -141,14 +139,7 @@ export interface ChangeRecord {
   readonly time: Timespec;
 }
 
-export type ChangeKind =
-  | 'created'
-  | 'removed'
-  | 'renamed'
-  | 'attributes'
-  | 'published'
-  | 'xattr'
-  | 'linked';
+export type ChangeKind = 'created' | 'removed' | 'renamed' | 'attributes' | 'published' | 'xattr' | 'linked';
 
 export const CHANGE_KINDS: readonly ChangeKind[] = ['created', 'removed', 'renamed', 'attributes', 'published', 'xattr', 'linked'];
 
@@ -378,4 +369,3 @@ export type ReadResult<Op extends ReadOperation> = ReadOperations[Op]['result'];
 
 /** When a mutation is acknowledged: after it is durable, or as soon as all can see it. */
 export type Acknowledgement = 'durable' | 'visible';
-

@@ -28,7 +28,8 @@ export interface Random {
 
 export function timespecFromMs(ms: number): Timespec {
   const sec = Math.floor(ms / 1000);
-  return { sec, nsec: Math.round((ms - sec * 1000) * 1e6) % 1e9 };
+  // Rounding down keeps the nanoseconds below a full second.
+  return { sec, nsec: Math.min(Math.floor((ms - sec * 1000) * 1e6), 999_999_999) };
 }
 
 export function timespecToMs(time: Timespec): number {
