@@ -1,1 +1,1 @@
-export {};
+export type { Acquisition, Coordinator, NodeIdentity, Ownership, ShardRecord } from './coordinator.js';

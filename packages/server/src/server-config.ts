@@ -1,3 +1,5 @@
+import type { Clock, Random } from '@nokv/types';
+
 /** What `startServer` is told; the CLI resolves flags, environment and file into it. */
 export interface ServerConfig {
   /** Data directory: LMDB environment, file store, lock file. Made when absent. */
@@ -12,6 +14,21 @@ export interface ServerConfig {
   readonly durability: 'local';
   readonly nodeId: string | undefined;
   readonly leaseTtlMs: number;
+  /** JSON lines on stderr from this level on; default `info`. */
+  readonly logLevel?: LogLevel | undefined;
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+/** What the process passes in; each has a default that is the real thing. */
+export interface ServerPorts {
+  readonly clock?: Clock | undefined;
+  readonly random?: Random | undefined;
+  /**
+   * Environment that the S3 adapter reads its credentials from (`AWS_…`). `NOKV_FAILPOINTS` is honoured only where
+   * `NODE_ENV` is `test`. Default: `process.env`.
+   */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
 }
 
 export interface RunningServer {
