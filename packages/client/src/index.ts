@@ -1,1 +1,28 @@
-export {};
+export { connect, type ConnectOptions } from './connect.js';
+export type { CallOptions, MetadataClient, MutateOptions, Mutated, TicketedUpload } from './metadata-client.js';
+export type {
+  AttributeChanges,
+  CopyOptions,
+  DirectoryEntry,
+  DirectoryPage,
+  GetOptions,
+  ListOptions,
+  MkdirOptions,
+  MutationOptions,
+  NodeOutcome,
+  NokvClient,
+  Outcome,
+  PathLike,
+  PublishOptions,
+  PutOptions,
+  PutOutcome,
+  StageOptions,
+  StagedBody,
+  TimeLike,
+} from './nokv-client.js';
+export type { BodyHandle, BodyRange } from './body-handle.js';
+export type { Progress, ProgressListener } from './progress.js';
+export type { PutSource } from './put-source.js';
+export type { GetTreeOptions, PutTreeOptions, TreeReport } from './trees.js';
+export type { WatchEvent, WatchOptions } from './watch-event.js';
+export { wirePlane } from './wire-plane.js';

@@ -1,0 +1,217 @@
+/**
+ * The public face of the SDK: a namespace by paths.
+ *
+ * Paths are absolute; text is read as `parsePath` of `@nokv/types` does (`\xHH` for a byte that is not UTF-8,
+ * `\\` for a backslash), bytes are taken as they are. Every method takes an AbortSignal and a deadline, rejects with
+ * `NokvError` only, and retries by itself what is safe to retry. An error with `outcome: 'unknown'` carries the
+ * `requestId` in its details: call again with that id to learn what happened.
+ */
+import type { BlockStore } from '@nokv/object';
+import type { Attributes, Generation, InodeNumber, NodeCard, Owner, RequestId, StatfsResult, Timespec, Version } from '@nokv/types';
+import type { BodyHandle, BodyRange } from './body-handle.js';
+import type { CallOptions, MetadataClient } from './metadata-client.js';
+import type { ProgressListener } from './progress.js';
+import type { PutSource } from './put-source.js';
+import type { GetTreeOptions, PutTreeOptions, TreeReport } from './trees.js';
+import type { WatchEvent, WatchOptions } from './watch-event.js';
+
+export interface NokvClient extends AsyncDisposable {
+  /** Every metadata operation by inode or path, with the same retries and deadlines. */
+  readonly metadata: MetadataClient;
+
+  /** The card of what lies at `path`. Symlinks are followed unless `follow` is false. Errors: `not-found`, `not-directory`. */
+  stat(path: PathLike, options?: CallOptions & { readonly follow?: boolean }): Promise<NodeCard>;
+  /** False only when the path is absent; every other failure rejects. */
+  exists(path: PathLike, options?: CallOptions): Promise<boolean>;
+  /** All entries of a directory in byte order of names, fetched page by page as they are consumed. */
+  list(path: PathLike, options?: ListOptions): AsyncIterable<DirectoryEntry>;
+  /** One page of a directory. */
+  listPage(path: PathLike, options?: ListOptions): Promise<DirectoryPage>;
+  /** A symlink's target, as bytes. */
+  readlink(path: PathLike, options?: CallOptions): Promise<Uint8Array>;
+  /** The present absolute path of an inode. */
+  pathOf(ino: InodeNumber, options?: CallOptions): Promise<string>;
+  /** What is used and free in the namespace. */
+  statfs(options?: CallOptions): Promise<StatfsResult>;
+
+  /** Makes a directory. With `parents`, missing parents too, and a directory that is there is fine. Errors: `exists`, `not-found`. */
+  mkdir(path: PathLike, options?: MkdirOptions): Promise<NodeOutcome>;
+  /**
+   * Publishes a body at `path` in one commit: readers see the old body or the new one, never a mix. Small bodies
+   * take one round trip. Errors: `generation-mismatch` (`ifGeneration`), `exists` (`ifGeneration: 0`), `corrupt` (`digest`).
+   */
+  put(path: PathLike, source: PutSource, options?: PutOptions): Promise<PutOutcome>;
+  /** Uploads a body without making it visible; {@link NokvClient.publish} does that, at most once. */
+  stage(source: PutSource, options?: StageOptions): Promise<StagedBody>;
+  /** Publishes a staged body. Nothing is deleted when this fails: the same `requestId` may be tried again. */
+  publish(path: PathLike, body: StagedBody, options?: PublishOptions): Promise<PutOutcome>;
+  /** Ends a staged upload that will not be published; its blocks are swept. */
+  discard(body: StagedBody, options?: CallOptions): Promise<void>;
+  /** Opens a body at one generation; all that is read through the handle comes from that generation. */
+  get(path: PathLike, options?: GetOptions): Promise<BodyHandle>;
+  /** The bytes of a body as a web stream with back-pressure; `range` limits it. */
+  getStream(path: PathLike, options?: GetOptions & BodyRange): Promise<ReadableStream<Uint8Array>>;
+  /** Copies a file: blocks are shared, not copied, where both lie in one shard. */
+  copy(from: PathLike, to: PathLike, options?: CopyOptions): Promise<PutOutcome>;
+
+  /** Removes a file, symlink or empty directory. */
+  remove(path: PathLike, options?: MutationOptions): Promise<Outcome>;
+  /** Removes whatever lies at `path`, a directory with all below it, in one commit. */
+  removeTree(path: PathLike, options?: MutationOptions): Promise<Outcome>;
+  /** Removes an empty directory. Errors: `not-empty`, `not-directory`. */
+  rmdir(path: PathLike, options?: MutationOptions): Promise<Outcome>;
+  /** Removes anything but a directory. Errors: `is-directory`. */
+  unlink(path: PathLike, options?: MutationOptions): Promise<Outcome>;
+  /** rename(2); `mode` may refuse to replace, or exchange the two. Errors: `own-descendant`, `not-empty`, `exists`. */
+  rename(from: PathLike, to: PathLike, options?: MutationOptions & { readonly mode?: 'replace' | 'no-replace' | 'exchange' }): Promise<Outcome>;
+  /** Another name for the file at `existing`. */
+  link(existing: PathLike, path: PathLike, options?: MutationOptions): Promise<NodeOutcome>;
+  /** A symlink at `path` that says `target` (any bytes, need not exist). */
+  symlink(target: string | Uint8Array, path: PathLike, options?: MutationOptions): Promise<NodeOutcome>;
+
+  /** Changes several attributes in one commit. */
+  setattr(path: PathLike, changes: AttributeChanges, options?: MutationOptions & { readonly follow?: boolean }): Promise<NodeOutcome>;
+  chmod(path: PathLike, mode: number, options?: MutationOptions): Promise<NodeOutcome>;
+  chown(path: PathLike, uid: number, gid: number, options?: MutationOptions & { readonly follow?: boolean }): Promise<NodeOutcome>;
+  utimes(path: PathLike, atime: TimeLike, mtime: TimeLike, options?: MutationOptions & { readonly follow?: boolean }): Promise<NodeOutcome>;
+  /** Cuts or extends a body with zeros, without reading it. */
+  truncate(path: PathLike, size: number, options?: MutationOptions): Promise<NodeOutcome>;
+
+  getXattr(path: PathLike, name: string | Uint8Array, options?: CallOptions): Promise<Uint8Array>;
+  /** Names as text, sorted by bytes. */
+  listXattrs(path: PathLike, options?: CallOptions): Promise<readonly string[]>;
+  setXattr(
+    path: PathLike,
+    name: string | Uint8Array,
+    value: string | Uint8Array,
+    options?: MutationOptions & { readonly mode?: 'set' | 'create' | 'replace' },
+  ): Promise<Outcome>;
+  removeXattr(path: PathLike, name: string | Uint8Array, options?: MutationOptions): Promise<Outcome>;
+
+  /**
+   * Publishes a local directory: it is staged out of sight and moves into place in one commit, so readers see all of it
+   * or none. Refused with `exists` when something is there, unless `replace`.
+   */
+  putTree(localDirectory: string, path: PathLike, options?: PutTreeOptions): Promise<TreeReport>;
+  /** Copies a local directory's contents into `path`, file by file: what is there already stays or is overwritten. */
+  putInto(localDirectory: string, path: PathLike, options?: PutTreeOptions): Promise<TreeReport>;
+  /** Restores a remote directory below a local one: contents, modes, times, symlinks, empty directories. */
+  getTree(path: PathLike, localDirectory: string, options?: GetTreeOptions): Promise<TreeReport>;
+  /** Restores one file: written beside its destination, then renamed over it. */
+  getFile(path: PathLike, localFile: string, options?: GetTreeOptions): Promise<TreeReport>;
+
+  /** Changes at and below `path`, from now on or after `since`; goes on across reconnects without gap or repeat. */
+  watch(path: PathLike, options?: WatchOptions): AsyncIterable<WatchEvent>;
+
+  /** The block store as this client reaches it (directory, bucket or the server's HTTP port). Closed with the client. */
+  blocks(options?: CallOptions): Promise<BlockStore>;
+  close(): Promise<void>;
+}
+
+export type PathLike = string | Uint8Array;
+export type TimeLike = Timespec | Date | 'now';
+
+export interface MutationOptions extends CallOptions {
+  /** Drawn when absent; give the id of a call whose outcome is unknown to ask again. */
+  readonly requestId?: RequestId | undefined;
+  /** Who owns what is created; default: the client's. */
+  readonly owner?: Owner | undefined;
+}
+
+/** The commit that a mutation took effect in. */
+export interface Outcome {
+  readonly version: Version;
+  readonly requestId: RequestId;
+}
+
+export interface NodeOutcome extends Outcome {
+  readonly attributes: Attributes;
+}
+
+export interface PutOutcome extends NodeOutcome {
+  readonly generation: Generation;
+  readonly created: boolean;
+  /** `sha256:<hex>` of the body, as computed while it was sent; absent for a shared copy of a body without one. */
+  readonly digest?: string;
+}
+
+export interface ListOptions extends CallOptions {
+  /** Entries per round trip, 1 to 4,096; default 1,000. */
+  readonly limit?: number | undefined;
+  /** Begin strictly after this name. */
+  readonly after?: string | Uint8Array | undefined;
+  /** Attributes with each entry, in the same scan; default true. */
+  readonly attributes?: boolean | undefined;
+}
+
+export interface DirectoryEntry {
+  readonly name: string;
+  readonly nameBytes: Uint8Array;
+  readonly ino: InodeNumber;
+  readonly type: Attributes['type'];
+  readonly attributes?: Attributes;
+}
+
+export interface DirectoryPage {
+  readonly entries: readonly DirectoryEntry[];
+  readonly more: boolean;
+}
+
+export interface MkdirOptions extends MutationOptions {
+  /** Default 0755. */
+  readonly mode?: number | undefined;
+  readonly parents?: boolean | undefined;
+}
+
+export interface StageOptions extends CallOptions {
+  readonly onProgress?: ProgressListener | undefined;
+  /** The digest that the body must have (`sha256:<hex>`); another one fails `corrupt` before anything is published. */
+  readonly digest?: string | undefined;
+  /** Shown to operators beside the upload. */
+  readonly target?: string | undefined;
+}
+
+export interface PublishOptions extends MutationOptions {
+  /** 0: create only. G: the current generation must be G. */
+  readonly ifGeneration?: Generation | number | undefined;
+  /** The current body must have this digest. */
+  readonly ifDigest?: string | undefined;
+  /** Make missing parents. */
+  readonly parents?: boolean | undefined;
+  /** Of a file that is created (default 0644) and, when given, of an existing one too. */
+  readonly mode?: number | undefined;
+  readonly mtime?: Timespec | Date | undefined;
+  readonly contentType?: string | undefined;
+  readonly producer?: string | undefined;
+}
+
+export interface PutOptions extends PublishOptions, StageOptions {}
+
+export interface CopyOptions extends PublishOptions {
+  /** Keep mode and mtime of the source. */
+  readonly preserve?: boolean | undefined;
+}
+
+export interface GetOptions extends CallOptions {
+  /** A superseded body; default: the current one. */
+  readonly generation?: Generation | number | undefined;
+  /** Check the whole body against its digest while it is streamed to its end (default true). */
+  readonly verify?: boolean | undefined;
+}
+
+export interface AttributeChanges {
+  readonly mode?: number | undefined;
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+  readonly atime?: TimeLike | undefined;
+  readonly mtime?: TimeLike | undefined;
+  readonly size?: number | undefined;
+}
+
+/** A body that is uploaded but not visible. */
+export interface StagedBody {
+  readonly size: number;
+  readonly digest: string;
+  /** What {@link NokvClient.publish} needs; opaque. */
+  readonly staged: import('./stage-body.js').StagedParts;
+}
