@@ -1,1 +1,1 @@
-export {};
+export type { Bench, BenchContext, Figure } from './figure.js';

@@ -1,0 +1,51 @@
+/** Durable creates over the wire beside raw LMDB with as many puts, both acknowledged after the flush. */
+import { connect } from '@nokv/client';
+import { parsePath } from '@nokv/types';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { startServer } from './child.js';
+import { drive } from './drive.js';
+import { interleaved, rounds, type Bench } from './figure.js';
+import { RawLmdbFloor } from './floors/raw-lmdb.js';
+
+export const createBench: Bench = {
+  name: 'create',
+  about: 'durable creates over the wire at 1, 16, 64 and 256 in flight, as single requests',
+  async run(context) {
+    const server = await startServer(join(context.directory, 'create'));
+    mkdirSync(join(context.directory, 'raw'));
+    const raw = new RawLmdbFloor(join(context.directory, 'raw'));
+    const client = await connect(server.rpc);
+    try {
+      const directory = await client.mutate('mkdir', { entry: { path: parsePath('/bench') }, mode: 0o755, uid: 0, gid: 0 });
+      const parent = directory.result.attributes.ino;
+      let next = 0;
+      const create = () => {
+        const name = Buffer.from(`file-${String(next++).padStart(9, '0')}`);
+        return client.mutate('create', { entry: { parent, name }, mode: 0o644, type: 'file', exclusive: true, uid: 0, gid: 0 });
+      };
+      const durationMs = context.quick ? 300 : 1000;
+      for (const depth of [1, 16, 64, 256]) {
+        const { floor, value } = await interleaved(
+          context,
+          async () => (await drive(raw.create, depth, durationMs)).perSecond,
+          async () => (await drive(create, depth, durationMs)).perSecond,
+        );
+        context.report({
+          bench: 'create',
+          case: `durable-depth-${depth}`,
+          value,
+          unit: 'op/s',
+          floor,
+          floorName: 'raw LMDB, 5 puts',
+          ratio: value / floor,
+          conditions: { depth, rounds: rounds(context), durationMs, parents: 1 },
+        });
+      }
+    } finally {
+      await client.close();
+      await raw.close();
+      await server.stop();
+    }
+  },
+};
