@@ -17,12 +17,12 @@ export const createBench: Bench = {
     const raw = new RawLmdbFloor(join(context.directory, 'raw'));
     const client = await connect(server.rpc);
     try {
-      const directory = await client.mutate('mkdir', { entry: { path: parsePath('/bench') }, mode: 0o755, uid: 0, gid: 0 });
+      const directory = await client.metadata.mutate('mkdir', { entry: { path: parsePath('/bench') }, mode: 0o755, uid: 0, gid: 0 });
       const parent = directory.result.attributes.ino;
       let next = 0;
       const create = () => {
         const name = Buffer.from(`file-${String(next++).padStart(9, '0')}`);
-        return client.mutate('create', { entry: { parent, name }, mode: 0o644, type: 'file', exclusive: true, uid: 0, gid: 0 });
+        return client.metadata.mutate('create', { entry: { parent, name }, mode: 0o644, type: 'file', exclusive: true, uid: 0, gid: 0 });
       };
       const durationMs = context.quick ? 300 : 1000;
       for (const depth of [1, 16, 64, 256]) {

@@ -17,10 +17,10 @@ export const rpcBench: Bench = {
     const client = await connect(server.rpc);
     try {
       const parent = parsePath('/bench');
-      await client.mutate('mkdir', { entry: { path: parent }, mode: 0o755, uid: 0, gid: 0 });
+      await client.metadata.mutate('mkdir', { entry: { path: parent }, mode: 0o755, uid: 0, gid: 0 });
       const node = { path: parsePath('/bench/file') };
-      await client.mutate('create', { entry: node, mode: 0o644, type: 'file', exclusive: true, uid: 0, gid: 0 });
-      const stat = () => client.read('stat', { node });
+      await client.metadata.mutate('create', { entry: node, mode: 0o644, type: 'file', exclusive: true, uid: 0, gid: 0 });
+      const stat = () => client.metadata.read('stat', { node });
       const durationMs = context.quick ? 300 : 1000;
       for (const depth of [1, 64, 256]) {
         const runs = {
