@@ -1,1 +1,2 @@
-export {};
+export { MemoryPlane, type WriteOptions } from './memory-plane.js';
+export { planeConformance, type PlaneFixture } from './plane-conformance.js';
