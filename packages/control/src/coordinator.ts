@@ -12,8 +12,11 @@ import type { Epoch, ShardId } from '@nokv/types';
 export interface Coordinator {
   /** For people; never a secret. */
   readonly description: string;
-  /** Tries once to take the shard; `held` says by whom. Rejects with `control-unavailable`. */
-  acquire(shard: ShardId, node: NodeIdentity): Promise<Acquisition>;
+  /**
+   * Tries once to take the shard; `held` says by whom. The epoch of an acquisition is above `above` too, the highest
+   * that the node's own data has seen. Rejects with `control-unavailable`.
+   */
+  acquire(shard: ShardId, node: NodeIdentity, above: Epoch): Promise<Acquisition>;
   shards(): Promise<readonly ShardRecord[]>;
   /**
    * Resolves when the shard's owner may have changed, at the latest after `timeoutMs` or when the signal fires. A hint

@@ -32,13 +32,13 @@ export function embeddedCoordinator(records: EmbeddedRecords): Coordinator {
   /** Acquisitions take turns, so that load, raise and save are one step. */
   let turn: Promise<unknown> = Promise.resolve();
 
-  async function acquireInTurn(shard: ShardId, node: NodeIdentity): Promise<Acquisition> {
+  async function acquireInTurn(shard: ShardId, node: NodeIdentity, above: Epoch): Promise<Acquisition> {
     if (isClosed) throw new NokvError('control-unavailable', 'the embedded coordinator is closed; open it again');
     const holder = holders.get(shard);
     if (holder !== undefined) return { kind: 'held', by: holder.node, epoch: holder.epoch };
     const last = await records.load(shard);
     if (last !== undefined && last.home !== node.home) return { kind: 'foreign', home: last.home, epoch: last.epoch };
-    const raised = epoch((last?.epoch ?? 0) + 1);
+    const raised = epoch(Math.max(last?.epoch ?? 0, above) + 1);
     await records.save(shard, { epoch: raised, home: node.home });
     known.set(shard, { epoch: raised, home: node.home });
     return { kind: 'acquired', ownership: hold(shard, node, raised) };
@@ -67,8 +67,8 @@ export function embeddedCoordinator(records: EmbeddedRecords): Coordinator {
 
   return {
     description: 'embedded',
-    acquire(shard, node) {
-      const result = turn.then(() => acquireInTurn(shard, node));
+    acquire(shard, node, above) {
+      const result = turn.then(() => acquireInTurn(shard, node, above));
       turn = result.catch(() => undefined);
       return result;
     },

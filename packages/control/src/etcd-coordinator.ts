@@ -64,7 +64,7 @@ export async function etcdCoordinator(options: EtcdCoordinatorOptions): Promise<
     return parseShard(prefixOf(shard), await client.get(prefixOf(shard)));
   }
 
-  async function acquire(shard: ShardId, node: NodeIdentity): Promise<Acquisition> {
+  async function acquire(shard: ShardId, node: NodeIdentity, above: Epoch): Promise<Acquisition> {
     if (isClosed) throw new NokvError('control-unavailable', 'this coordinator is closed; open it again');
     const seen = await readShard(shard);
     if (seen.record !== undefined && seen.record.home !== node.home) {
@@ -74,7 +74,7 @@ export async function etcdCoordinator(options: EtcdCoordinatorOptions): Promise<
 
     const grantSentAtMs = clock.monotonicMs();
     const lease = await client.grant(ttlSec);
-    const raised = epoch((seen.record?.epoch ?? 0) + 1);
+    const raised = epoch(Math.max(seen.record?.epoch ?? 0, above) + 1);
     if (!(await take(shard, node, seen, raised, lease))) {
       await client.revoke(lease).catch(() => undefined);
       const now = await readShard(shard);
