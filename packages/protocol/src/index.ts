@@ -1,1 +1,73 @@
-export {};
+export { AdaptivePoller, type AdaptivePollerStats } from './adaptive-poller.js';
+export { formatAddress, parseAddress, type Address } from './address.js';
+export { Deadlines } from './deadlines.js';
+export { protocolDigest, protocolShape } from './digest.js';
+export {
+  FRAME_BYTES_MAX_DEFAULT,
+  FRAME_BYTES_MAX_LEAST,
+  FRAME_HEADER_BYTES,
+  FRAME_TYPES,
+  FrameDecoder,
+  HELLO_BYTES_MAX,
+  type Frame,
+  type FrameType,
+} from './frame.js';
+export {
+  PROTOCOL_VERSIONS,
+  clientHello,
+  readClientHello,
+  readServerHello,
+  writeClientHello,
+  writeServerHello,
+  type ClientHello,
+  type ServerHello,
+  type VersionRange,
+} from './hello.js';
+export { MessageReader } from './message-reader.js';
+export { MessageWriter } from './message-writer.js';
+export {
+  CREDIT_MAX,
+  readAnswer,
+  readCredit,
+  readError,
+  readPong,
+  readRequest,
+  writeAnswer,
+  writeControl,
+  writeCredit,
+  writeError,
+  writePing,
+  writePong,
+  writeRequest,
+  type Request,
+} from './messages.js';
+export type { Schema, Shape } from './schema.js';
+export { DEFINITIONS, definitionOf, type OperationDefinition, type OperationKind } from './schemas/operations.js';
+export { memoryTransportPair, type MemoryTransportOptions } from './transport/memory-transport.js';
+export { SocketTransport, connectTransport } from './transport/socket-transport.js';
+export type { Transport, TransportHandlers } from './transport/transport.js';
+export {
+  WATCH_CHANGES_MAX,
+  type AnswerOf,
+  type ArgsOf,
+  type Envelope,
+  type EnvelopeOf,
+  type ItemOf,
+  type MutationEnvelope,
+  type NoArgs,
+  type Operation,
+  type ReadEnvelope,
+  type ServerInfo,
+  type ServiceOperation,
+  type ServiceOperations,
+  type ShardInfo,
+  type StreamEnvelope,
+  type StreamOperation,
+  type StreamOperations,
+  type TicketedUpload,
+  type UnaryOperation,
+  type WatchArgs,
+  type WatchItem,
+  type WireCommitted,
+  type WireMutationResult,
+} from './wire-operations.js';

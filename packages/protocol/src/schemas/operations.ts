@@ -1,0 +1,310 @@
+/** The schemas of every operation. Codes are never reused; a change here raises the protocol's version. */
+import type { AccessResult, BlockAccess, Epoch, ListEntry, MutationOperation, ReadOperation, ShardId } from '@nokv/types';
+import { INODE_TYPES, LIST_LIMIT_MAX, NokvError, SHARDS_MAX, UPLOAD_TTL_MS_MAX, XATTR_VALUE_BYTES_MAX, type InodeType } from '@nokv/types';
+import type { Fields, Schema } from '../schema.js';
+import { boolean, bytes, choice, int, list, object, optional, tagged, text } from '../schema.js';
+import type {
+  AnswerOf,
+  ArgsOf,
+  ItemOf,
+  Operation,
+  ServerInfo,
+  ServiceOperation,
+  ShardInfo,
+  StreamOperation,
+  WireCommitted,
+  WireMutationResult,
+} from '../wire-operations.js';
+import { WATCH_CHANGES_MAX } from '../wire-operations.js';
+import {
+  attributes,
+  body,
+  changeRecord,
+  count,
+  digest,
+  entryName,
+  entryRef,
+  generation,
+  inodeNumber,
+  inodeType,
+  label,
+  nodeCard,
+  nodeRef,
+  path,
+  permissions,
+  storedName,
+  symlinkTarget,
+  timeOrNow,
+  timespec,
+  upload,
+  uploadTarget,
+  userId,
+  version,
+  xattrName,
+  xattrNames,
+} from './values.js';
+
+export type OperationKind = 'read' | 'mutation' | 'service' | 'stream';
+
+export interface OperationDefinition<Op extends Operation = Operation> {
+  readonly operation: Op;
+  readonly kind: OperationKind;
+  readonly code: number;
+  readonly args: Schema<ArgsOf<Op>>;
+  /** The payload of the response, or of each item of a stream. */
+  readonly answer: Op extends StreamOperation ? Schema<ItemOf<Op>> : Schema<AnswerOf<Exclude<Op, StreamOperation>>>;
+}
+
+type Definitions = { readonly [Op in Operation]: OperationDefinition<Op> };
+
+/** Which pages of a change log a reader may ask for at once. */
+const CHANGES_LIMIT_MAX = 4096;
+const TTL: Schema<number> = int(1, UPLOAD_TTL_MS_MAX);
+
+const CREATE_TYPES: readonly InodeType[] = INODE_TYPES.filter((type) => type !== 'directory' && type !== 'symlink');
+/** A type that `create` makes. */
+const createType: Schema<InodeType> = {
+  shape: { coded: CREATE_TYPES },
+  write: (to, value) => inodeType.write(to, value),
+  read: (from) => {
+    const type = inodeType.read(from);
+    if (!CREATE_TYPES.includes(type)) throw from.invalid(`expected one of ${CREATE_TYPES.join(', ')}, found ${type}`);
+    return type;
+  },
+};
+
+const created = object<WireMutationResult<'create'>>({ attributes, created: boolean });
+const changed = object<WireMutationResult<'setattr'>>({ attributes });
+const touched = object<WireMutationResult<'rmdir'>>({ ino: inodeNumber });
+const ticketed = object<WireMutationResult<'begin-upload'>>({ upload, expiresAt: timespec, ticket: text(8192) });
+
+const listEntry: Schema<ListEntry> = {
+  shape: ['name', 'ino', 'type', { nilOr: 'attributes' }],
+  write: (to, value) => {
+    to.arrayHeader(4);
+    storedName.write(to, value.name);
+    inodeNumber.write(to, value.ino);
+    inodeType.write(to, value.type);
+    if (value.attributes === undefined) to.nil();
+    else attributes.write(to, value.attributes);
+  },
+  read: (from) => {
+    if (from.arrayHeader() !== 4) throw from.invalid('expected [name, inode, type, attributes or nil]');
+    const entry = { name: storedName.read(from), ino: inodeNumber.read(from), type: inodeType.read(from) };
+    if (!from.isNil()) return { ...entry, attributes: attributes.read(from) };
+    from.nil();
+    return entry;
+  },
+};
+
+const blockAccess = tagged<BlockAccess>({
+  file: object<Omit<Extract<BlockAccess, { kind: 'file' }>, 'kind'>>({ directory: text(4096), marker: label }),
+  s3: object<Omit<Extract<BlockAccess, { kind: 's3' }>, 'kind'>>({
+    endpoint: text(2048),
+    region: label,
+    bucket: label,
+    prefix: text(1024),
+    pathStyle: boolean,
+    marker: label,
+  }),
+  proxied: object<Omit<Extract<BlockAccess, { kind: 'proxied' }>, 'kind'>>({
+    url: text(2048),
+    readToken: text(8192),
+    expiresAtMs: count,
+  }),
+});
+
+const shardInfo = object<ShardInfo>({
+  shard: int<ShardId>(0, SHARDS_MAX - 1),
+  epoch: int<Epoch>(0),
+  visible: version,
+  durable: version,
+});
+
+const mutationDefinitions: { readonly [Op in MutationOperation]: OperationDefinition<Op> } = {
+  mkdir: mutation('mkdir', 32, { uid: userId, gid: userId, entry: entryRef, mode: permissions, parents: optional(boolean) }, created),
+  create: mutation(
+    'create',
+    33,
+    {
+      uid: userId,
+      gid: userId,
+      entry: entryRef,
+      mode: permissions,
+      type: createType,
+      rdev: optional(count),
+      exclusive: boolean,
+    },
+    created,
+  ),
+  symlink: mutation('symlink', 34, { uid: userId, gid: userId, entry: entryRef, target: symlinkTarget }, created),
+  link: mutation('link', 35, { node: nodeRef, entry: entryRef }, changed),
+  unlink: mutation('unlink', 36, { entry: entryRef }, object<WireMutationResult<'unlink'>>({ ino: inodeNumber, nlink: count })),
+  rmdir: mutation('rmdir', 37, { entry: entryRef }, touched),
+  'remove-tree': mutation('remove-tree', 38, { entry: entryRef }, touched),
+  rename: mutation('rename', 39, { from: entryRef, to: entryRef, mode: choice(['replace', 'no-replace', 'exchange']) }, touched),
+  setattr: mutation(
+    'setattr',
+    40,
+    {
+      node: nodeRef,
+      follow: optional(boolean),
+      mode: optional(permissions),
+      uid: optional(userId),
+      gid: optional(userId),
+      atime: optional(timeOrNow),
+      mtime: optional(timeOrNow),
+      size: optional(count),
+    },
+    changed,
+  ),
+  'xattr-set': mutation(
+    'xattr-set',
+    41,
+    { node: nodeRef, name: xattrName, value: bytes(0, XATTR_VALUE_BYTES_MAX), mode: choice(['set', 'create', 'replace']) },
+    touched,
+  ),
+  'xattr-remove': mutation('xattr-remove', 42, { node: nodeRef, name: xattrName }, touched),
+  'begin-upload': mutation('begin-upload', 43, { target: uploadTarget, ttlMs: TTL }, ticketed),
+  'renew-upload': mutation('renew-upload', 44, { upload, ttlMs: TTL }, ticketed),
+  'end-upload': mutation('end-upload', 45, { upload }, object<WireMutationResult<'end-upload'>>({ upload })),
+  publish: mutation(
+    'publish',
+    46,
+    {
+      uid: userId,
+      gid: userId,
+      node: nodeRef,
+      body,
+      digest: optional(digest),
+      contentType: optional(label),
+      producer: optional(label),
+      upload: optional(upload),
+      endUpload: optional(boolean),
+      base: optional(inodeNumber),
+      ifGeneration: optional(generation),
+      ifDigest: optional(digest),
+      parents: optional(boolean),
+      mode: permissions,
+      setMode: optional(boolean),
+      mtime: optional(timespec),
+    },
+    object<WireMutationResult<'publish'>>({ attributes, generation, created: boolean }),
+  ),
+  'begin-tree': mutation(
+    'begin-tree',
+    47,
+    { uid: userId, gid: userId, mode: permissions, ttlMs: TTL },
+    object<WireMutationResult<'begin-tree'>>({ root: inodeNumber, name: storedName }),
+  ),
+  'publish-tree': mutation(
+    'publish-tree',
+    48,
+    { uid: userId, gid: userId, root: inodeNumber, to: entryRef, replace: boolean, parents: optional(boolean) },
+    created,
+  ),
+};
+
+const readDefinitions: { readonly [Op in ReadOperation]: OperationDefinition<Op> } = {
+  stat: read('stat', 1, { node: nodeRef, follow: optional(boolean) }, nodeCard),
+  lookup: read('lookup', 2, { parent: inodeNumber, name: entryName }, attributes),
+  getattr: read('getattr', 3, { ino: inodeNumber }, attributes),
+  list: read(
+    'list',
+    4,
+    { node: nodeRef, after: optional(storedName), limit: int(1, LIST_LIMIT_MAX), attributes: boolean },
+    object<AnswerOf<'list'>>({ directory: inodeNumber, entries: list(listEntry, LIST_LIMIT_MAX), more: boolean }),
+  ),
+  readlink: read('readlink', 5, { node: nodeRef }, object<AnswerOf<'readlink'>>({ target: symlinkTarget })),
+  'path-of': read('path-of', 6, { ino: inodeNumber }, object<AnswerOf<'path-of'>>({ path })),
+  'xattr-get': read('xattr-get', 7, { node: nodeRef, name: xattrName }, object<AnswerOf<'xattr-get'>>({ value: bytes(0, XATTR_VALUE_BYTES_MAX) })),
+  'xattr-list': read('xattr-list', 8, { node: nodeRef }, object<AnswerOf<'xattr-list'>>({ names: xattrNames })),
+  'open-read': read(
+    'open-read',
+    9,
+    { node: nodeRef, generation: optional(generation) },
+    object<AnswerOf<'open-read'>>({ attributes, generation, digest: optional(digest), contentType: optional(label), body }),
+  ),
+  statfs: read('statfs', 10, {}, object<AnswerOf<'statfs'>>({ bytesUsed: count, inodesUsed: count, bytesFree: count, inodesFree: count })),
+  changes: read(
+    'changes',
+    11,
+    { since: version, limit: int(1, CHANGES_LIMIT_MAX) },
+    object<AnswerOf<'changes'>>({ changes: list(changeRecord, CHANGES_LIMIT_MAX), next: version }),
+  ),
+};
+
+export const DEFINITIONS: Definitions = {
+  ...readDefinitions,
+  ...mutationDefinitions,
+  access: service('access', 96, {}, object<AccessResult>({ ways: list(blockAccess, 16), blockBytes: count, inlineBytesMax: count })),
+  'server-info': service(
+    'server-info',
+    97,
+    {},
+    object<ServerInfo>({ software: label, node: label, uptimeMs: count, http: text(1024), shards: list(shardInfo, SHARDS_MAX) }),
+  ),
+  watch: {
+    operation: 'watch',
+    kind: 'stream',
+    code: 128,
+    args: object<ArgsOf<'watch'>>({ since: optional(version) }),
+    answer: tagged<ItemOf<'watch'>>({
+      changes: object<Omit<Extract<ItemOf<'watch'>, { kind: 'changes' }>, 'kind'>>({ changes: list(changeRecord, WATCH_CHANGES_MAX), next: version }),
+      durable: object<Omit<Extract<ItemOf<'watch'>, { kind: 'durable' }>, 'kind'>>({ version }),
+    }),
+  },
+};
+
+const BY_CODE = new Map<number, OperationDefinition>(
+  Object.values(DEFINITIONS).map((definition) => [definition.code, definition as unknown as OperationDefinition]),
+);
+
+export function definitionOf<Op extends Operation>(operation: Op): OperationDefinition<Op> {
+  return DEFINITIONS[operation] as unknown as OperationDefinition<Op>;
+}
+
+export function definitionOfCode(code: number): OperationDefinition {
+  const definition = BY_CODE.get(code);
+  if (definition === undefined) {
+    throw new NokvError('unknown-operation', `this side knows no operation with the code ${code}; it may be older than its peer`, {
+      details: { code },
+    });
+  }
+  return definition;
+}
+
+function read<Op extends ReadOperation>(operation: Op, code: number, args: Fields<ArgsOf<Op>>, answer: Schema<AnswerOf<Op>>): OperationDefinition<Op> {
+  return { operation, kind: 'read', code, args: object<ArgsOf<Op>>(args), answer: answer as OperationDefinition<Op>['answer'] };
+}
+
+function service<Op extends ServiceOperation>(
+  operation: Op,
+  code: number,
+  args: Fields<ArgsOf<Op>>,
+  answer: Schema<AnswerOf<Op>>,
+): OperationDefinition<Op> {
+  return { operation, kind: 'service', code, args: object<ArgsOf<Op>>(args), answer: answer as OperationDefinition<Op>['answer'] };
+}
+
+/** The answer is `[version, result]`. */
+function mutation<Op extends MutationOperation>(
+  operation: Op,
+  code: number,
+  args: Fields<ArgsOf<Op>>,
+  result: Schema<WireMutationResult<Op>>,
+): OperationDefinition<Op> {
+  const answer: Schema<WireCommitted<WireMutationResult<Op>>> = {
+    shape: ['version', result.shape],
+    write: (to, value) => {
+      to.arrayHeader(2);
+      version.write(to, value.version);
+      result.write(to, value.result);
+    },
+    read: (from) => {
+      if (from.arrayHeader() !== 2) throw from.invalid('expected [version, result]');
+      return { version: version.read(from), result: result.read(from) };
+    },
+  };
+  return { operation, kind: 'mutation', code, args: object<ArgsOf<Op>>(args), answer: answer as unknown as OperationDefinition<Op>['answer'] };
+}

@@ -1,0 +1,140 @@
+/**
+ * What travels: the metadata operations of `@nokv/types` as the wire carries them, and the operations that only the
+ * wire has. Three kinds: reads and mutations (one answer each), services (one answer), streams (items until an end).
+ */
+import type {
+  AccessResult,
+  Acknowledgement,
+  ChangeRecord,
+  Epoch,
+  MutationOperation,
+  MutationOperations,
+  ReadOperation,
+  ReadOperations,
+  RequestId,
+  ShardId,
+  UploadResult,
+  Version,
+} from '@nokv/types';
+
+/** What `begin-upload` and `renew-upload` answer over the wire: the ledger row and the ticket for proxied puts. */
+export interface TicketedUpload extends UploadResult {
+  readonly ticket: string;
+}
+
+export type WireMutationResult<Op extends MutationOperation> = Op extends 'begin-upload' | 'renew-upload'
+  ? TicketedUpload
+  : MutationOperations[Op]['result'];
+
+/** A mutation's answer: its result and the version of its commit. */
+export interface WireCommitted<Result> {
+  readonly version: Version;
+  readonly result: Result;
+}
+
+export type NoArgs = Record<string, never>;
+
+/** What the server says of itself; for `doctor`, `status` and clients that look for its HTTP port. */
+export interface ServerInfo {
+  /** `nokv/<version>`. */
+  readonly software: string;
+  readonly node: string;
+  readonly uptimeMs: number;
+  /** `host:port` of the HTTP port; empty when there is none. */
+  readonly http: string;
+  readonly shards: readonly ShardInfo[];
+}
+
+export interface ShardInfo {
+  readonly shard: ShardId;
+  readonly epoch: Epoch;
+  readonly visible: Version;
+  readonly durable: Version;
+}
+
+export interface ServiceOperations {
+  access: { args: NoArgs; result: AccessResult };
+  'server-info': { args: NoArgs; result: ServerInfo };
+}
+
+export interface WatchArgs {
+  /** Changes of versions greater than this one; absent: from now on. */
+  readonly since?: Version;
+}
+
+/**
+ * One item of `watch`. The first item of every watch is a `durable` announcement of the version it starts after, so
+ * that a watch without `since` can be resumed. `changes` come in version order, at most {@link WATCH_CHANGES_MAX} an
+ * item; a version is never split over a `next`: resuming with `since: next` misses and repeats nothing.
+ */
+export type WatchItem =
+  | { readonly kind: 'changes'; readonly changes: readonly ChangeRecord[]; readonly next: Version }
+  | { readonly kind: 'durable'; readonly version: Version };
+
+export const WATCH_CHANGES_MAX = 4096;
+
+export interface StreamOperations {
+  watch: { args: WatchArgs; item: WatchItem };
+}
+
+export type ServiceOperation = keyof ServiceOperations;
+export type StreamOperation = keyof StreamOperations;
+/** Operations with one answer. */
+export type UnaryOperation = ReadOperation | MutationOperation | ServiceOperation;
+export type Operation = UnaryOperation | StreamOperation;
+
+export type ArgsOf<Op extends Operation> = Op extends ReadOperation
+  ? ReadOperations[Op]['args']
+  : Op extends MutationOperation
+    ? MutationOperations[Op]['args']
+    : Op extends ServiceOperation
+      ? ServiceOperations[Op]['args']
+      : Op extends StreamOperation
+        ? StreamOperations[Op]['args']
+        : never;
+
+/** The answer of a unary operation: for a mutation its result beside the version. */
+export type AnswerOf<Op extends UnaryOperation> = Op extends ReadOperation
+  ? ReadOperations[Op]['result']
+  : Op extends MutationOperation
+    ? WireCommitted<WireMutationResult<Op>>
+    : Op extends ServiceOperation
+      ? ServiceOperations[Op]['result']
+      : never;
+
+export type ItemOf<Op extends StreamOperation> = StreamOperations[Op]['item'];
+
+/** What goes beside the arguments of every request. */
+export interface Envelope {
+  /** Milliseconds left when the request was sent; 0: no deadline. */
+  readonly deadlineMs: number;
+  /** Joins the logs of client and server; empty: none. */
+  readonly traceId: string;
+}
+
+export interface ReadEnvelope extends Envelope {
+  /** See unflushed commits instead of waiting for their flush. */
+  readonly visible: boolean;
+}
+
+export interface MutationEnvelope extends Envelope {
+  readonly requestId: RequestId;
+  /** Who asks, as history and change records will name them. */
+  readonly actor: string;
+  readonly acknowledgement: Acknowledgement;
+  /** The client's wall clock (ms since the epoch) when it first sent this request id. */
+  readonly firstAttemptMs: number;
+}
+
+export interface StreamEnvelope extends Envelope {
+  /** Items that the server may send before the client grants more. */
+  readonly credit: number;
+}
+
+export type EnvelopeOf<Op extends Operation> = Op extends ReadOperation
+  ? ReadEnvelope
+  : Op extends MutationOperation
+    ? MutationEnvelope
+    : Op extends StreamOperation
+      ? StreamEnvelope
+      : Envelope;
