@@ -59,8 +59,8 @@ export function holdLease(options: LeaseOptions): HeldLease {
   }
 
   /** Resolves after `ms`, earlier when the lease ends. */
-  async function rest(ms: number): Promise<void> {
-    await clock.sleep(Math.max(0, ms), stop.signal).catch(() => undefined);
+  async function rest(ms: number, signal = stop.signal): Promise<void> {
+    await clock.sleep(Math.max(0, ms), signal).catch(() => undefined);
   }
 
   /** Ends with the lease. Renewals overlap neither each other nor the end of the term: a slow one is not waited for. */
@@ -74,7 +74,10 @@ export function holdLease(options: LeaseOptions): HeldLease {
         (isKnown) => (isKnown ? 'renewed' : 'gone'),
         () => 'no-answer' as const,
       );
-      const outcome = await Promise.race([answer, rest(validUntilMs - sentAtMs).then(() => 'too-late' as const)]);
+      const answered = new AbortController();
+      const patience = rest(validUntilMs - sentAtMs, AbortSignal.any([stop.signal, answered.signal]));
+      const outcome = await Promise.race([answer, patience.then(() => 'too-late' as const)]);
+      answered.abort();
       if (outcome === 'gone') return end('lost');
       if (outcome === 'renewed' && isValid()) validUntilMs = sentAtMs + termMs;
       pauseMs = outcome === 'renewed' ? renewalPeriodMs(ttlMs) : Math.min(100, ttlMs / 10);

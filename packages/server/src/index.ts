@@ -1,3 +1,3 @@
 export { startServer } from './start-server.js';
 export type { LogLevel, RunningServer, ServerConfig, ServerPorts } from './server-config.js';
-export type { Peer, ServedMutateContext, ServedResult, Service, TicketedUpload, WatchOptions } from './service.js';
+export type { Peer, ServedMutateContext, Service, WatchOptions } from './service.js';

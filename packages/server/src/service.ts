@@ -1,30 +1,29 @@
 /**
- * What the doors of the process (RPC listener, HTTP, in-process plane) call. `makeService` (shard-service.ts) maps it to
- * the shard engine, the object store and the tickets; the doors only parse, call and format.
+ * What the doors of the process (RPC listener, HTTP, in-process plane) call: the shard engine, with publishes verified
+ * against the store, uploads answered with tickets, and the ways to reach blocks.
  *
- * Every call is refused with `lease-lost`, `not-owner` or `draining` while this process may not serve.
+ * Every call is refused with `lease-lost`, `not-owner` or `draining` while this process may not serve: the engine asks
+ * the gate.
  */
-import type { Committed, MutateContext, ReadContext } from '@nokv/meta';
-import type {
-  AccessResult,
-  ChangeRecord,
-  MutationOperation,
-  MutationOperations,
-  MutationResult,
-  ReadOperation,
-  ReadOperations,
-  ReadResult,
-  UploadResult,
-  Version,
+import type { Committed, MutateContext, ReadContext, ShardEngine } from '@nokv/meta';
+import type { ObjectStore } from '@nokv/object';
+import type { TicketedUpload, WatchItem, WireMutationResult } from '@nokv/protocol';
+import {
+  timespecToMs,
+  type AccessResult,
+  type MutationOperation,
+  type MutationOperations,
+  type PublishArgs,
+  type ReadOperation,
+  type ReadOperations,
+  type ReadResult,
+  type UploadResult,
+  type Version,
 } from '@nokv/types';
-
-/** The ledger row and the signed ticket that proxied puts of its blocks carry. */
-export interface TicketedUpload extends UploadResult {
-  readonly ticket: string;
-}
-
-/** What a door's mutation answers: the engine's result, with a ticket for uploads. */
-export type ServedResult<Op extends MutationOperation> = Op extends 'begin-upload' | 'renew-upload' ? TicketedUpload : MutationResult<Op>;
+import type { HitFailpoint } from './failpoints.js';
+import { verifyNewBlocks } from './publish-verification.js';
+import type { Tickets } from './tickets.js';
+import { watchChanges } from './watch-changes.js';
 
 /** Who asks, as far as it decides how blocks may be reached. */
 export interface Peer {
@@ -54,12 +53,57 @@ export interface Service {
     operation: Op,
     args: MutationOperations[Op]['args'],
     context: ServedMutateContext,
-  ): Promise<Committed<ServedResult<Op>>>;
+  ): Promise<Committed<WireMutationResult<Op>>>;
   /** How blocks are reached by this peer, in order of preference. */
-  access(peer: Peer): Promise<AccessResult>;
-  /** Durable changes in order, page by page as the consumer pulls; ends when the signal fires. `cursor-too-old` if trimmed. */
-  watch(options: WatchOptions): AsyncIterable<readonly ChangeRecord[]>;
-  readonly durableVersion: Version;
-  /** Called after each flush with the new durable version. */
-  onDurable(listener: (version: Version) => void): () => void;
+  access(peer: Peer): AccessResult;
+  watch(options: WatchOptions): AsyncIterable<WatchItem>;
+}
+
+export interface ServiceParts {
+  readonly engine: ShardEngine;
+  readonly store: ObjectStore;
+  readonly tickets: Tickets;
+  readonly access: (peer: Peer) => AccessResult;
+  readonly failpoint: HitFailpoint;
+}
+
+export function makeService(parts: ServiceParts): Service {
+  const { engine, failpoint } = parts;
+
+  async function commit<Op extends MutationOperation>(
+    operation: Op,
+    args: MutationOperations[Op]['args'],
+    context: ServedMutateContext,
+  ): Promise<Committed<WireMutationResult<Op>>> {
+    if (operation === 'publish') {
+      await verifyPublish(args as PublishArgs, context.signal);
+      await failpoint?.('before-publish-commit');
+    }
+    const committed = await engine.mutate(operation, args, context);
+    if (operation === 'begin-upload') await failpoint?.('after-begin-upload');
+    await failpoint?.('after-commit-before-reply');
+    const result =
+      operation === 'begin-upload' || operation === 'renew-upload' ? withTicket(committed.result as UploadResult) : committed.result;
+    return { version: committed.version, result: result as WireMutationResult<Op> };
+  }
+
+  /**
+   * Without a ledger row there is nothing to verify: it is a repeat of a publish that went through, and the engine
+   * answers it by its request id, or the upload has ended, and the engine refuses it.
+   */
+  async function verifyPublish({ upload, body }: PublishArgs, signal: AbortSignal | undefined): Promise<void> {
+    if (upload === undefined || body.kind === 'inline' || !engine.hasUpload(upload)) return;
+    await verifyNewBlocks(parts.store, upload, body.manifest, signal);
+  }
+
+  function withTicket(result: UploadResult): TicketedUpload {
+    return { ...result, ticket: parts.tickets.uploadTicket(result.upload, timespecToMs(result.expiresAt)) };
+  }
+
+  return {
+    read: (operation, args, context) => engine.read(operation, args, context),
+    mutate: commit,
+    access: parts.access,
+    watch: ({ since, signal }) => watchChanges(engine, since, signal),
+  };
 }

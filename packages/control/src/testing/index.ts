@@ -1,1 +1,1 @@
-export {};
+export { coordinatorConformance, type CoordinatorConformanceOptions, type CoordinatorHarness } from './coordinator-conformance.js';

@@ -1,0 +1,110 @@
+/**
+ * `GET|PUT /objects/<upload>/<index>`: blocks through the server, for clients that reach no store themselves. The bearer
+ * of an upload's ticket puts blocks of that upload; the bearer of a read token gets blocks.
+ */
+import { crc32c, type ObjectStore } from '@nokv/object';
+import { NokvError, UPLOAD_BLOCKS_MAX, blockKey, uploadId, type Clock, type UploadId } from '@nokv/types';
+import type { Tickets } from '../tickets.js';
+import type { HttpAnswer, HttpRequest, HttpRoute } from './http-server.js';
+
+export interface ObjectRouteParts {
+  readonly store: ObjectStore;
+  readonly tickets: Tickets;
+  readonly clock: Clock;
+  readonly blockBytesMax: number;
+  /** Undefined while serving; else what every call gets. */
+  readonly refusal: () => Error | undefined;
+  readonly hasUpload: (upload: UploadId) => boolean;
+}
+
+/** Bodies held in memory at once: 16 blocks of 4 MiB. */
+const BODIES_MAX = 16;
+
+export function objectRoutes(parts: ObjectRouteParts): HttpRoute {
+  const { store, tickets, clock } = parts;
+  let bodies = 0;
+
+  async function put(request: HttpRequest): Promise<HttpAnswer> {
+    const { upload, index } = parsePath(request.path);
+    refuseUnlessServing();
+    tickets.checkUploadTicket(bearer(request), upload, clock.nowMs());
+    const stated = parseChecksum(request.headers['x-nokv-crc32c']);
+    refuseUnlessStaged(upload);
+    if (bodies >= BODIES_MAX) throw new NokvError('too-busy', `${BODIES_MAX} blocks are being received; try again shortly`);
+    bodies += 1;
+    try {
+      const bytes = await request.body(parts.blockBytesMax);
+      if (bytes.length === 0) throw new NokvError('invalid-argument', 'expected a block of at least 1 byte, found none');
+      const found = crc32c(bytes);
+      if (found !== stated) {
+        throw new NokvError('invalid-argument', `expected bytes with the checksum ${stated} of x-nokv-crc32c, found ${found}; send the block again`);
+      }
+      // The body may have taken a minute: what was true at its beginning is asked again.
+      refuseUnlessServing();
+      refuseUnlessStaged(upload);
+      return await keep(upload, index, bytes, stated, request.signal);
+    } finally {
+      bodies -= 1;
+    }
+  }
+
+  async function keep(upload: UploadId, index: number, bytes: Uint8Array, checksum: number, signal: AbortSignal): Promise<HttpAnswer> {
+    const key = blockKey(upload, index);
+    const outcome = await store.putIfAbsent(key, bytes, { crc32c: checksum, signal });
+    if (outcome === 'created') return { status: 201 };
+    const there = await store.get(key, { signal });
+    if (there.length === bytes.length && crc32c(there) === checksum) return { status: 200 };
+    throw new NokvError('corrupt', `block ${index} of upload ${upload} is in the store with other bytes; begin a new upload`);
+  }
+
+  async function get(request: HttpRequest): Promise<HttpAnswer> {
+    const { upload, index } = parsePath(request.path);
+    refuseUnlessServing();
+    tickets.checkReadToken(bearer(request), clock.nowMs());
+    const range = parseRange(request.headers.range);
+    const bytes = await store.get(blockKey(upload, index), { ...range, signal: request.signal });
+    const headers = { 'content-type': 'application/octet-stream', 'cache-control': 'private, immutable' };
+    if (range === undefined) return { status: 200, headers, body: bytes };
+    return { status: 206, headers: { ...headers, 'content-range': `bytes ${range.offset}-${range.offset + bytes.length - 1}/*` }, body: bytes };
+  }
+
+  function refuseUnlessServing(): void {
+    const refusal = parts.refusal();
+    if (refusal !== undefined) throw refusal;
+  }
+
+  function refuseUnlessStaged(upload: UploadId): void {
+    if (!parts.hasUpload(upload)) throw new NokvError('no-upload', `upload ${upload} has ended or expired; begin a new one`);
+  }
+
+  return { path: '/objects/', methods: { GET: get, PUT: put } };
+}
+
+function parsePath(path: string): { upload: UploadId; index: number } {
+  const match = /^\/objects\/([0-9a-f]{32})\/(\d{1,7})$/.exec(path);
+  const index = Number(match?.[2]);
+  if (match === null || index >= UPLOAD_BLOCKS_MAX || String(index) !== match[2]) {
+    throw new NokvError('not-found', `expected /objects/<upload id>/<index below ${UPLOAD_BLOCKS_MAX}>, found ${path}`);
+  }
+  return { upload: uploadId(match[1] as string), index };
+}
+
+function bearer(request: HttpRequest): string | undefined {
+  return /^Bearer ([^\s]{1,512})$/.exec(request.headers.authorization ?? '')?.[1];
+}
+
+function parseChecksum(header: string | readonly string[] | undefined): number {
+  const value = typeof header === 'string' && /^\d{1,10}$/.test(header) ? Number(header) : Number.NaN;
+  if (!(value <= 0xffffffff)) throw new NokvError('invalid-argument', 'expected x-nokv-crc32c with the checksum of the body as a decimal number');
+  return value;
+}
+
+/** One range with both ends, as block readers ask for; undefined: the whole block. */
+function parseRange(header: string | undefined): { offset: number; length: number } | undefined {
+  if (header === undefined) return undefined;
+  const match = /^bytes=(\d{1,15})-(\d{1,15})$/.exec(header);
+  const offset = Number(match?.[1]);
+  const last = Number(match?.[2]);
+  if (match === null || last < offset) throw new NokvError('invalid-argument', `expected Range: bytes=FIRST-LAST, found "${header.slice(0, 100)}"`);
+  return { offset, length: last - offset + 1 };
+}

@@ -1,0 +1,56 @@
+/** The RPC listener's handlers: each operation goes to the service, with what the call says of itself. */
+import type { ServerInfo } from '@nokv/protocol';
+import type { MutationOperation, ReadOperation } from '@nokv/types';
+import type { MutationCall, ReadCall, RpcHandlers } from './rpc/handlers.js';
+import type { Service } from './service.js';
+
+export function rpcHandlers(service: Service, info: () => ServerInfo): RpcHandlers {
+  const read =
+    <Op extends ReadOperation>(operation: Op) =>
+    (args: Parameters<Service['read']>[1], call: ReadCall) =>
+      service.read(operation, args as never, { visible: call.visible });
+  const mutate =
+    <Op extends MutationOperation>(operation: Op) =>
+    (args: Parameters<Service['mutate']>[1], call: MutationCall) =>
+      service.mutate(operation, args as never, {
+        requestId: call.requestId,
+        actor: call.actor,
+        acknowledgement: call.acknowledgement,
+        firstAttemptMs: call.firstAttemptMs,
+        signal: call.signal,
+      });
+  return {
+    stat: read('stat'),
+    lookup: read('lookup'),
+    getattr: read('getattr'),
+    list: read('list'),
+    readlink: read('readlink'),
+    'path-of': read('path-of'),
+    'xattr-get': read('xattr-get'),
+    'xattr-list': read('xattr-list'),
+    'open-read': read('open-read'),
+    statfs: read('statfs'),
+    changes: read('changes'),
+    mkdir: mutate('mkdir'),
+    create: mutate('create'),
+    symlink: mutate('symlink'),
+    link: mutate('link'),
+    unlink: mutate('unlink'),
+    rmdir: mutate('rmdir'),
+    'remove-tree': mutate('remove-tree'),
+    rename: mutate('rename'),
+    setattr: mutate('setattr'),
+    'xattr-set': mutate('xattr-set'),
+    'xattr-remove': mutate('xattr-remove'),
+    'begin-upload': mutate('begin-upload'),
+    'renew-upload': mutate('renew-upload'),
+    'end-upload': mutate('end-upload'),
+    publish: mutate('publish'),
+    'begin-tree': mutate('begin-tree'),
+    'publish-tree': mutate('publish-tree'),
+    // Every door is bound to this machine alone.
+    access: () => service.access({ isLocal: true }),
+    'server-info': info,
+    watch: (args, call) => service.watch({ since: args.since, signal: call.signal }),
+  };
+}
