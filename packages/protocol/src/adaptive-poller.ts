@@ -6,7 +6,7 @@
  * between messages: a few times the usual gap, never more than `windowMsMax`; when the usual gap is longer than that,
  * polling cannot pay and none is done. An idle process therefore sleeps and uses no CPU.
  *
- * One poller serves a whole process: every connection reports to it with `touch`.
+ * One poller may serve a whole process: every connection reports to it what it received and sent.
  */
 import type { Clock } from '@nokv/types';
 
@@ -46,12 +46,21 @@ export class AdaptivePoller {
     return { turns: this.#turns, slept: this.#slept, windowMs: this.#windowMs() };
   }
 
-  /** A message came: learn from the gap before it and stay awake for a while. */
-  touch(): void {
+  /** Bytes came: learn from the gap since the last message either way, and stay awake for a while. */
+  received(): void {
     const now = this.#clock.monotonicMs();
     const gap = Math.min(now - this.#lastMs, GAP_MS_COUNTED_MAX);
-    this.#lastMs = now;
     this.#usualGapMs += (gap - this.#usualGapMs) * LEARNING;
+    this.#stayAwake(now);
+  }
+
+  /** Bytes left: an answer, or the next question, may come soon. */
+  sent(): void {
+    this.#stayAwake(this.#clock.monotonicMs());
+  }
+
+  #stayAwake(now: number): void {
+    this.#lastMs = now;
     if (this.#isTurning || this.#windowMs() === 0) return;
     this.#isTurning = true;
     setImmediate(this.#turn);

@@ -50,6 +50,8 @@ export class FrameDecoder {
   /** What was pushed and not consumed. */
   #chunk: Uint8Array = NO_PAYLOAD;
   #at = 0;
+  /** True when the chunk is a copy of ours. */
+  #isOwned = true;
   /** A frame that spans chunks: its bytes so far. */
   #partial: Buffer | undefined;
   #filled = 0;
@@ -74,17 +76,20 @@ export class FrameDecoder {
       joined.set(rest, 0);
       joined.set(bytes, rest.length);
       this.#chunk = joined;
+      this.#isOwned = true;
     } else {
       this.#chunk = bytes;
+      this.#isOwned = false;
     }
     this.#at = 0;
   }
 
   /** Copies what is lent, for a reader that goes on later. */
   keep(): void {
-    if (!this.isDrained) this.#chunk = Uint8Array.prototype.slice.call(this.#chunk, this.#at);
-    else this.#chunk = NO_PAYLOAD;
+    if (this.#isOwned) return;
+    this.#chunk = Uint8Array.prototype.slice.call(this.#chunk, this.#at);
     this.#at = 0;
+    this.#isOwned = true;
   }
 
   /** The next whole frame, or undefined when more bytes are needed. Throws `malformed-frame`, for ever after. */

@@ -8,7 +8,9 @@ import { NokvError } from '@nokv/types';
 import type { FrameType } from './frame.js';
 import { FRAME_HEADER_BYTES } from './frame.js';
 
-const SLAB_BYTES = 64 * 1024;
+/** A connection that says little keeps little: slabs double up to here as they fill. */
+const SLAB_BYTES_FIRST = 4096;
+const SLAB_BYTES_USUAL = 64 * 1024;
 const TWO_32 = 2 ** 32;
 
 export class MessageWriter {
@@ -19,7 +21,7 @@ export class MessageWriter {
   /** Where the header of the open frame begins; -1: no frame is open. */
   #frame = -1;
 
-  constructor(slabBytes = SLAB_BYTES) {
+  constructor(slabBytes = SLAB_BYTES_FIRST) {
     this.#slab = Buffer.allocUnsafeSlow(slabBytes);
   }
 
@@ -239,7 +241,7 @@ export class MessageWriter {
   #reserve(more: number): void {
     if (this.#at + more <= this.#slab.length) return;
     const kept = this.#at - this.#start;
-    let size = SLAB_BYTES;
+    let size = Math.min(this.#slab.length * 2, SLAB_BYTES_USUAL);
     while (size < (kept + more) * 2) size *= 2;
     const slab = Buffer.allocUnsafeSlow(size);
     this.#slab.copy(slab, 0, this.#start, this.#at);

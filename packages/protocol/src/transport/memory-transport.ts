@@ -19,6 +19,7 @@ export function memoryTransportPair(options: MemoryTransportOptions = {}): [Tran
 
 class MemoryTransport implements Transport {
   readonly peer = 'memory';
+  readonly isLocal = true;
   readonly #chunkBytes: number;
   readonly #highWaterBytes: number;
   #other: MemoryTransport | undefined;

@@ -8,12 +8,19 @@ import type { Transport, TransportHandlers } from './transport.js';
 /** Finds peers that vanished without a word while nothing is sent. */
 const KEEP_ALIVE_MS = 30_000;
 
+/** 127.0.0.0/8 (also mapped into IPv6) and ::1. */
+const LOOPBACK = /^(?:::ffff:)?127\.|^::1$/;
+
 export class SocketTransport implements Transport {
   readonly peer: string;
+  readonly isLocal: boolean;
   readonly #socket: Socket;
 
   constructor(socket: Socket, peer: string) {
     this.peer = peer;
+    // A unix socket has no remote address.
+    const remote = socket.remoteAddress;
+    this.isLocal = remote === undefined || LOOPBACK.test(remote);
     this.#socket = socket;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);

@@ -7,6 +7,8 @@
 export interface Transport {
   /** For people and logs: `127.0.0.1:50312`, `unix:/run/nokv.sock`, `memory`. */
   readonly peer: string;
+  /** True when the peer is on this machine: loopback, a unix socket, memory. */
+  readonly isLocal: boolean;
   /** Bytes accepted by `write` that have not left yet. */
   readonly unsentBytes: number;
   /** Begins delivery. Called once. */

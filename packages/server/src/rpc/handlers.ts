@@ -18,6 +18,8 @@ export interface ClientInfo {
   /** The name that the client gave, for logs. */
   readonly name: string;
   readonly peer: string;
+  /** On this machine: it may be able to open our directories. */
+  readonly isLocal: boolean;
   readonly features: readonly string[];
 }
 

@@ -1,4 +1,4 @@
-/** What `listenRpc` is told and what it returns. */
+/** What `listenRpc` (listen-rpc.ts) is told and what it returns. */
 import type { Clock, NokvError } from '@nokv/types';
 import type { AdaptivePoller, ClientHello, Transport } from '@nokv/protocol';
 import type { ClientInfo, RpcHandlers } from './handlers.js';
@@ -58,6 +58,3 @@ export interface RpcListener {
   /** Says goaway, finishes what is in flight within `graceMs`, closes. New requests get `draining`. */
   drain(graceMs: number): Promise<void>;
 }
-
-/** Binds `host:port` or `unix:/path` and serves until drained. */
-export type ListenRpc = (address: string, options: RpcOptions) => Promise<RpcListener>;
