@@ -1,0 +1,86 @@
+/** `put-artifact`: a file or a directory that becomes visible whole or not at all. */
+import { stat as statLocal } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { NokvClient } from '@nokv/client';
+import { NokvError, generation } from '@nokv/types';
+import type { CallOf } from '../command.js';
+import { connectClient, transferOptions } from '../connection.js';
+import { localFailure } from '../local-failure.js';
+import { progressBar } from '../progress-bar.js';
+import { formatSize } from '../quantities.js';
+import { remotePath, showPath } from '../remote-path.js';
+import type { transferCommands } from '../table/transfer-commands.js';
+import { usageError } from '../usage-error.js';
+import { tellPut } from './put.js';
+
+type PutArtifact = CallOf<typeof transferCommands.putArtifact>;
+
+export async function putArtifact(call: PutArtifact): Promise<void> {
+  const { args, io } = call;
+  const path = remotePath(args.path);
+  const source = resolve(io.cwd, args.source);
+  const found = await statLocal(source).catch((error: unknown) => {
+    throw localFailure(error, args.source);
+  });
+  if (!found.isDirectory() && !found.isFile()) {
+    throw new NokvError('not-regular-file', `${args.source}: expected a file or directory, found a device, fifo or socket`);
+  }
+  if (found.isDirectory()) checkDirectoryFlags(call);
+  await using client = await connectClient(call);
+  if (found.isDirectory()) await publishDirectory(call, client, path, source);
+  else await publishFile(call, client, path, { file: source, mode: found.mode & 0o7777, mtime: found.mtime, size: found.size });
+}
+
+function checkDirectoryFlags({ flags, args }: PutArtifact): void {
+  for (const [flag, given] of Object.entries({ '--digest': flags.digest, '--content-type': flags.contentType })) {
+    if (given !== undefined) throw usageError(`${flag} speaks of one file, but ${args.source} is a directory; leave it out`);
+  }
+}
+
+async function publishDirectory(call: PutArtifact, client: NokvClient, path: Uint8Array, source: string): Promise<void> {
+  const { flags, io, output } = call;
+  using bar = progressBar(io, output, 'put-artifact', flags.progress);
+  const report = await client.putTree(source, path, {
+    ...transferOptions(call),
+    replace: flags.replace,
+    parents: true,
+    specialFiles: flags.skipSpecial ? 'skip' : 'refuse',
+    onProgress: (progress) => bar.update(progress),
+    ...(flags.jobs === undefined ? {} : { jobs: flags.jobs }),
+    ...(flags.producer === undefined ? {} : { producer: flags.producer }),
+    ...(flags.requestId === undefined ? {} : { requestId: flags.requestId }),
+  });
+  bar[Symbol.dispose]();
+  for (const { path: skipped, reason } of report.skipped) output.note(`nokv: put-artifact: left out ${skipped}: ${reason}`);
+  const counts = `${report.files} files, ${report.directories} directories, ${report.symlinks} symlinks`;
+  await output.result({ path: showPath(path), type: 'directory', ...report }, `${showPath(path)}  ${counts}, ${formatSize(report.bytes)}`);
+}
+
+async function publishFile(
+  call: PutArtifact,
+  client: NokvClient,
+  path: Uint8Array,
+  source: { readonly file: string; readonly mode: number; readonly mtime: Date; readonly size: number },
+): Promise<void> {
+  const { flags, io, output } = call;
+  using bar = progressBar(io, output, 'put-artifact', flags.progress);
+  const outcome = await client.put(
+    path,
+    { file: source.file },
+    {
+      ...transferOptions(call),
+      target: showPath(path),
+      parents: true,
+      mode: source.mode,
+      mtime: source.mtime,
+      onProgress: (progress) => bar.update({ bytesTotal: source.size, ...progress }),
+      ...(flags.replace ? {} : { ifGeneration: generation(0) }),
+      ...(flags.digest === undefined ? {} : { digest: flags.digest }),
+      ...(flags.contentType === undefined ? {} : { contentType: flags.contentType }),
+      ...(flags.producer === undefined ? {} : { producer: flags.producer }),
+      ...(flags.requestId === undefined ? {} : { requestId: flags.requestId }),
+    },
+  );
+  const { json, text } = tellPut(showPath(path), outcome);
+  await output.result({ ...json, type: 'file' }, text);
+}

@@ -1,0 +1,83 @@
+import type { DirectoryEntry, NokvClient } from '@nokv/client';
+import { PATH_BYTES_MAX, formatName } from '@nokv/types';
+import type { CallOf } from '../command.js';
+import { connectClient } from '../connection.js';
+import { entryJson } from '../entry-json.js';
+import { columns } from '../output.js';
+import { formatSize } from '../quantities.js';
+import { childPath, remotePath, remotePaths, showPath } from '../remote-path.js';
+import type { transferCommands } from '../table/transfer-commands.js';
+import { mustAttributes, walk } from '../walk.js';
+
+export async function tree(call: CallOf<typeof transferCommands.tree>): Promise<void> {
+  const root = remotePath(call.args.path);
+  await using client = await connectClient(call);
+  if (call.output.json) return await listTree(call, client, root);
+  await call.output.line(showPath(root));
+  const count: Count = { directories: 0, others: 0 };
+  await draw(call, client, root, { indent: '', levels: call.flags.level ?? PATH_BYTES_MAX, count });
+  await call.output.line(`\n${count.directories} directories, ${count.others} files`);
+}
+
+type Tree = CallOf<typeof transferCommands.tree>;
+interface Count {
+  directories: number;
+  others: number;
+}
+
+async function listTree({ output, signal, flags }: Tree, client: NokvClient, root: Uint8Array): Promise<void> {
+  for await (const walked of walk(client, root, signal, flags.level)) {
+    const isBare = walked.entry.type !== 'file' && walked.entry.type !== 'symlink';
+    const card = isBare ? mustAttributes(walked) : await client.stat(walked.path, { signal, follow: false });
+    await output.object(entryJson(showPath(walked.path), card));
+  }
+}
+
+async function draw(
+  call: Tree,
+  client: NokvClient,
+  directory: Uint8Array,
+  { indent, levels, count }: { readonly indent: string; readonly levels: number; readonly count: Count },
+): Promise<void> {
+  const print = async (entry: DirectoryEntry, isLast: boolean) => {
+    const path = childPath(directory, entry.nameBytes);
+    const isDirectory = entry.type === 'directory';
+    count[isDirectory ? 'directories' : 'others'] += 1;
+    const target = entry.type === 'symlink' ? ` -> ${formatName(await client.readlink(path, { signal: call.signal }))}` : '';
+    await call.output.line(`${indent}${isLast ? '└── ' : '├── '}${entry.name}${isDirectory ? '/' : target}`);
+    if (isDirectory && levels > 1)
+      await draw(call, client, path, { indent: `${indent}${isLast ? '    ' : '│   '}`, levels: levels - 1, count });
+  };
+  // One entry is held back, since the last of a directory is drawn with a corner.
+  let held: DirectoryEntry | undefined;
+  for await (const entry of client.list(directory, { signal: call.signal })) {
+    if (held !== undefined) await print(held, false);
+    held = entry;
+  }
+  if (held !== undefined) await print(held, true);
+}
+
+export async function du(call: CallOf<typeof transferCommands.du>): Promise<void> {
+  const { output, signal } = call;
+  const paths = remotePaths(call.args.paths);
+  await using client = await connectClient(call);
+  for (const path of paths) {
+    const top = await client.stat(path, { signal, follow: false });
+    const sum = { path: showPath(path), bytes: 0, storedBytes: 0, files: 0, directories: 0, others: 0 };
+    const seen = new Set<number>();
+    const add = (card: typeof top | ReturnType<typeof mustAttributes>) => {
+      if (card.type === 'directory') sum.directories += 1;
+      else if (card.type === 'file') sum.files += 1;
+      else sum.others += 1;
+      // A file with several names is counted once.
+      if (card.type !== 'file' || (card.nlink > 1 && seen.has(card.ino))) return;
+      if (card.nlink > 1) seen.add(card.ino);
+      sum.bytes += card.size;
+      sum.storedBytes += card.blocks * 512;
+    };
+    add(top);
+    if (top.type === 'directory') for await (const walked of walk(client, path, signal)) add(mustAttributes(walked));
+    const text = columns([[`${sum.bytes}`, formatSize(sum.bytes), `${sum.files} files`, `${sum.directories} directories`, sum.path]])[0];
+    await output.result(sum, text);
+  }
+}

@@ -1,0 +1,16 @@
+/** Flags that many commands have. */
+import { requestId } from '@nokv/types';
+import { toggle, value } from '../command.js';
+import { parseChoice, parseInteger } from '../quantities.js';
+
+/** Of every command that changes something. */
+export const mutationFlags = {
+  requestId: value('ID', 'Ask again about a command whose outcome is unknown: it takes effect at most once', requestId),
+} as const;
+
+export const transferFlags = {
+  jobs: value('N', 'Transfers in flight, 1 to 256 (default 32)', parseInteger(1, 256)),
+  progress: value('WHEN', 'auto: bars on a terminal; never; json: one event a line on stderr', parseChoice('auto', 'never', 'json')),
+} as const;
+
+export const recursive = toggle('Directories with all that is below them', 'r');

@@ -1,0 +1,149 @@
+/** Bytes in and out. */
+import { any, command, many, one, toggle, value } from '../command.js';
+import { parseCount, parseDigest, parseInteger, parseMode, parseRange, parseSize, parseText } from '../quantities.js';
+import { mutationFlags, recursive, transferFlags } from './shared-flags.js';
+
+const put = command({
+  name: 'put',
+  group: 'files',
+  summary: 'store files, directories or standard input',
+  notes: [
+    'DST names the result. Behind several sources, when it ends in "/", or when a directory is there and a file is put,',
+    'the result lies in DST under the name of its source. "-" is standard input.',
+    'A body is published in one step: readers see the old one or the new one. Modes and times are kept.',
+  ],
+  args: { sources: many('SRC', 'local file, directory (with -r) or -'), destination: one('DST', 'remote path') },
+  flags: {
+    recursive,
+    ifGeneration: value('G', 'Only if the file is at generation G now; 0: only if nothing is there', parseCount),
+    ifDigest: value('DIGEST', 'Only if the file has this digest now (sha256:…)', parseDigest),
+    parents: toggle('Make missing parents', 'p'),
+    contentType: value('TYPE', 'Content type to record, such as application/json', parseText),
+    mode: value('MODE', 'Permissions of the file, octal; default: those of the source', parseMode),
+    ...transferFlags,
+    ...mutationFlags,
+  },
+  example: 'nokv put --parents model.bin /runs/7/model.bin',
+  schema: 'put',
+});
+
+const putArtifact = command({
+  name: 'put-artifact',
+  group: 'files',
+  summary: 'publish a file or a whole directory at once',
+  notes: [
+    'All of it becomes visible in one step, or none. Refused when something is at PATH, unless --replace.',
+    'Missing parents are made. What was sent is checked against its digest before it is published.',
+  ],
+  args: { path: one('PATH', 'remote path of the artifact'), source: one('SRC', 'local file or directory') },
+  flags: {
+    replace: toggle('Replace what is at PATH, in the same step'),
+    digest: value('DIGEST', 'The digest that the file must have (sha256:…)', parseDigest),
+    contentType: value('TYPE', 'Content type to record for a file', parseText),
+    producer: value('NAME', 'Who made it, recorded with each file', parseText),
+    skipSpecial: toggle('Leave out fifos, sockets and devices instead of refusing the directory'),
+    ...transferFlags,
+    ...mutationFlags,
+  },
+  example: 'nokv put-artifact /runs/7/report ./report',
+  schema: 'put-artifact',
+});
+
+const get = command({
+  name: 'get',
+  group: 'files',
+  summary: 'restore a file or a directory',
+  notes: [
+    'DST names the result; a file goes into DST under its own name when DST is a directory.',
+    'A file is written beside its place and moved over it when it is whole. A directory keeps modes, times, symlinks and',
+    'empty directories; local files in its way are refused unless --replace.',
+  ],
+  args: { source: one('SRC', 'remote path, or PATH@G'), destination: one('DST', 'local path') },
+  flags: { replace: toggle('Overwrite local files that are in the way of a directory'), ...transferFlags },
+  example: 'nokv get /runs/7/report ./report',
+  schema: 'get',
+});
+
+const cat = command({
+  name: 'cat',
+  group: 'files',
+  summary: 'write bodies to standard output',
+  args: { paths: many('PATH', 'remote file, or PATH@G') },
+  flags: {
+    range: value('A-B', 'Bytes A to B (both included), A- to the end, -N the last N', parseRange),
+    progress: transferFlags.progress,
+  },
+  example: 'nokv cat /runs/7/train.log --range 0-1023',
+});
+
+const head = command({
+  name: 'head',
+  group: 'files',
+  summary: 'write the first lines of files',
+  args: { paths: many('PATH', 'remote file, or PATH@G') },
+  flags: {
+    lines: value('N', 'Lines (default 10)', parseInteger(0, 1_000_000_000), 'n'),
+    bytes: value('SIZE', 'Bytes instead of lines', parseSize, 'c'),
+  },
+  example: 'nokv head -n 20 /runs/7/train.log',
+});
+
+const tail = command({
+  name: 'tail',
+  group: 'files',
+  summary: 'write the last lines of files',
+  args: { paths: many('PATH', 'remote file, or PATH@G') },
+  flags: {
+    lines: value('N', 'Lines (default 10)', parseInteger(0, 1_000_000_000), 'n'),
+    bytes: value('SIZE', 'Bytes instead of lines', parseSize, 'c'),
+  },
+  example: 'nokv tail -n 20 /runs/7/train.log',
+});
+
+const ls = command({
+  name: 'ls',
+  group: 'files',
+  summary: 'list directories',
+  notes: ['In byte order of names. A name that is not UTF-8 is written with \\xHH for its odd bytes.'],
+  args: { paths: any('PATH', 'remote directory or file; default /') },
+  flags: {
+    long: toggle('Mode, links, owner, size, time and target', 'l'),
+    recursive: toggle('Directories below, too', 'R'),
+    one: toggle('One name a line', '1'),
+    directory: toggle('The directory itself, not what is in it', 'd'),
+  },
+  example: 'nokv ls -l /runs/7',
+  schema: 'entry',
+});
+
+const tree = command({
+  name: 'tree',
+  group: 'files',
+  summary: 'draw what is below a directory',
+  args: { path: one('PATH', 'remote directory') },
+  flags: { level: value('N', 'Directories to go down', parseInteger(1, 4096), 'L') },
+  example: 'nokv tree -L 2 /runs',
+  schema: 'entry',
+});
+
+const du = command({
+  name: 'du',
+  group: 'files',
+  summary: 'sum up what is below paths',
+  args: { paths: many('PATH', 'remote path') },
+  flags: {},
+  example: 'nokv du /runs',
+  schema: 'du',
+});
+
+const stat = command({
+  name: 'stat',
+  group: 'files',
+  summary: 'show what is known about paths',
+  args: { paths: many('PATH', 'remote path') },
+  flags: { dereference: toggle('Follow a symlink to what it names', 'L') },
+  example: 'nokv stat --json /runs/7/model.bin',
+  schema: 'stat',
+});
+
+export const transferCommands = { put, putArtifact, get, cat, head, tail, ls, tree, du, stat };

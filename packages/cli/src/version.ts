@@ -1,0 +1,10 @@
+import { readFileSync } from 'node:fs';
+
+/** The version in this package's manifest: the one place that says it. */
+export const VERSION: string = readVersion();
+
+function readVersion(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+  const found = typeof manifest === 'object' && manifest !== null && 'version' in manifest ? manifest.version : undefined;
+  return typeof found === 'string' ? found : 'unknown';
+}
