@@ -16,7 +16,6 @@ export function rpcHandlers(service: Service, info: () => ServerInfo): RpcHandle
         requestId: call.requestId,
         actor: call.actor,
         acknowledgement: call.acknowledgement,
-        firstAttemptMs: call.firstAttemptMs,
         signal: call.signal,
       });
   return {

@@ -2,7 +2,7 @@
  * `GET|PUT /objects/<upload>/<index>`: blocks through the server, for clients that reach no store themselves. The bearer
  * of an upload's ticket puts blocks of that upload; the bearer of a read token gets blocks.
  */
-import { crc32c, type ObjectStore } from '@nokv/object';
+import { blocksOf, crc32c, formatCrc32c, parseCrc32c, type ObjectStore } from '@nokv/object';
 import { NokvError, UPLOAD_BLOCKS_MAX, blockKey, uploadId, type Clock, type UploadId } from '@nokv/types';
 import type { Tickets } from '../tickets.js';
 import type { HttpAnswer, HttpRequest, HttpRoute } from './http-server.js';
@@ -22,6 +22,7 @@ const BODIES_MAX = 16;
 
 export function objectRoutes(parts: ObjectRouteParts): HttpRoute {
   const { store, tickets, clock } = parts;
+  const blocks = blocksOf(store);
   let bodies = 0;
 
   async function put(request: HttpRequest): Promise<HttpAnswer> {
@@ -37,7 +38,7 @@ export function objectRoutes(parts: ObjectRouteParts): HttpRoute {
       if (bytes.length === 0) throw new NokvError('invalid-argument', 'expected a block of at least 1 byte, found none');
       const found = crc32c(bytes);
       if (found !== stated) {
-        throw new NokvError('invalid-argument', `expected bytes with the checksum ${stated} of x-nokv-crc32c, found ${found}; send the block again`);
+        throw new NokvError('invalid-argument', `expected bytes with crc32c ${formatCrc32c(stated)} as x-nokv-crc32c says, found ${formatCrc32c(found)}; send the block again`);
       }
       // The body may have taken a minute: what was true at its beginning is asked again.
       refuseUnlessServing();
@@ -49,12 +50,11 @@ export function objectRoutes(parts: ObjectRouteParts): HttpRoute {
   }
 
   async function keep(upload: UploadId, index: number, bytes: Uint8Array, checksum: number, signal: AbortSignal): Promise<HttpAnswer> {
-    const key = blockKey(upload, index);
-    const outcome = await store.putIfAbsent(key, bytes, { crc32c: checksum, signal });
+    const outcome = await store.putIfAbsent(blockKey(upload, index), bytes, { crc32c: checksum, signal });
     if (outcome === 'created') return { status: 201 };
-    const there = await store.get(key, { signal });
-    if (there.length === bytes.length && crc32c(there) === checksum) return { status: 200 };
-    throw new NokvError('corrupt', `block ${index} of upload ${upload} is in the store with other bytes; begin a new upload`);
+    // Something is there: the same bytes, sent again after a lost answer, or `corrupt`.
+    await blocks.putBlock(upload, index, bytes, { crc32c: checksum, signal });
+    return { status: 200 };
   }
 
   async function get(request: HttpRequest): Promise<HttpAnswer> {
@@ -94,9 +94,9 @@ function bearer(request: HttpRequest): string | undefined {
 }
 
 function parseChecksum(header: string | readonly string[] | undefined): number {
-  const value = typeof header === 'string' && /^\d{1,10}$/.test(header) ? Number(header) : Number.NaN;
-  if (!(value <= 0xffffffff)) throw new NokvError('invalid-argument', 'expected x-nokv-crc32c with the checksum of the body as a decimal number');
-  return value;
+  const checksum = typeof header === 'string' ? parseCrc32c(header) : undefined;
+  if (checksum === undefined) throw new NokvError('invalid-argument', 'expected x-nokv-crc32c with the checksum of the body as 8 lower-case hex digits');
+  return checksum;
 }
 
 /** One range with both ends, as block readers ask for; undefined: the whole block. */

@@ -1,0 +1,74 @@
+/**
+ * Background work of the shard in bounded slices, only while it is owned: expired uploads are swept with their blocks,
+ * trash is taken apart, what is past its window dropped. A failing slice is logged and tried again at the next turn.
+ */
+import type { ShardEngine } from '@nokv/meta';
+import { removeUploadBlocks, type ObjectStore } from '@nokv/object';
+import { NokvError, toNokvError, type Clock } from '@nokv/types';
+import type { HitFailpoint } from './failpoints.js';
+import type { Logger } from './logger.js';
+
+export interface BackgroundParts {
+  readonly engine: ShardEngine;
+  readonly store: ObjectStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly isServing: () => boolean;
+  readonly failpoint: HitFailpoint;
+}
+
+export interface Background {
+  readonly slices: number;
+  readonly blocksRemoved: number;
+  /** Resolves when nothing of it runs any more. */
+  stop(): Promise<void>;
+}
+
+/** Between two turns that found nothing to do. */
+const PAUSE_MS = 2000;
+
+export function startBackground(parts: BackgroundParts): Background {
+  const { engine, store, clock, log } = parts;
+  const stopping = new AbortController();
+  let slices = 0;
+  let blocksRemoved = 0;
+
+  /** Nothing is deleted without the lease: another owner may know these blocks. */
+  async function removeBlocks(upload: Parameters<Parameters<ShardEngine['maintain']>[0]>[0]): Promise<void> {
+    if (!parts.isServing() || stopping.signal.aborted) throw new NokvError('lease-lost', 'background work stops without the lease');
+    await parts.failpoint?.('before-remove-blocks');
+    const removed = await removeUploadBlocks(store, upload, { signal: stopping.signal });
+    blocksRemoved += removed;
+    if (removed > 0) log.info({ upload, blocks: removed }, 'swept an upload');
+  }
+
+  async function run(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      let more = false;
+      if (parts.isServing()) {
+        try {
+          more = (await engine.maintain(removeBlocks)).more;
+          slices += 1;
+        } catch (error) {
+          if (!stopping.signal.aborted) log.warn({ error: toNokvError(error).toRecord() }, 'background work');
+        }
+      }
+      // Between slices, requests have their turn.
+      await clock.sleep(more ? 1 : PAUSE_MS, stopping.signal).catch(() => undefined);
+    }
+  }
+
+  const ended = run();
+  return {
+    get slices() {
+      return slices;
+    },
+    get blocksRemoved() {
+      return blocksRemoved;
+    },
+    stop() {
+      stopping.abort();
+      return ended;
+    },
+  };
+}
