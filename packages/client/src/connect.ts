@@ -1,18 +1,27 @@
 /** The door of the SDK. */
 import type { Clock, Owner, Random } from '@nokv/types';
-import { NokvError } from '@nokv/types';
+import { LOOPBACK, NokvError, RPC_PORT_DEFAULT, systemClock, systemRandom } from '@nokv/types';
+import { parseAddress } from '@nokv/protocol';
+import { LazyBlocks } from './body/lazy-blocks.js';
 import type { NokvClient } from './nokv-client.js';
+import { PathClient } from './path/path-client.js';
+import { Link, type Dial } from './session/link.js';
+import { WireMetadataClient } from './session/wire-metadata-client.js';
+import { transferSignal } from './transfer-signal.js';
+import { openConnection } from './wire/open-connection.js';
 
 export interface ConnectOptions {
-  /** `host:port`, `unix:/path`, a comma-separated list or a list of them; tried in turn. */
-  readonly address: string | readonly string[];
+  /** `host:port`, `unix:/path`, a comma-separated list or a list of them, tried in turn; default `127.0.0.1:7777`. */
+  readonly address?: string | readonly string[] | undefined;
   readonly token?: string | undefined;
   /** Shown in change records; default `sdk`. */
   readonly actor?: string | undefined;
   /** Sent in the hello; default `nokv-client`. */
   readonly clientName?: string | undefined;
-  /** Default deadline of every call, milliseconds; default 30,000. */
+  /** Default deadline of every call with its retries, milliseconds; default 30,000. */
   readonly timeoutMs?: number | undefined;
+  /** How long the first connection may be tried again and again; default 0: each address once. */
+  readonly patienceMs?: number | undefined;
   /** Aborts connecting; an open client is closed with `close`. */
   readonly signal?: AbortSignal | undefined;
   /** Who owns what is created; default: user and group of this process. */
@@ -21,10 +30,90 @@ export interface ConnectOptions {
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: Random | undefined;
+  /** How connections are made; default: sockets. For tests over memory transports. */
+  readonly dial?: Dial | undefined;
 }
 
-/** Connects and shakes hands. Errors: `unavailable`, `bad-token`, `unsupported-version`, `deadline-exceeded`. */
-export async function connect(address: string | readonly string[] | ConnectOptions): Promise<NokvClient> {
-  void address;
-  throw new NokvError('unavailable', 'no transport in this build');
+const TIMEOUT_MS_DEFAULT = 30_000;
+const ADDRESSES_MAX = 64;
+
+/**
+ * Connects and shakes hands. Errors: `unavailable` (nobody listens), `bad-token`, `unsupported-version`,
+ * `deadline-exceeded`, `invalid-argument` (an address that is none).
+ */
+export async function connect(to: string | readonly string[] | ConnectOptions = {}): Promise<NokvClient> {
+  const options: ConnectOptions = typeof to === 'string' || isList(to) ? { address: to } : to;
+  const { clock = systemClock, random = systemRandom, timeoutMs = TIMEOUT_MS_DEFAULT, actor = 'sdk' } = options;
+  if (!(timeoutMs > 0)) throw new NokvError('invalid-argument', `expected a timeout of more than 0 ms, found ${timeoutMs}`);
+  const link = new Link({ addresses: addressesOf(options.address), dial: options.dial ?? socketDial(options, clock, actor), clock, random });
+  const metadata = new WireMetadataClient({ link, actor, timeoutMs, clock, random });
+  const blocks = new LazyBlocks({ metadata, clock, env: options.env });
+  try {
+    await firstConnection(link, options, clock);
+  } catch (error) {
+    await link.close();
+    throw error;
+  }
+  const owner = options.owner ?? ownerOfProcess();
+  const context = {
+    metadata,
+    owner,
+    clock,
+    random,
+    access: blocks.access.bind(blocks),
+    blocks: blocks.open.bind(blocks),
+  };
+  return new PathClient(context, async () => {
+    await blocks.close();
+    await metadata.close();
+  });
+}
+
+async function firstConnection(link: Link, options: ConnectOptions, clock: Clock): Promise<void> {
+  const { patienceMs = 0 } = options;
+  const giveUpAt = clock.monotonicMs() + patienceMs;
+  const { signal, stop } = transferSignal(clock, options.timeoutMs === undefined ? { signal: options.signal, timeoutMs: TIMEOUT_MS_DEFAULT } : options);
+  try {
+    // Ends when connected, when patience has run out, or by the signal.
+    for (;;) {
+      try {
+        await link.connection({ deadlineMs: Number.POSITIVE_INFINITY, timeoutMs: Number.POSITIVE_INFINITY, signal });
+        return;
+      } catch (error) {
+        if (signal.aborted) throw signal.reason;
+        if (!(error instanceof NokvError) || error.kind !== 'unavailable' || clock.monotonicMs() >= giveUpAt) throw error;
+      }
+    }
+  } finally {
+    stop();
+  }
+}
+
+function socketDial(options: ConnectOptions, clock: Clock, actor: string): Dial {
+  return (address, { timeoutMs, signal }) =>
+    openConnection(address, {
+      clock,
+      client: options.clientName ?? 'nokv-client',
+      token: options.token,
+      actor,
+      connectTimeoutMs: timeoutMs,
+      signal,
+    });
+}
+
+/** Every address is checked before the first is dialled. */
+function addressesOf(given: string | readonly string[] = `${LOOPBACK}:${RPC_PORT_DEFAULT}`): readonly string[] {
+  const addresses = (isList(given) ? given : given.split(',')).map((address) => address.trim()).filter((address) => address.length > 0);
+  if (addresses.length === 0) throw new NokvError('invalid-argument', 'expected at least one address such as 127.0.0.1:7777, found none');
+  if (addresses.length > ADDRESSES_MAX) throw new NokvError('invalid-argument', `expected at most ${ADDRESSES_MAX} addresses, found ${addresses.length}`);
+  for (const address of addresses) parseAddress(address);
+  return addresses;
+}
+
+function isList(value: unknown): value is readonly string[] {
+  return Array.isArray(value);
+}
+
+function ownerOfProcess(): Owner {
+  return { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
 }

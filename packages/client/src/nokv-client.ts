@@ -213,5 +213,5 @@ export interface StagedBody {
   readonly size: number;
   readonly digest: string;
   /** What {@link NokvClient.publish} needs; opaque. */
-  readonly staged: import('./stage-body.js').StagedParts;
+  readonly staged: import('./body/stage-body.js').StagedParts;
 }

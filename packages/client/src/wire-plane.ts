@@ -1,9 +1,55 @@
-import type { Plane } from '@nokv/agent';
+/** The verbs' view of a namespace, over a client: paths as text, bodies at one generation. */
+import type { Plane, PlaneBody, PlaneEntry, PlaneOptions, PlanePage } from '@nokv/agent';
+import { PLANE_READ_BYTES_MAX } from '@nokv/agent';
+import { NokvError, formatName, parsePath } from '@nokv/types';
 import type { NokvClient } from './nokv-client.js';
-import { NokvError } from '@nokv/types';
 
-/** The verbs' view of a namespace over a client. */
+/** The plane borrows the client; closing the client ends it. */
 export function wirePlane(client: NokvClient): Plane {
-  void client;
-  throw new NokvError('unavailable', 'no transport in this build');
+  return {
+    async stat(path, options = {}) {
+      const normal = normalPath(path);
+      return entryOf(normal, await client.stat(normal, { signal: options.signal, ...(options.follow === undefined ? {} : { follow: options.follow }) }));
+    },
+    async list(path, options) {
+      const normal = normalPath(path);
+      const { entries, more } = await client.listPage(normal, { signal: options.signal, limit: options.limit, after: options.after });
+      const prefix = normal === '/' ? '' : normal;
+      return { entries: entries.map(({ name, attributes }) => ({ path: `${prefix}/${name}`, name, card: mustHave(attributes) })), more } satisfies PlanePage;
+    },
+    open: (path, options = {}) => openPlaneBody(client, path, options),
+  };
+}
+
+async function openPlaneBody(client: NokvClient, path: string, options: PlaneOptions & { readonly generation?: number }): Promise<PlaneBody> {
+  const normal = normalPath(path);
+  const handle = await client.get(normal, { signal: options.signal, generation: options.generation });
+  const { attributes, digest, contentType, generation, size } = handle;
+  const card = { ...attributes, ...(digest === undefined ? {} : { digest }), ...(contentType === undefined ? {} : { contentType }) };
+  return {
+    entry: entryOf(normal, card),
+    generation,
+    size,
+    async read(offset, length, call = {}) {
+      if (length > PLANE_READ_BYTES_MAX) {
+        throw new NokvError('too-large', `expected at most ${PLANE_READ_BYTES_MAX} bytes a read, found ${length}; read in several calls or stream`);
+      }
+      return handle.read(offset, length, { signal: call.signal });
+    },
+    stream: (offset, call = {}) => handle.stream({ offset, signal: call.signal }),
+  };
+}
+
+/** As people write it, resolved: what comes back in entries. */
+function normalPath(path: string): string {
+  return formatName(parsePath(path));
+}
+
+function entryOf(path: string, card: PlaneEntry['card']): PlaneEntry {
+  return { path, name: path.slice(path.lastIndexOf('/') + 1), card };
+}
+
+function mustHave<Value>(value: Value | undefined): Value {
+  if (value === undefined) throw new NokvError('internal', 'a listing with attributes came without them');
+  return value;
 }

@@ -1,0 +1,328 @@
+/** {@link NokvClient} over the inode-level client: paths in, operations out. */
+import type { BlockStore } from '@nokv/object';
+import type { EntryRef, InodeNumber, NodeCard, NodeRef, SetattrArgs, StatfsResult } from '@nokv/types';
+import { LIST_LIMIT_MAX, NokvError, formatName, isNokvError, makeRequestId } from '@nokv/types';
+import { openBody } from '../body/open-body.js';
+import { endUpload, stageBody } from '../body/stage-body.js';
+import type { BodyHandle, BodyRange } from '../body-handle.js';
+import type { ClientContext } from '../client-context.js';
+import type { CallOptions, MetadataClient } from '../metadata-client.js';
+import type {
+  AttributeChanges,
+  CopyOptions,
+  DirectoryEntry,
+  DirectoryPage,
+  GetOptions,
+  ListOptions,
+  MkdirOptions,
+  MutationOptions,
+  NodeOutcome,
+  NokvClient,
+  Outcome,
+  PathLike,
+  PublishOptions,
+  PutOptions,
+  PutOutcome,
+  StagedBody,
+  StageOptions,
+  TimeLike,
+} from '../nokv-client.js';
+import type { PutSource } from '../put-source.js';
+import { getFile, getTree } from '../tree/get-tree.js';
+import { putInto, putTree } from '../tree/put-tree.js';
+import type { GetTreeOptions, PutTreeOptions, TreeReport } from '../trees.js';
+import { watchPath } from './watch-path.js';
+import type { WatchEvent, WatchOptions } from '../watch-event.js';
+import { copyBody } from './copy-body.js';
+import { defined, nameBytes, pathBytes, timeOrNow, valueBytes } from './arguments.js';
+import { derivedRequestId, publishBody, putBody } from './publish-body.js';
+
+const LIST_LIMIT_DEFAULT = 1000;
+const DIRECTORY_MODE = 0o755;
+
+export class PathClient implements NokvClient {
+  readonly #context: ClientContext;
+  readonly #close: () => Promise<void>;
+
+  constructor(context: ClientContext, close: () => Promise<void>) {
+    this.#context = context;
+    this.#close = close;
+  }
+
+  get metadata(): MetadataClient {
+    return this.#context.metadata;
+  }
+
+  stat(path: PathLike, options: CallOptions & { readonly follow?: boolean } = {}): Promise<NodeCard> {
+    return this.#read(() => this.metadata.read('stat', { node: at(path), ...follow(options) }, options));
+  }
+
+  async exists(path: PathLike, options?: CallOptions): Promise<boolean> {
+    try {
+      await this.stat(path, options);
+      return true;
+    } catch (error) {
+      if (isNokvError(error, 'not-found') || isNokvError(error, 'not-directory')) return false;
+      throw error;
+    }
+  }
+
+  async *list(path: PathLike, options: ListOptions = {}): AsyncGenerator<DirectoryEntry> {
+    let after = options.after;
+    // Ends at the last page; each page begins after the last name of the one before.
+    for (;;) {
+      const page = await this.listPage(path, { ...options, after });
+      yield* page.entries;
+      after = page.entries.at(-1)?.nameBytes;
+      if (!page.more || after === undefined) return;
+    }
+  }
+
+  async listPage(path: PathLike, options: ListOptions = {}): Promise<DirectoryPage> {
+    const { limit = LIST_LIMIT_DEFAULT, after, attributes = true } = options;
+    if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT_MAX) {
+      throw new NokvError('invalid-argument', `expected a limit of 1 to ${LIST_LIMIT_MAX} entries, found ${limit}`);
+    }
+    const args = { node: at(path), limit, attributes, ...(after === undefined ? {} : { after: nameBytes(after) }) };
+    const { entries, more } = await this.metadata.read('list', args, options);
+    return { entries: entries.map(({ name, ...rest }) => ({ name: formatName(name), nameBytes: name, ...rest })), more };
+  }
+
+  async readlink(path: PathLike, options?: CallOptions): Promise<Uint8Array> {
+    return (await this.metadata.read('readlink', { node: at(path) }, options)).target;
+  }
+
+  async pathOf(ino: InodeNumber, options?: CallOptions): Promise<string> {
+    return formatName((await this.metadata.read('path-of', { ino }, options)).path);
+  }
+
+  statfs(options?: CallOptions): Promise<StatfsResult> {
+    return this.metadata.read('statfs', {}, options);
+  }
+
+  async mkdir(path: PathLike, options: MkdirOptions = {}): Promise<NodeOutcome> {
+    const { mode = DIRECTORY_MODE, parents = false } = options;
+    return this.#mutate(options, async (call) => {
+      const args = { entry: at(path), mode, parents, ...this.#owner(options) };
+      const { version, result } = await this.metadata.mutate('mkdir', args, call);
+      return { version, attributes: result.attributes };
+    });
+  }
+
+  async put(path: PathLike, source: PutSource, options: PutOptions = {}): Promise<PutOutcome> {
+    return putBody(this.#context, at(path), source, { target: text(path), ...options });
+  }
+
+  async stage(source: PutSource, options: StageOptions = {}): Promise<StagedBody> {
+    return stageBody(this.#context, source, options);
+  }
+
+  async publish(path: PathLike, body: StagedBody, options: PublishOptions = {}): Promise<PutOutcome> {
+    return publishBody(this.#context, at(path), body, options);
+  }
+
+  async discard(body: StagedBody, options: CallOptions = {}): Promise<void> {
+    await endUpload(this.#context, body.staged.upload, options);
+  }
+
+  async get(path: PathLike, options: GetOptions = {}): Promise<BodyHandle> {
+    return openBody(this.#context, at(path), options);
+  }
+
+  async getStream(path: PathLike, options: GetOptions & BodyRange = {}): Promise<ReadableStream<Uint8Array>> {
+    const body = await this.get(path, options);
+    const chunks = body.stream(options)[Symbol.asyncIterator]();
+    return new ReadableStream<Uint8Array>(
+      {
+        async pull(controller) {
+          const { done, value } = await chunks.next();
+          if (done === true) controller.close();
+          else controller.enqueue(value);
+        },
+        async cancel() {
+          await chunks.return?.();
+        },
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  async copy(from: PathLike, to: PathLike, options: CopyOptions = {}): Promise<PutOutcome> {
+    return copyBody(this.#context, at(from), at(to), options);
+  }
+
+  async remove(path: PathLike, options: MutationOptions = {}): Promise<Outcome> {
+    const requestId = this.#requestId(options);
+    try {
+      return await this.unlink(path, { ...options, requestId });
+    } catch (error) {
+      if (!isNokvError(error, 'is-directory')) throw error;
+      return await this.rmdir(path, { ...options, requestId: derivedRequestId(requestId, 'd') });
+    }
+  }
+
+  async removeTree(path: PathLike, options: MutationOptions = {}): Promise<Outcome> {
+    return this.#mutate(options, (call) => this.metadata.mutate('remove-tree', { entry: at(path) }, call));
+  }
+
+  async rmdir(path: PathLike, options: MutationOptions = {}): Promise<Outcome> {
+    return this.#mutate(options, (call) => this.metadata.mutate('rmdir', { entry: at(path) }, call));
+  }
+
+  async unlink(path: PathLike, options: MutationOptions = {}): Promise<Outcome> {
+    return this.#mutate(options, (call) => this.metadata.mutate('unlink', { entry: at(path) }, call));
+  }
+
+  async rename(
+    from: PathLike,
+    to: PathLike,
+    options: MutationOptions & { readonly mode?: 'replace' | 'no-replace' | 'exchange' } = {},
+  ): Promise<Outcome> {
+    const { mode = 'replace' } = options;
+    return this.#mutate(options, (call) => this.metadata.mutate('rename', { from: at(from), to: at(to), mode }, call));
+  }
+
+  async link(existing: PathLike, path: PathLike, options: MutationOptions = {}): Promise<NodeOutcome> {
+    return this.#mutate(options, async (call) => {
+      const { version, result } = await this.metadata.mutate('link', { node: at(existing), entry: at(path) }, call);
+      return { version, attributes: result.attributes };
+    });
+  }
+
+  async symlink(target: string | Uint8Array, path: PathLike, options: MutationOptions = {}): Promise<NodeOutcome> {
+    return this.#mutate(options, async (call) => {
+      const args = { entry: at(path), target: valueBytes(target), ...this.#owner(options) };
+      const { version, result } = await this.metadata.mutate('symlink', args, call);
+      return { version, attributes: result.attributes };
+    });
+  }
+
+  async setattr(
+    path: PathLike,
+    changes: AttributeChanges,
+    options: MutationOptions & { readonly follow?: boolean } = {},
+  ): Promise<NodeOutcome> {
+    const { mode, uid, gid, size, atime, mtime } = changes;
+    const args: SetattrArgs = {
+      node: at(path),
+      ...follow(options),
+      ...defined({
+        mode,
+        uid,
+        gid,
+        size,
+        atime: atime === undefined ? undefined : timeOrNow(atime),
+        mtime: mtime === undefined ? undefined : timeOrNow(mtime),
+      }),
+    };
+    return this.#mutate(options, async (call) => {
+      const { version, result } = await this.metadata.mutate('setattr', args, call);
+      return { version, attributes: result.attributes };
+    });
+  }
+
+  async chmod(path: PathLike, mode: number, options: MutationOptions = {}): Promise<NodeOutcome> {
+    return this.setattr(path, { mode }, options);
+  }
+
+  async chown(path: PathLike, uid: number, gid: number, options: MutationOptions & { readonly follow?: boolean } = {}): Promise<NodeOutcome> {
+    return this.setattr(path, { uid, gid }, options);
+  }
+
+  async utimes(path: PathLike, atime: TimeLike, mtime: TimeLike, options: MutationOptions & { readonly follow?: boolean } = {}): Promise<NodeOutcome> {
+    return this.setattr(path, { atime, mtime }, options);
+  }
+
+  async truncate(path: PathLike, size: number, options: MutationOptions = {}): Promise<NodeOutcome> {
+    return this.setattr(path, { size }, options);
+  }
+
+  async getXattr(path: PathLike, name: string | Uint8Array, options: CallOptions = {}): Promise<Uint8Array> {
+    return (await this.metadata.read('xattr-get', { node: at(path), name: nameBytes(name) }, options)).value;
+  }
+
+  async listXattrs(path: PathLike, options: CallOptions = {}): Promise<readonly string[]> {
+    return (await this.metadata.read('xattr-list', { node: at(path) }, options)).names.map(formatName);
+  }
+
+  async setXattr(
+    path: PathLike,
+    name: string | Uint8Array,
+    value: string | Uint8Array,
+    options: MutationOptions & { readonly mode?: 'set' | 'create' | 'replace' } = {},
+  ): Promise<Outcome> {
+    const args = { node: at(path), name: nameBytes(name), value: valueBytes(value), mode: options.mode ?? 'set' };
+    return this.#mutate(options, (call) => this.metadata.mutate('xattr-set', args, call));
+  }
+
+  async removeXattr(path: PathLike, name: string | Uint8Array, options: MutationOptions = {}): Promise<Outcome> {
+    return this.#mutate(options, (call) => this.metadata.mutate('xattr-remove', { node: at(path), name: nameBytes(name) }, call));
+  }
+
+  async putTree(localDirectory: string, path: PathLike, options: PutTreeOptions = {}): Promise<TreeReport> {
+    return putTree(this.#context, localDirectory, at(path), options);
+  }
+
+  async putInto(localDirectory: string, path: PathLike, options: PutTreeOptions = {}): Promise<TreeReport> {
+    return putInto(this.#context, localDirectory, at(path), options);
+  }
+
+  async getTree(path: PathLike, localDirectory: string, options: GetTreeOptions = {}): Promise<TreeReport> {
+    return getTree(this.#context, at(path), localDirectory, options);
+  }
+
+  async getFile(path: PathLike, localFile: string, options: GetTreeOptions = {}): Promise<TreeReport> {
+    return getFile(this.#context, at(path), localFile, options);
+  }
+
+  watch(path: PathLike, options: WatchOptions = {}): AsyncIterable<WatchEvent> {
+    return watchPath(this.metadata, pathBytes(path), options);
+  }
+
+  blocks(options?: CallOptions): Promise<BlockStore> {
+    return this.#context.blocks(options);
+  }
+
+  close(): Promise<void> {
+    return this.#close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#close();
+  }
+
+  /** Turns a path that is refused on the spot into a rejection like every other. */
+  async #read<Result>(read: () => Promise<Result>): Promise<Result> {
+    return read();
+  }
+
+  async #mutate<Result extends object>(
+    options: MutationOptions,
+    run: (call: MutationOptions) => Promise<Result>,
+  ): Promise<Omit<Result, 'result'> & { readonly requestId: ReturnType<typeof makeRequestId> }> {
+    const requestId = this.#requestId(options);
+    const answer = await run({ signal: options.signal, timeoutMs: options.timeoutMs, requestId });
+    const { result: _, ...outcome } = answer as Result & { readonly result?: unknown };
+    return { ...outcome, requestId };
+  }
+
+  #requestId(options: MutationOptions) {
+    return options.requestId ?? makeRequestId(this.#context.random.bytes(16));
+  }
+
+  #owner(options: MutationOptions) {
+    return options.owner ?? this.#context.owner;
+  }
+}
+
+function at(path: PathLike): NodeRef & EntryRef & { readonly path: Uint8Array } {
+  return { path: pathBytes(path) };
+}
+
+function text(path: PathLike): string {
+  return typeof path === 'string' ? path : formatName(path);
+}
+
+function follow(options: { readonly follow?: boolean | undefined }): { readonly follow?: boolean } {
+  return options.follow === undefined ? {} : { follow: options.follow };
+}

@@ -1,0 +1,63 @@
+/** The commit that makes a body visible, and what goes before it. */
+import type { EntryRef, NodeRef, PublishArgs, RequestId } from '@nokv/types';
+import { NokvError, isNokvError, makeRequestId, requestId as checkRequestId } from '@nokv/types';
+import type { ClientContext } from '../client-context.js';
+import type { PublishOptions, PutOptions, PutOutcome, StagedBody } from '../nokv-client.js';
+import type { PutSource } from '../put-source.js';
+import { endUpload, stageBody } from '../body/stage-body.js';
+import { expectedGeneration, timespec } from './arguments.js';
+
+const FILE_MODE = 0o644;
+
+/** Stages `source`, then publishes it; an upload whose publish was refused is ended, one of unknown outcome is left alone. */
+export async function putBody(context: ClientContext, node: NodeRef & EntryRef, source: PutSource, options: PutOptions): Promise<PutOutcome> {
+  const requestId = options.requestId ?? makeRequestId(context.random.bytes(16));
+  const body = await stageBody(context, source, {
+    ...options,
+    // Under the caller's own id the upload is asked for again too: a repeat meets the blocks that it sent before.
+    ...(options.requestId === undefined ? {} : { uploadRequestId: derivedRequestId(options.requestId, 'u') }),
+  });
+  try {
+    return await publishBody(context, node, body, { ...options, requestId });
+  } catch (error) {
+    if (isNokvError(error) && error.outcome === 'not-applied') await endUpload(context, body.staged.upload);
+    throw error;
+  }
+}
+
+export async function publishBody(
+  context: ClientContext,
+  node: NodeRef & EntryRef,
+  { digest, staged }: Pick<StagedBody, 'staged'> & { readonly digest?: string | undefined },
+  options: PublishOptions,
+): Promise<PutOutcome> {
+  const requestId = options.requestId ?? makeRequestId(context.random.bytes(16));
+  const args: PublishArgs = {
+    node,
+    body: staged.body,
+    ...(options.owner ?? context.owner),
+    mode: options.mode ?? FILE_MODE,
+    ...(options.mode === undefined ? {} : { setMode: true }),
+    ...(staged.upload === undefined ? {} : { upload: staged.upload, endUpload: staged.keepUpload !== true }),
+    ...(staged.base === undefined ? {} : { base: staged.base }),
+    ...(digest === undefined ? {} : { digest }),
+    ...(options.contentType === undefined ? {} : { contentType: options.contentType }),
+    ...(options.producer === undefined ? {} : { producer: options.producer }),
+    ...(options.ifGeneration === undefined ? {} : { ifGeneration: expectedGeneration(options.ifGeneration) as PublishArgs['ifGeneration'] & number }),
+    ...(options.ifDigest === undefined ? {} : { ifDigest: options.ifDigest }),
+    ...(options.parents === undefined ? {} : { parents: options.parents }),
+    ...(options.mtime === undefined ? {} : { mtime: timespec(options.mtime) }),
+  };
+  const { version, result } = await context.metadata.mutate('publish', args, { signal: options.signal, timeoutMs: options.timeoutMs, requestId });
+  const { attributes, generation, created } = result;
+  return { version, requestId, attributes, generation, created, ...(digest === undefined ? {} : { digest }) };
+}
+
+/** Another request id that belongs to the caller's one. */
+export function derivedRequestId(id: RequestId, suffix: string): RequestId {
+  const text = `${id}.${suffix}`;
+  if (text.length > 64) {
+    throw new NokvError('invalid-argument', `expected a request id of at most ${64 - suffix.length - 1} characters here, found ${id.length}`);
+  }
+  return checkRequestId(text);
+}

@@ -1,0 +1,166 @@
+/** {@link MetadataClient} over a {@link Link}: request ids, deadlines, retries and the change stream. */
+import type {
+  AccessResult,
+  ChangeRecord,
+  Clock,
+  ErrorCode,
+  MutationOperation,
+  MutationOperations,
+  MutationResult,
+  Random,
+  ReadOperation,
+  ReadOperations,
+  ReadResult,
+  Version,
+} from '@nokv/types';
+import { NokvError, isNokvError, makeRequestId, toNokvError } from '@nokv/types';
+import type { CallOptions, MetadataClient, MutateOptions, Mutated, TicketedUpload } from '../metadata-client.js';
+import type { Connection } from '../wire/connection.js';
+import { DurableMark } from './durable-mark.js';
+import type { Link } from './link.js';
+import { isPassing, retryDelayMs, retrying, type CallBudget, type RetryPolicy } from './retry.js';
+import { withinBudget } from './within-budget.js';
+
+export interface WireMetadataOptions {
+  readonly link: Link;
+  readonly actor: string;
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+const NO_OPTIONS: CallOptions = {};
+/** Servers that answer so may not serve us now, another address may. */
+const ELSEWHERE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['not-owner', 'lease-lost', 'fenced', 'draining']);
+
+export class WireMetadataClient implements MetadataClient {
+  readonly #link: Link;
+  readonly #options: WireMetadataOptions;
+  readonly #policy: RetryPolicy;
+  readonly #closing = new AbortController();
+  readonly #durable = new DurableMark();
+  /** Streams whose announcements feed the mark. */
+  #listeners = 0;
+
+  constructor(options: WireMetadataOptions) {
+    this.#link = options.link;
+    this.#options = options;
+    this.#policy = { clock: options.clock, random: options.random };
+  }
+
+  read<Op extends ReadOperation>(operation: Op, args: ReadOperations[Op]['args'], options: CallOptions = NO_OPTIONS): Promise<ReadResult<Op>> {
+    const { signal, visible } = options;
+    return this.#retry(options, undefined, (connection, timeoutMs) =>
+      // The generic call cannot tell reads from mutations before `Op` is known; the overload picked here is the read's.
+      (connection.call as ReadCall)(operation, args, { signal, timeoutMs, visible }),
+    ) as Promise<ReadResult<Op>>;
+  }
+
+  async mutate<Op extends MutationOperation>(
+    operation: Op,
+    args: MutationOperations[Op]['args'],
+    options: MutateOptions = NO_OPTIONS,
+  ): Promise<Mutated<Op extends 'begin-upload' | 'renew-upload' ? TicketedUpload : MutationResult<Op>>> {
+    const { signal, acknowledgement = 'durable' } = options;
+    const requestId = options.requestId ?? makeRequestId(this.#options.random.bytes(16));
+    const firstAttemptMs = this.#options.clock.nowMs();
+    const { actor } = this.#options;
+    const answer = (await this.#retry(options, requestId, (connection, timeoutMs) =>
+      (connection.call as MutationCall)(operation, args, { requestId, actor, acknowledgement, firstAttemptMs, signal, timeoutMs }),
+    )) as Mutated<Op extends 'begin-upload' | 'renew-upload' ? TicketedUpload : MutationResult<Op>>;
+    if (acknowledgement === 'durable') this.#durable.raise(answer.version);
+    return answer;
+  }
+
+  access(options: CallOptions = NO_OPTIONS): Promise<AccessResult> {
+    return this.#retry(options, undefined, (connection, timeoutMs) => connection.call('access', {}, { signal: options.signal, timeoutMs }));
+  }
+
+  /**
+   * Goes on after `next` of the last item when a connection ends, so nothing is missed and nothing comes twice. Without
+   * `since` the first announcement of the server is where it begins. Ends when the signal fires or the client closes.
+   */
+  async *watch(options: { readonly since?: Version; readonly signal?: AbortSignal } = {}): AsyncGenerator<readonly ChangeRecord[]> {
+    const signal = options.signal === undefined ? this.#closing.signal : AbortSignal.any([options.signal, this.#closing.signal]);
+    const budget: CallBudget = { deadlineMs: Number.POSITIVE_INFINITY, timeoutMs: Number.POSITIVE_INFINITY, signal };
+    let since = options.since;
+    let failures = 0;
+    // Endless by nature: a subscription lives until its signal fires or an error that no reconnect can mend.
+    while (!signal.aborted) {
+      try {
+        const connection = await this.#link.connection(budget);
+        this.#listeners += 1;
+        try {
+          for await (const item of connection.stream('watch', since === undefined ? {} : { since }, { signal })) {
+            failures = 0;
+            if (item.kind === 'durable') {
+              since ??= item.version;
+              this.#durable.raise(item.version);
+            } else {
+              since = item.next;
+              this.#durable.raise(item.next);
+              if (item.changes.length > 0) yield item.changes;
+            }
+          }
+        } finally {
+          this.#listeners -= 1;
+        }
+      } catch (thrown) {
+        if (signal.aborted) return;
+        const error = toNokvError(thrown);
+        if (!isPassing(error) && error.code !== 'deadline-exceeded') throw error;
+      }
+      failures += 1;
+      await this.#options.clock.sleep(retryDelayMs(failures, this.#options.random), signal).catch(() => undefined);
+    }
+  }
+
+  get durableVersion(): Version {
+    return this.#durable.version;
+  }
+
+  async durable(version: Version, options: CallOptions = NO_OPTIONS): Promise<void> {
+    if (version <= this.#durable.version) return;
+    if (this.#listeners === 0) this.#listen();
+    await withinBudget(this.#durable.reached(version), this.#budget(options), this.#options.clock, () => `version ${version} was not announced as durable`);
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#link.close();
+  }
+
+  /** A watch of our own, for the announcements alone. */
+  #listen(): void {
+    void (async () => {
+      for await (const changes of this.watch()) void changes;
+    })().catch((error: unknown) => this.#durable.fail(toNokvError(error)));
+  }
+
+  #retry<Result>(
+    options: CallOptions,
+    requestId: MutateOptions['requestId'],
+    call: (connection: Connection, timeoutMs: number) => Promise<Result>,
+  ): Promise<Result> {
+    const budget = this.#budget(options);
+    return retrying(this.#policy, budget, requestId, async (remainingMs) => {
+      const link = this.#link.connection(budget);
+      const connection = link instanceof Promise ? await link : link;
+      if (this.#closing.signal.aborted) throw new NokvError('cancelled', 'this client is closed; connect again');
+      try {
+        return await call(connection, Math.max(1, remainingMs));
+      } catch (error) {
+        if (isNokvError(error) && ELSEWHERE.has(error.code)) this.#link.avoid(connection);
+        throw error;
+      }
+    });
+  }
+
+  #budget(options: CallOptions): CallBudget {
+    const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
+    return { deadlineMs: this.#options.clock.monotonicMs() + timeoutMs, timeoutMs, signal: options.signal };
+  }
+}
+
+type ReadCall = <Op extends ReadOperation>(operation: Op, args: ReadOperations[Op]['args'], options: object) => Promise<ReadResult<Op>>;
+type MutationCall = <Op extends MutationOperation>(operation: Op, args: MutationOperations[Op]['args'], options: object) => Promise<unknown>;

@@ -1,0 +1,23 @@
+/** One signal for a long transfer: the caller's, and its deadline if it gave one. */
+import type { Clock } from '@nokv/types';
+import { NokvError } from '@nokv/types';
+import type { CallOptions } from './metadata-client.js';
+
+/**
+ * Transfers take as long as they take: unlike a single call they have a deadline only when the caller names one. The
+ * reason of the signal is the error to report. `stop` frees the timer.
+ */
+export function transferSignal(clock: Clock, { signal, timeoutMs }: CallOptions): { readonly signal: AbortSignal; readonly stop: () => void } {
+  const end = new AbortController();
+  const freed = new AbortController();
+  const cancel = () => end.abort(new NokvError('cancelled', 'the caller aborted the call', { cause: signal?.reason }));
+  if (signal?.aborted === true) cancel();
+  else signal?.addEventListener('abort', cancel, { once: true, signal: freed.signal });
+  if (timeoutMs !== undefined) {
+    clock.sleep(timeoutMs, freed.signal).then(
+      () => end.abort(new NokvError('deadline-exceeded', `the transfer took longer than ${timeoutMs} ms; give it more time or a signal`)),
+      () => undefined,
+    );
+  }
+  return { signal: end.signal, stop: () => freed.abort() };
+}
