@@ -91,7 +91,7 @@ class JsonScanner {
     if (first === '[') return this.list(']', () => this.item(depth + 1));
     if (first === '"') return this.string();
     const literal = ['true', 'false', 'null'].find((word) => word[0] === first);
-    return literal === undefined ? this.take(/-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?/y) : this.word(literal);
+    return literal === undefined ? this.number() : this.word(literal);
   }
 
   private list(close: string, item: () => boolean): boolean {
@@ -119,6 +119,14 @@ class JsonScanner {
     // oxlint-disable-next-line no-control-regex
     this.take(/(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*/y);
     return this.word('"');
+  }
+
+  /** Part by part, so that a number that breaks off is faulted where it breaks off. */
+  private number(): boolean {
+    this.take(/-?/y);
+    if (!this.take(/0|[1-9]\d*/y)) return false;
+    if (this.take(/\./y) && !this.take(/\d+/y)) return false;
+    return !this.take(/[eE][-+]?/y) || this.take(/\d+/y);
   }
 
   private word(word: string): boolean {
