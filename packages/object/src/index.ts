@@ -1,1 +1,23 @@
-export {};
+export type { BlockStore, PutBlockOptions } from './block-store.js';
+export type {
+  GetOptions,
+  ListOptions,
+  ObjectHead,
+  ObjectPage,
+  ObjectStore,
+  PutOptions,
+  PutOutcome,
+  StoreCallOptions,
+} from './object-store.js';
+export { LIST_KEYS_MAX, checkKey } from './object-key.js';
+export { crc32c, formatCrc32c, parseCrc32c } from './block-checksum.js';
+export { FILE_STORE_FORMAT, openFileStore, type FileStoreOptions } from './file/file-object-store.js';
+export { memoryStore, type MemoryObjectStore, type MemoryStoreOptions, type StoreCall, type StoreFault } from './memory/memory-object-store.js';
+export { blocksOf, removeUploadBlocks } from './store-blocks.js';
+export { NAMESPACE_MARKER_FORMAT, claimNamespace, readNamespaceMarker } from './namespace-marker.js';
+export { openLocalFile, type BodySource, type ByteSource } from './body/byte-source.js';
+export { digestOf } from './body/body-digest.js';
+export { UploadSession, type UploadGrant, type UploadSessionOptions } from './body/upload-session.js';
+export { UPLOAD_PARALLEL_DEFAULT, uploadBody, type UploadBodyOptions, type UploadedBody } from './body/upload-body.js';
+export { PackedUpload, type PackedUploadOptions } from './body/packed-upload.js';
+export { BodyReader, type BodyHandle, type BodyReaderOptions, type ReadOptions, type StreamOptions } from './body/body-reader.js';

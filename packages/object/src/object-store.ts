@@ -47,6 +47,8 @@ export type PutOutcome = 'created' | 'exists';
 
 export interface ObjectHead {
   readonly size: number;
+  /** Where the store keeps it. */
+  readonly crc32c?: number | undefined;
 }
 
 export interface ObjectPage {

@@ -1,0 +1,172 @@
+/**
+ * Sends one body: small ones become inline bytes, others blocks put in parallel while the next is read and hashed.
+ *
+ * Memory is bounded by `parallel + 2` block buffers. On a failure nothing more is started, what is in flight is
+ * awaited, and the first error is thrown; blocks that were written stay for the sweep of the upload: nobody here
+ * deletes, because after an ambiguous failure only the request id of the publish decides.
+ */
+import { BLOCK_BYTES_DEFAULT, INLINE_BYTES_MAX, NokvError, type Body, type Extent } from '@nokv/types';
+import { crc32c } from '../block-checksum.js';
+import { cancelled } from '../object-key.js';
+import { BlockBuffers } from './block-buffers.js';
+import { LOCAL_DIGEST_BYTES_MAX, digestOf, localDigest, sharedDigest, type BodyDigest } from './body-digest.js';
+import { byteSourceOf, type BodySource, type ByteSource } from './byte-source.js';
+import type { UploadSession } from './upload-session.js';
+
+export interface UploadBodyOptions {
+  readonly session: UploadSession;
+  readonly signal?: AbortSignal | undefined;
+  /** Puts in flight; default 8. */
+  readonly parallel?: number | undefined;
+  readonly blockBytes?: number | undefined;
+  readonly inlineBytesMax?: number | undefined;
+  /** `sha256` (default) of the whole body, or `none`. */
+  readonly digest?: 'sha256' | 'none' | undefined;
+  /** Called with the bytes stored so far, after each block. */
+  readonly onProgress?: ((bytes: number) => void) | undefined;
+}
+
+export interface UploadedBody {
+  readonly body: Body;
+  readonly size: number;
+  readonly digest: string | undefined;
+}
+
+export const UPLOAD_PARALLEL_DEFAULT = 8;
+
+export async function uploadBody(source: BodySource, options: UploadBodyOptions): Promise<UploadedBody> {
+  const { inlineBytesMax = INLINE_BYTES_MAX, digest = 'sha256' } = options;
+  const bytes = byteSourceOf(source);
+  try {
+    const head = new Uint8Array(inlineBytesMax + 1);
+    const filled = await bytes.read(head);
+    if (filled <= inlineBytesMax) {
+      const body = head.slice(0, filled);
+      options.onProgress?.(filled);
+      return { body: { kind: 'inline', bytes: body }, size: filled, digest: digest === 'none' ? undefined : digestOf(body) };
+    }
+    return await uploadBlocks(bytes, head.subarray(0, filled), options);
+  } finally {
+    await bytes.close();
+  }
+}
+
+async function uploadBlocks(source: ByteSource, head: Uint8Array, options: UploadBodyOptions): Promise<UploadedBody> {
+  const { session, signal, parallel = UPLOAD_PARALLEL_DEFAULT, blockBytes = BLOCK_BYTES_DEFAULT, onProgress } = options;
+  const buffers = new BlockBuffers(parallel + 2, firstBufferBytes(source.sizeHint, head.length, blockBytes), blockBytes);
+  const puts = new InFlight(parallel);
+  const extents: Extent[] = [];
+  let hash: BodyDigest | undefined;
+  let size = 0;
+  let stored = 0;
+  try {
+    for (let ended = false; !ended; ) {
+      if (signal?.aborted === true) throw cancelled(signal, 'not-applied');
+      const buffer = await buffers.take();
+      const kept = size === 0 ? head.length : 0;
+      if (kept > 0) buffer.set(head);
+      const filled = kept + (await source.read(buffer.subarray(kept)));
+      // A first buffer cut to the hint is full at the end of the body, too: one more read finds out.
+      ended = filled < buffer.length;
+      if (filled === 0) {
+        buffers.release(buffer);
+        break;
+      }
+      const block = buffer.subarray(0, filled);
+      const local = ended && size === 0 && filled <= LOCAL_DIGEST_BYTES_MAX;
+      size += filled;
+      if (options.digest !== 'none') hash ??= local ? localDigest() : sharedDigest();
+      const hashed = hash?.update(block);
+      const written = (): void => {
+        stored += filled;
+        onProgress?.(stored);
+      };
+      if (isZero(block)) {
+        extents.push({ hole: true, take: filled });
+        await hashed;
+        buffers.release(buffer);
+        written();
+        continue;
+      }
+      const checksum = crc32c(block);
+      const index = session.takeIndex();
+      const { upload, ticket } = await session.grant();
+      extents.push({ upload, index, offset: 0, length: filled, crc32c: checksum, skip: 0, take: filled });
+      await puts.start(async () => {
+        const results = await Promise.allSettled([session.store.putBlock(upload, index, block, { crc32c: checksum, ticket, signal }), hashed]);
+        // Released after a failure too, so that the loop above never waits for a buffer that does not come.
+        buffers.release(buffer);
+        for (const result of results) if (result.status === 'rejected') throw result.reason;
+        written();
+      });
+    }
+    await puts.drain();
+    return { body: { kind: 'blocks', manifest: { size, extents: mergeHoles(extents) } }, size, digest: await hash?.finish() };
+  } catch (error) {
+    hash?.abandon();
+    await puts.settle();
+    throw puts.failure ?? error;
+  }
+}
+
+/** A body of known small size does not take a whole block of memory; one byte more than the hint shows its end. */
+function firstBufferBytes(hint: number | undefined, headBytes: number, blockBytes: number): number {
+  return hint === undefined || hint <= 0 ? blockBytes : Math.min(blockBytes, Math.max(hint, headBytes) + 1);
+}
+
+const ZEROS = Buffer.alloc(64 * 1024);
+
+/** Whether every byte is zero: such a block becomes a hole. */
+export function isZero(bytes: Uint8Array): boolean {
+  if (bytes[0] !== 0 || bytes[bytes.length - 1] !== 0) return false;
+  for (let at = 0; at < bytes.length; at += ZEROS.length) {
+    const part = bytes.subarray(at, at + ZEROS.length);
+    if (ZEROS.compare(part, 0, part.length, 0, part.length) !== 0) return false;
+  }
+  return true;
+}
+
+function mergeHoles(extents: readonly Extent[]): readonly Extent[] {
+  const merged: Extent[] = [];
+  for (const extent of extents) {
+    const last = merged.at(-1);
+    if (last !== undefined && 'hole' in last && 'hole' in extent) merged[merged.length - 1] = { hole: true, take: last.take + extent.take };
+    else merged.push(extent);
+  }
+  return merged;
+}
+
+/** At most `limit` tasks at once; the first failure stops new ones. */
+export class InFlight {
+  readonly #limit: number;
+  readonly #running = new Set<Promise<void>>();
+  failure: NokvError | undefined;
+
+  constructor(limit: number) {
+    if (!Number.isInteger(limit) || limit < 1) throw new NokvError('invalid-argument', `expected a parallelism of at least 1, found ${limit}`);
+    this.#limit = limit;
+  }
+
+  /** Resolves when the task has started; throws what an earlier one failed with. */
+  async start(task: () => Promise<void>): Promise<void> {
+    while (this.#running.size >= this.#limit && this.failure === undefined) await Promise.race(this.#running);
+    if (this.failure !== undefined) throw this.failure;
+    const running = task().then(
+      () => void this.#running.delete(running),
+      (error: unknown) => {
+        this.#running.delete(running);
+        this.failure ??= error instanceof NokvError ? error : new NokvError('internal', String(error), { outcome: 'unknown', cause: error });
+      },
+    );
+    this.#running.add(running);
+  }
+
+  async drain(): Promise<void> {
+    await this.settle();
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  async settle(): Promise<void> {
+    await Promise.all(this.#running);
+  }
+}

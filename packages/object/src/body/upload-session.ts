@@ -1,0 +1,55 @@
+/**
+ * One upload's ledger row as several bodies share it: the row is asked for when the first block needs it, and every
+ * block index is handed out once.
+ */
+import { NokvError, UPLOAD_BLOCKS_MAX, type UploadId } from '@nokv/types';
+import type { BlockStore } from '../block-store.js';
+
+export interface UploadGrant {
+  readonly upload: UploadId;
+  /** For proxied puts. */
+  readonly ticket?: string | undefined;
+}
+
+export interface UploadSessionOptions {
+  readonly store: BlockStore;
+  /** Records the upload (`begin-upload`); called at most once, when the first block is ready. */
+  begin(): Promise<UploadGrant>;
+  /** First free index, for an upload that is resumed; default 0. */
+  readonly firstIndex?: number | undefined;
+}
+
+export class UploadSession {
+  readonly store: BlockStore;
+  readonly #begin: () => Promise<UploadGrant>;
+  #grant: Promise<UploadGrant> | undefined;
+  #nextIndex: number;
+
+  constructor(options: UploadSessionOptions) {
+    this.store = options.store;
+    this.#begin = () => options.begin();
+    this.#nextIndex = options.firstIndex ?? 0;
+  }
+
+  /** The ledger row, if one was needed so far. */
+  get started(): Promise<UploadGrant> | undefined {
+    return this.#grant;
+  }
+
+  grant(): Promise<UploadGrant> {
+    this.#grant ??= this.#begin();
+    return this.#grant;
+  }
+
+  /** Replaces the ticket after a renewal. */
+  renewed(grant: UploadGrant): void {
+    this.#grant = Promise.resolve(grant);
+  }
+
+  takeIndex(): number {
+    if (this.#nextIndex >= UPLOAD_BLOCKS_MAX) {
+      throw new NokvError('too-large', `expected at most ${UPLOAD_BLOCKS_MAX} blocks in one upload; begin another`);
+    }
+    return this.#nextIndex++;
+  }
+}

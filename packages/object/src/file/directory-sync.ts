@@ -1,0 +1,87 @@
+/**
+ * Makes directory entries durable.
+ *
+ * Invariants: `sync(dir)` resolves after an fsync of `dir` that began after the call, so every entry made before the
+ * call is on disk. Callers that come while an fsync runs share the next one: a hundred puts into one directory cost
+ * a few fsyncs. `make(dir)` resolves when `dir` exists and is itself durable, that is, every parent up to the root was
+ * synced; what is known to be durable is remembered in a bounded set, and `forget` drops what was removed.
+ */
+import { close, fsync, mkdir, open } from 'node:fs';
+import { dirname } from 'node:path';
+import { promisify } from 'node:util';
+
+const openFile = promisify(open);
+const closeFile = promisify(close);
+const syncFile = promisify(fsync);
+const makeDirectory = promisify(mkdir);
+
+/** Upload directories come and go; this many are remembered as durable. */
+const KNOWN_MAX = 4096;
+
+interface Running {
+  readonly done: Promise<void>;
+  next: Promise<void> | undefined;
+}
+
+export class DirectorySync {
+  readonly #root: string;
+  readonly #running = new Map<string, Running>();
+  readonly #known = new Set<string>();
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  async make(directory: string): Promise<void> {
+    if (this.#known.has(directory) || directory === this.#root) return;
+    const parent = dirname(directory);
+    await this.make(parent);
+    try {
+      await makeDirectory(directory);
+    } catch (error) {
+      if (!isExists(error)) throw error;
+    }
+    await this.sync(parent);
+    if (this.#known.size >= KNOWN_MAX) this.#known.clear();
+    this.#known.add(directory);
+  }
+
+  /** Call when the directory was found missing or was removed. */
+  forget(directory: string): void {
+    for (let at = directory; at.length > this.#root.length; at = dirname(at)) this.#known.delete(at);
+  }
+
+  sync(directory: string): Promise<void> {
+    const running = this.#running.get(directory);
+    if (running === undefined) return this.#start(directory);
+    running.next ??= running.done.then(
+      () => this.#start(directory),
+      () => this.#start(directory),
+    );
+    return running.next;
+  }
+
+  #start(directory: string): Promise<void> {
+    const done = syncDirectory(directory);
+    const entry: Running = { done, next: undefined };
+    this.#running.set(directory, entry);
+    const finish = (): void => {
+      if (entry.next === undefined && this.#running.get(directory) === entry) this.#running.delete(directory);
+    };
+    done.then(finish, finish);
+    return done;
+  }
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  const fd = await openFile(directory, 'r');
+  try {
+    await syncFile(fd);
+  } finally {
+    await closeFile(fd);
+  }
+}
+
+function isExists(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EEXIST';
+}
