@@ -17,6 +17,8 @@ const WINDOW_MS_MIN = 0.05;
 const GAP_MS_COUNTED_MAX = 4;
 /** Weight of the newest gap. */
 const LEARNING = 1 / 8;
+/** Whatever the clock says, at most so many turns in a row: a stopped clock must not keep a process awake. */
+const TURNS_MAX = 10_000;
 /** The window is this many times the usual gap. */
 const PATIENCE = 4;
 
@@ -35,6 +37,7 @@ export class AdaptivePoller {
   #lastMs = Number.NEGATIVE_INFINITY;
   #isTurning = false;
   #turns = 0;
+  #turnsInRow = 0;
   #slept = 0;
 
   constructor(clock: Clock, windowMsMax = WINDOW_MS_MAX) {
@@ -63,12 +66,14 @@ export class AdaptivePoller {
     this.#lastMs = now;
     if (this.#isTurning || this.#windowMs() === 0) return;
     this.#isTurning = true;
+    this.#turnsInRow = 0;
     setImmediate(this.#turn);
   }
 
   readonly #turn = (): void => {
     this.#turns += 1;
-    if (this.#clock.monotonicMs() - this.#lastMs < this.#windowMs()) {
+    this.#turnsInRow += 1;
+    if (this.#turnsInRow < TURNS_MAX && this.#clock.monotonicMs() - this.#lastMs < this.#windowMs()) {
       setImmediate(this.#turn);
       return;
     }

@@ -1,0 +1,308 @@
+/** The messages of `golden/vectors.json`: every frame, every operation, with and without optional fields. */
+import type { Attributes, ChangeRecord, Generation, InodeNumber, ShardId, Epoch, UploadId, Version, RequestId } from '@nokv/types';
+import type { AnswerOf, ArgsOf, EnvelopeOf, ItemOf, Operation, UnaryOperation } from '../wire-operations.js';
+import type { Message } from './message.js';
+
+const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text));
+const ino = (n: number): InodeNumber => n as InodeNumber;
+const upload = '0192f5c3a1b20123456789abcdef0123' as UploadId;
+const otherUpload = '0192f5c3a1b3fedcba9876543210fedc' as UploadId;
+const place = { parent: ino(1), name: bytes('run') };
+const path = { path: bytes('/runs/7/model.bin') };
+const time = { sec: 1_760_000_000, nsec: 123_456_789 };
+const owner = { uid: 1000, gid: 100 };
+
+const attributes: Attributes = {
+  ino: ino(2 ** 41 + 17),
+  type: 'file',
+  mode: 0o644,
+  uid: 1000,
+  gid: 100,
+  nlink: 1,
+  size: 200_000_000,
+  blocks: 390_625,
+  atime: time,
+  mtime: { sec: -1, nsec: 999_999_999 },
+  ctime: { sec: 0, nsec: 0 },
+  rdev: 0,
+  revision: 3,
+  generation: 4_294_967_296 as Generation,
+  ordinal: 1,
+  children: 0,
+};
+
+const change: ChangeRecord = {
+  version: 77 as Version,
+  ordinal: 0,
+  kind: 'renamed',
+  ino: ino(9),
+  type: 'directory',
+  parent: ino(1),
+  name: bytes('new'),
+  fromParent: ino(1),
+  fromName: Uint8Array.of(0xff, 0xfe),
+  generation: 0 as Generation,
+  requestId: 'r-1',
+  actor: 'agent:évaluator',
+  time,
+};
+
+const leanChange: ChangeRecord = {
+  version: 78 as Version,
+  ordinal: 2,
+  kind: 'attributes',
+  ino: ino(9),
+  type: 'file',
+  requestId: '',
+  actor: '',
+  time: { sec: 0, nsec: 0 },
+};
+
+const manifest = {
+  size: 9_000_000,
+  extents: [
+    { upload, index: 0, offset: 0, length: 4_194_304, crc32c: 0xdeadbeef, skip: 0, take: 4_194_304 },
+    { hole: true, take: 611_392 },
+    { upload: otherUpload, index: 3, offset: 128, length: 4_194_304, crc32c: 1, skip: 0, take: 4_194_304 },
+  ],
+} as const;
+
+type ArgsSamples = { readonly [Op in Operation]: readonly ArgsOf<Op>[] };
+type AnswerSamples = { readonly [Op in UnaryOperation]: readonly AnswerOf<Op>[] };
+
+const ARGS: ArgsSamples = {
+  stat: [{ node: { ino: ino(1) } }, { node: path, follow: false }, { node: place, follow: true }],
+  lookup: [{ parent: ino(1), name: bytes('a') }],
+  getattr: [{ ino: ino(4096 * 2 ** 41 - 1) }],
+  list: [
+    { node: path, limit: 1, attributes: false },
+    { node: { ino: ino(1) }, after: Uint8Array.of(0x80), limit: 4096, attributes: true },
+  ],
+  readlink: [{ node: place }],
+  'path-of': [{ ino: ino(5) }],
+  'xattr-get': [{ node: path, name: bytes('user.k') }],
+  'xattr-list': [{ node: path }],
+  'open-read': [{ node: path }, { node: { ino: ino(7) }, generation: 3 as Generation }],
+  statfs: [{}],
+  changes: [{ since: 0 as Version, limit: 100 }],
+  mkdir: [
+    { ...owner, entry: place, mode: 0o755 },
+    { ...owner, entry: path, mode: 0o7777, parents: true },
+  ],
+  create: [
+    { ...owner, entry: place, mode: 0o600, type: 'file', exclusive: true },
+    { ...owner, entry: place, mode: 0, type: 'char', rdev: 259, exclusive: false },
+  ],
+  symlink: [{ ...owner, entry: place, target: bytes('../target') }],
+  link: [{ node: { ino: ino(9) }, entry: place }],
+  unlink: [{ entry: place }],
+  rmdir: [{ entry: path }],
+  'remove-tree': [{ entry: path }],
+  rename: [
+    { from: place, to: path, mode: 'replace' },
+    { from: path, to: place, mode: 'no-replace' },
+    { from: path, to: path, mode: 'exchange' },
+  ],
+  setattr: [
+    { node: path },
+    { node: path, follow: false, mode: 0o600, uid: 0, gid: 0, atime: 'now', mtime: time, size: 0 },
+  ],
+  'xattr-set': [{ node: path, name: bytes('user.k'), value: new Uint8Array(300).fill(7), mode: 'create' }],
+  'xattr-remove': [{ node: path, name: bytes('user.k') }],
+  'begin-upload': [{ target: '/runs/7/model.bin', ttlMs: 900_000 }],
+  'renew-upload': [{ upload, ttlMs: 1 }],
+  'end-upload': [{ upload }],
+  publish: [
+    { ...owner, node: path, body: { kind: 'inline', bytes: bytes('hello') }, mode: 0o644 },
+    {
+      ...owner,
+      node: place,
+      body: { kind: 'blocks', manifest },
+      digest: `sha256:${'ab'.repeat(32)}`,
+      contentType: 'text/plain; charset=utf-8',
+      producer: 'trainer',
+      upload,
+      endUpload: false,
+      base: ino(12),
+      ifGeneration: 0 as Generation,
+      ifDigest: 'sha256:00',
+      parents: true,
+      mode: 0o644,
+      setMode: true,
+      mtime: time,
+    },
+  ],
+  'begin-tree': [{ ...owner, mode: 0o700, ttlMs: 60_000 }],
+  'publish-tree': [
+    { ...owner, root: ino(44), to: path, replace: false },
+    { ...owner, root: ino(44), to: place, replace: true, parents: true },
+  ],
+  access: [{}],
+  'server-info': [{}],
+  watch: [{}, { since: 12 as Version }],
+};
+
+const created = { attributes, created: true };
+const committed = <R>(result: R): { version: Version; result: R } => ({ version: 2 ** 40 as Version, result });
+const ticketed = { upload, expiresAt: time, ticket: 'eyJ0aWNrZXQ' };
+
+const ANSWERS: AnswerSamples = {
+  stat: [
+    { ...attributes, inline: false, xattrs: [] },
+    {
+      ...attributes,
+      type: 'symlink',
+      digest: 'sha256:aa',
+      contentType: 'text/plain',
+      producer: 'p',
+      inline: true,
+      target: bytes('/t'),
+      xattrs: [bytes('user.a'), bytes('user.b')],
+    },
+  ],
+  lookup: [attributes],
+  getattr: [{ ...attributes, type: 'socket' }],
+  list: [
+    { directory: ino(1), entries: [], more: false },
+    {
+      directory: ino(1),
+      entries: [
+        { name: bytes('a'), ino: ino(2), type: 'directory' },
+        { name: Uint8Array.of(0xe9), ino: attributes.ino, type: 'file', attributes },
+      ],
+      more: true,
+    },
+  ],
+  readlink: [{ target: bytes('x') }],
+  'path-of': [{ path: bytes('/') }],
+  'xattr-get': [{ value: new Uint8Array(0) }, { value: new Uint8Array(300).fill(1) }],
+  'xattr-list': [{ names: [bytes('user.k')] }],
+  'open-read': [
+    { attributes, generation: 5 as Generation, body: { kind: 'inline', bytes: new Uint8Array(0) } },
+    { attributes, generation: 5 as Generation, digest: 'd', contentType: 'c', body: { kind: 'blocks', manifest } },
+  ],
+  statfs: [{ bytesUsed: 2 ** 50, inodesUsed: 3, bytesFree: Number.MAX_SAFE_INTEGER, inodesFree: 0 }],
+  changes: [{ changes: [change, leanChange], next: 78 as Version }],
+  mkdir: [committed(created)],
+  create: [committed({ attributes, created: false })],
+  symlink: [committed(created)],
+  link: [committed({ attributes })],
+  unlink: [committed({ ino: ino(3), nlink: 0 })],
+  rmdir: [committed({ ino: ino(3) })],
+  'remove-tree': [committed({ ino: ino(3) })],
+  rename: [committed({ ino: ino(3) })],
+  setattr: [committed({ attributes })],
+  'xattr-set': [committed({ ino: ino(3) })],
+  'xattr-remove': [committed({ ino: ino(3) })],
+  'begin-upload': [committed(ticketed)],
+  'renew-upload': [committed(ticketed)],
+  'end-upload': [committed({ upload })],
+  publish: [committed({ attributes, generation: 2 ** 40 as Generation, created: true })],
+  'begin-tree': [committed({ root: ino(50), name: bytes('tree') })],
+  'publish-tree': [committed(created)],
+  access: [
+    {
+      ways: [
+        { kind: 'file', directory: '/srv/objects', marker: 'm' },
+        { kind: 's3', endpoint: 'http://127.0.0.1:9000', region: 'us-east-1', bucket: 'b', prefix: 'p/', pathStyle: true, marker: 'm' },
+        { kind: 'proxied', url: 'http://127.0.0.1:7778/objects', readToken: 't', expiresAtMs: 1_760_000_000_000 },
+      ],
+      blockBytes: 4_194_304,
+      inlineBytesMax: 16_384,
+    },
+  ],
+  'server-info': [
+    {
+      software: 'nokv/0.1.0',
+      node: 'n1',
+      uptimeMs: 5,
+      http: '127.0.0.1:7778',
+      shards: [{ shard: 0 as ShardId, epoch: 3 as Epoch, visible: 10 as Version, durable: 9 as Version }],
+    },
+  ],
+};
+
+const ITEMS: readonly ItemOf<'watch'>[] = [
+  { kind: 'durable', version: 12 as Version },
+  { kind: 'changes', changes: [change, leanChange], next: 78 as Version },
+];
+
+const MUTATION: EnvelopeOf<'mkdir'> = {
+  deadlineMs: 30_000,
+  traceId: '',
+  requestId: '0123456789abcdef0123456789abcdef' as RequestId,
+  actor: 'trainer',
+  acknowledgement: 'durable',
+  firstAttemptMs: 1_760_000_000_123,
+};
+
+const UNARY_READS: ReadonlySet<string> = new Set<Operation>([
+  'stat', 'lookup', 'getattr', 'list', 'readlink', 'path-of', 'xattr-get', 'xattr-list', 'open-read', 'statfs', 'changes',
+]);
+
+function envelopeFor(operation: Operation, variant: number): EnvelopeOf<Operation> {
+  const common = { deadlineMs: variant === 0 ? 0 : 30_000, traceId: variant === 0 ? '' : '4bf92f3577b34da6a3ce929d0e0e4736' };
+  if (operation === 'watch') return { ...common, credit: 32 };
+  if (operation === 'access' || operation === 'server-info') return common as EnvelopeOf<Operation>;
+  if (UNARY_READS.has(operation)) return { ...common, visible: variant === 1 };
+  return { ...MUTATION, ...common, acknowledgement: variant === 1 ? 'visible' : 'durable' };
+}
+
+/** Every message with the name of its vector. */
+export function goldenMessages(): readonly { readonly name: string; readonly message: Message }[] {
+  const messages: { name: string; message: Message }[] = [
+    {
+      name: 'hello',
+      message: { frame: 'hello', hello: { versions: { min: 1, max: 1 }, features: [], client: 'nokv/0.1.0', frameBytesMax: 4_194_304 } },
+    },
+    {
+      name: 'hello with a token',
+      message: { frame: 'hello', hello: { versions: { min: 1, max: 3 }, features: ['x'], client: 'c', token: 'secret', frameBytesMax: 131_072 } },
+    },
+    {
+      name: 'hello-ack',
+      message: {
+        frame: 'helloAck',
+        hello: { version: 1, features: [], server: 'nokv/0.1.0', frameBytesMax: 4_194_304, inFlightMax: 4096, streamsMax: 256, shardMapRevision: 0 },
+      },
+    },
+    { name: 'cancel', message: { frame: 'cancel', stream: 7 } },
+    { name: 'end', message: { frame: 'end', stream: 0xffffffff } },
+    { name: 'credit', message: { frame: 'credit', stream: 7, items: 16 } },
+    { name: 'ping', message: { frame: 'ping', mark: 5 } },
+    { name: 'pong', message: { frame: 'pong', mark: 5 } },
+    {
+      name: 'goaway',
+      message: { frame: 'goaway', stream: 0, error: { code: 'draining', kind: 'unavailable', outcome: 'not-applied', message: 'shutting down' } },
+    },
+    {
+      name: 'error',
+      message: {
+        frame: 'error',
+        stream: 9,
+        error: { code: 'not-found', kind: 'not-found', outcome: 'not-applied', message: 'no "/é"', details: { path: '/é', ino: 5, ratio: 0.5, deep: null, ok: true } },
+      },
+    },
+    {
+      name: 'error of unknown outcome',
+      message: { frame: 'error', stream: 9, error: { code: 'connection-lost', kind: 'unavailable', outcome: 'unknown', message: 'x'.repeat(300) } },
+    },
+  ];
+  for (const [operation, samples] of Object.entries(ARGS) as [Operation, readonly unknown[]][]) {
+    samples.forEach((args, variant) => {
+      messages.push({
+        name: `request ${operation} ${variant}`,
+        message: { frame: 'request', stream: variant + 1, operation, envelope: envelopeFor(operation, variant), args },
+      });
+    });
+  }
+  for (const [operation, samples] of Object.entries(ANSWERS) as [Operation, readonly unknown[]][]) {
+    samples.forEach((answer, variant) => {
+      messages.push({ name: `response ${operation} ${variant}`, message: { frame: 'response', stream: variant + 1, operation, answer } });
+    });
+  }
+  ITEMS.forEach((answer, variant) => {
+    messages.push({ name: `item watch ${variant}`, message: { frame: 'item', stream: 3, operation: 'watch', answer } });
+  });
+  return messages;
+}

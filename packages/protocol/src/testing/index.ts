@@ -1,0 +1,1 @@
+export { transportConformance, type TransportPair } from './transport-conformance.js';
