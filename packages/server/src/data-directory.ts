@@ -4,6 +4,7 @@
  *   format.json      {"format":"nokv-data","number":1,"namespace","home","node"}: written once, last when the directory is made
  *   lock-<pid>       who serves from it (directory-lock.ts)
  *   ticket-key.json  secret of upload tickets and read tokens, mode 0600
+ *   store.json       {"format":1,"marker"}: the object store that this namespace claimed
  *   meta/            LMDB environment of shard 0
  *   objects/         the file store, where no other is configured
  *
@@ -18,6 +19,7 @@ const FORMAT_NAME = 'nokv-data';
 const FORMAT_NUMBER = 1;
 const FORMAT_FILE = 'format.json';
 const TICKET_KEY_FILE = 'ticket-key.json';
+const STORE_FILE = 'store.json';
 /** What an interrupted first start may leave behind. */
 const LEFTOVER = /^(lock-\d+|.*\.new)$/;
 
@@ -33,6 +35,9 @@ export interface DataDirectory {
   readonly ticketKey: Uint8Array;
   readonly metaDirectory: string;
   readonly objectsDirectory: string;
+  /** The marker of the object store that was claimed; undefined before. */
+  readStoreClaim(): Promise<string | undefined>;
+  noteStoreClaim(marker: string): Promise<void>;
   /** Gives the lock up. */
   close(): Promise<void>;
 }
@@ -70,7 +75,16 @@ async function describe(path: string, format: Format, lock: DirectoryLock, rando
   const objectsDirectory = join(path, 'objects');
   await mkdir(metaDirectory, { recursive: true });
   const ticketKey = (await readTicketKey(path)) ?? (await writeTicketKey(path, random));
-  return { path, ...format, ticketKey, metaDirectory, objectsDirectory, close: () => lock.release() };
+  return {
+    path,
+    ...format,
+    ticketKey,
+    metaDirectory,
+    objectsDirectory,
+    readStoreClaim: () => readStoreClaim(path),
+    noteStoreClaim: (marker) => writeDurably(path, STORE_FILE, JSON.stringify({ format: 1, marker }), 0o644),
+    close: () => lock.release(),
+  };
 }
 
 /** Undefined for an empty directory, which may become one of ours. */
@@ -122,6 +136,16 @@ async function writeTicketKey(path: string, random: Random): Promise<Uint8Array>
   const key = random.bytes(32);
   await writeDurably(path, TICKET_KEY_FILE, JSON.stringify({ format: 1, key: Buffer.from(key).toString('hex') }), 0o600);
   return key;
+}
+
+async function readStoreClaim(path: string): Promise<string | undefined> {
+  const text = await readIfThere(join(path, STORE_FILE));
+  if (text === undefined) return undefined;
+  const value = parseObject(text);
+  if (value?.['format'] !== 1 || typeof value['marker'] !== 'string') {
+    throw new NokvError('corrupt', `${join(path, STORE_FILE)} does not name an object store; restore it from a backup`);
+  }
+  return value['marker'];
 }
 
 /** Beside, flushed, renamed into place, directory flushed: a crash leaves the old file or the new one. */

@@ -4,7 +4,13 @@
  */
 import { NokvError, unreachable, type Clock } from '@nokv/types';
 
-export const FAILPOINTS = ['after-begin-upload', 'before-publish-commit', 'after-commit-before-reply', 'before-remove-blocks'] as const;
+export const FAILPOINTS = [
+  'after-begin-upload',
+  'before-publish-commit',
+  'after-publish-commit',
+  'after-commit-before-reply',
+  'before-remove-blocks',
+] as const;
 export type Failpoint = (typeof FAILPOINTS)[number];
 
 /** Undefined where nothing is set, which is always so outside tests. */

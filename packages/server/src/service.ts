@@ -81,6 +81,7 @@ export function makeService(parts: ServiceParts): Service {
     }
     const committed = await engine.mutate(operation, args, context);
     if (operation === 'begin-upload') await failpoint?.('after-begin-upload');
+    if (operation === 'publish') await failpoint?.('after-publish-commit');
     await failpoint?.('after-commit-before-reply');
     const result =
       operation === 'begin-upload' || operation === 'renew-upload' ? withTicket(committed.result as UploadResult) : committed.result;

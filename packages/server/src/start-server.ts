@@ -87,7 +87,8 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
   const opened = await openStore(config.object, { data, env, clock, random, latencies: storeLatencies });
   closers.add(() => opened.store.close());
 
-  const engine = await openShard({ kv: openLmdbKv(data.metaDirectory), shard: SHARD, clock, random });
+  const kv = await openLmdbKv({ directory: data.metaDirectory });
+  const engine = await openShard({ kv, shard: SHARD, clock, random });
   closers.add(() => engine.close());
 
   const coordinator = control.kind === 'embedded' ? embedded(engine, data) : await etcdCoordinator({ ...control, leaseTtlMs: config.leaseTtlMs, clock });

@@ -1,0 +1,134 @@
+/**
+ * A real server is killed right after acknowledgements, again and again on one data directory. Nothing that was
+ * acknowledged may be missing or changed afterwards; what was not acknowledged is there whole or not at all.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { connect, type NokvClient } from '@nokv/client';
+import { INLINE_BYTES_MAX, isNokvError } from '@nokv/types';
+import { startServerProcess, type ServerProcess } from '../services/server.js';
+import { bodyFor, digestOf, sha256 } from './bodies.js';
+
+const ROUNDS = 50;
+const WORKERS = 8;
+/** Printed with every failure; the number of acknowledgements before each kill follows from it. */
+const SEED = Number(process.env['NOKV_TEST_SEED'] ?? Date.now() % 1_000_000);
+
+/** What must be, may be, or must no longer be at a path. */
+type Expectation = { readonly path: string; readonly kind: 'file' | 'directory'; readonly length: number; readonly content: string };
+
+let data: string;
+let server: ServerProcess | undefined;
+beforeEach(async () => {
+  data = await mkdtemp(join(tmpdir(), 'nokv-durable-'));
+});
+afterEach(async () => {
+  await server?.kill();
+  await rm(data, { recursive: true, force: true });
+});
+
+it(`keeps what it acknowledged over ${ROUNDS} kills (seed ${SEED})`, { timeout: 240_000 }, async () => {
+  let acknowledgements = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    server = await startServerProcess({ data, logLevel: 'warn' });
+    const target = 10 + (Math.imul(SEED + round, 2654435761) >>> 0) % 60;
+    const { acknowledged, unknown } = await writeUntilKilled(server, round, target);
+    acknowledgements += acknowledged.length;
+    expect(acknowledged.length).toBeGreaterThan(0);
+    server = await startServerProcess({ data, logLevel: 'warn' });
+    await checkAll(server, round, acknowledged, unknown);
+    await server.kill();
+  }
+  expect(acknowledgements).toBeGreaterThanOrEqual(ROUNDS * 10);
+});
+
+async function writeUntilKilled(running: ServerProcess, round: number, target: number) {
+  const client = await connect({ address: running.rpc, timeoutMs: 20_000 });
+  const acknowledged: Expectation[] = [];
+  const unknown: Expectation[] = [];
+  let isKilled = false;
+  await client.mkdir(`/round-${round}`);
+
+  async function work(worker: number): Promise<void> {
+    for (let step = 0; !isKilled; step++) {
+      const wanted = expectationFor(round, worker, step);
+      const stop = new AbortController();
+      const write = apply(client, wanted, stop.signal);
+      try {
+        await Promise.race([write, killed]);
+        if (isKilled) {
+          // Whether this one was answered is not looked at: the kill came first.
+          stop.abort();
+          await write.catch(() => undefined);
+          unknown.push(wanted);
+          return;
+        }
+        acknowledged.push(wanted);
+        if (acknowledged.length >= target) {
+          isKilled = true;
+          process.kill(running.pid, 'SIGKILL');
+          tellKilled();
+        }
+      } catch (error) {
+        if (!isKilled && !isNokvError(error)) throw error;
+        if (!isKilled) throw new Error(`a write failed before the kill: ${String(error)}`, { cause: error });
+        unknown.push(wanted);
+        return;
+      }
+    }
+  }
+  let tellKilled = (): void => {};
+  const killed = new Promise<void>((resolve) => (tellKilled = resolve));
+  try {
+    await Promise.all(Array.from({ length: WORKERS }, (_, worker) => work(worker)));
+    await running.exited;
+  } finally {
+    await client.close();
+  }
+  return { acknowledged, unknown };
+}
+
+/** Directories, inline bodies, bodies in blocks, and files that reach their name by a rename. */
+function expectationFor(round: number, worker: number, step: number): Expectation {
+  const path = `/round-${round}/w${worker}-${step}`;
+  if (step % 4 === 0) return { path, kind: 'directory', length: 0, content: path };
+  return { path, kind: 'file', length: step % 4 === 3 ? INLINE_BYTES_MAX * 3 + step : 100 + step, content: path };
+}
+
+async function apply(client: NokvClient, wanted: Expectation, signal: AbortSignal): Promise<void> {
+  if (wanted.kind === 'directory') await client.mkdir(wanted.path, { signal });
+  else if (wanted.length % 2 === 0) {
+    await client.put(`${wanted.path}.part`, bodyFor(wanted.content, wanted.length), { signal });
+    await client.rename(`${wanted.path}.part`, wanted.path, { signal });
+  } else await client.put(wanted.path, bodyFor(wanted.content, wanted.length), { signal });
+}
+
+async function checkAll(running: ServerProcess, round: number, acknowledged: readonly Expectation[], unknown: readonly Expectation[]): Promise<void> {
+  const client = await connect({ address: running.rpc, timeoutMs: 20_000 });
+  try {
+    for (const wanted of acknowledged) {
+      expect(await look(client, wanted), `seed ${SEED}, round ${round}: acknowledged ${wanted.path}`).toBe('whole');
+      expect(await client.exists(`${wanted.path}.part`), `seed ${SEED}: renamed away ${wanted.path}.part`).toBe(false);
+    }
+    for (const wanted of unknown) expect(['whole', 'absent'], `seed ${SEED}, round ${round}: unknown ${wanted.path}`).toContain(await look(client, wanted));
+    // Every name that is listed is one that was written, and can be read.
+    const possible = new Set([...acknowledged, ...unknown].flatMap(({ path }) => [path, `${path}.part`]));
+    for await (const entry of client.list(`/round-${round}`)) expect(possible).toContain(`/round-${round}/${entry.name}`);
+  } finally {
+    await client.close();
+  }
+}
+
+async function look(client: NokvClient, wanted: Expectation): Promise<'whole' | 'absent' | 'half'> {
+  try {
+    const card = await client.stat(wanted.path);
+    if (wanted.kind === 'directory') return card.type === 'directory' ? 'whole' : 'half';
+    const digest = await digestOf(client, wanted.path);
+    return digest === sha256(bodyFor(wanted.content, wanted.length)) ? 'whole' : 'half';
+  } catch (error) {
+    if (isNokvError(error, 'not-found')) return 'absent';
+    throw error;
+  }
+}

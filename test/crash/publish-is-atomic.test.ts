@@ -1,0 +1,111 @@
+/** Readers of a file that is published again and again see one of the published bodies, whoever is killed when. */
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { connect } from '@nokv/client';
+import { BLOCK_BYTES_DEFAULT, isNokvError, makeRequestId, systemRandom } from '@nokv/types';
+import { startServerProcess, type ServerProcess } from '../services/server.js';
+import { bodyFor, digestOf, sha256 } from './bodies.js';
+
+let data: string;
+const servers: ServerProcess[] = [];
+beforeEach(async () => {
+  data = await mkdtemp(join(tmpdir(), 'nokv-atomic-'));
+});
+afterEach(async () => {
+  await Promise.all(servers.splice(0).map((server) => server.kill()));
+  await rm(data, { recursive: true, force: true });
+});
+
+async function start(options: Partial<Parameters<typeof startServerProcess>[0]> = {}): Promise<ServerProcess> {
+  const server = await startServerProcess({ data, logLevel: 'warn', ...options });
+  servers.push(server);
+  return server;
+}
+
+const bodies = [bodyFor('a', BLOCK_BYTES_DEFAULT + 12_345), bodyFor('b', BLOCK_BYTES_DEFAULT * 2)] as const;
+const digests = new Set(bodies.map(sha256));
+
+it('shows 4 readers only the two bodies that are put in turn, across a kill -9 of the server', { timeout: 120_000 }, async () => {
+  const PUTS = 50;
+  let server = await start();
+  const address = { listen: server.rpc, http: server.http };
+  const writer = await connect({ address: server.rpc, timeoutMs: 60_000 });
+  await writer.put('/body', bodies[0]);
+  let isDone = false;
+  let reads = 0;
+  const readers = Array.from({ length: 4 }, async () => {
+    const reader = await connect({ address: server.rpc, timeoutMs: 60_000 });
+    try {
+      while (!isDone) {
+        expect(digests).toContain(await digestOf(reader, '/body'));
+        reads += 1;
+      }
+    } finally {
+      await reader.close();
+    }
+  });
+  const restarted = (async () => {
+    while (reads < 8) await new Promise((resolve) => setTimeout(resolve, 5));
+    await server.kill();
+    server = await start(address);
+  })();
+  let last = 0;
+  for (let i = 1; i <= PUTS; i++) {
+    const outcome = await writer.put('/body', bodies[i % 2] as Uint8Array, { requestId: makeRequestId(systemRandom.bytes(16)) });
+    expect(outcome.generation).toBeGreaterThan(last);
+    last = outcome.generation;
+  }
+  await restarted;
+  isDone = true;
+  await Promise.all(readers);
+  expect(await digestOf(writer, '/body')).toBe(sha256(bodies[PUTS % 2] as Uint8Array));
+  await writer.close();
+});
+
+for (const failpoint of ['after-begin-upload', 'before-publish-commit', 'after-publish-commit'] as const) {
+  it(`leaves the old body or the new one when the server dies at ${failpoint}`, { timeout: 60_000 }, async () => {
+    const healthy = await start();
+    const address = { listen: healthy.rpc, http: healthy.http };
+    const client = await connect({ address: healthy.rpc, timeoutMs: 30_000 });
+    await client.put('/body', bodies[0]);
+    expect(await healthy.terminate()).toBe(0);
+    const doomed = await start({ ...address, env: { NOKV_FAILPOINTS: `${failpoint}=crash` } });
+    const requestId = makeRequestId(systemRandom.bytes(16));
+    // The client keeps trying under its request id; the next server answers.
+    const put = client.put('/body', bodies[1], { requestId });
+    await doomed.exited;
+    await start(address);
+    const outcome = await put.catch((error: unknown) => error);
+    const digest = await digestOf(client, '/body');
+    if (isNokvError(outcome)) expect(digests).toContain(digest);
+    else expect(digest).toBe(sha256(bodies[1]));
+    await client.close();
+  });
+}
+
+it('deletes nothing when the answer of a publish got lost: the file is readable and the same request id tells its generation', { timeout: 60_000 }, async () => {
+  const doomed = await start({ env: { NOKV_FAILPOINTS: 'after-publish-commit=crash' } });
+  const address = { listen: doomed.rpc, http: doomed.http };
+  const client = await connect({ address: doomed.rpc, timeoutMs: 30_000 });
+  const staged = await client.stage(bodies[1]);
+  const requestId = makeRequestId(systemRandom.bytes(16));
+  const lost = client.publish('/body', staged, { requestId, timeoutMs: 2000 }).catch((error: unknown) => error);
+  await doomed.exited;
+  const outcome = await lost;
+  expect(isNokvError(outcome) && outcome.outcome).toBe('unknown');
+  const before = await blockFiles();
+  await start(address);
+  expect(await digestOf(client, '/body')).toBe(sha256(bodies[1]));
+  const again = await client.publish('/body', staged, { requestId });
+  expect(again.generation).toBe((await client.stat('/body')).generation);
+  expect((await client.stat('/body')).ordinal).toBe(1);
+  expect(await blockFiles()).toEqual(before);
+  await client.close();
+});
+
+async function blockFiles(): Promise<string[]> {
+  const names = await readdir(join(data, 'objects', 'data'), { recursive: true, withFileTypes: true });
+  return names.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)).sort();
+}
