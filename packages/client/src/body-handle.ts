@@ -15,12 +15,12 @@ export interface BodyHandle {
   readonly size: number;
   readonly digest?: string;
   readonly contentType?: string;
-  /** Chunks with read-ahead and back-pressure; a full read is checked against the digest at its end (`corrupt`). */
+  /** Chunks with read-ahead and back-pressure; each block is verified (`corrupt`). Borrowed until the next one; never change them. */
   stream(options?: CallOptions & BodyRange): AsyncIterable<Uint8Array>;
   /** The whole body in memory; refused with `too-large` above `maxBytes` (default 1 GiB). */
   bytes(options?: CallOptions & { readonly maxBytes?: number }): Promise<Uint8Array>;
   /** The whole body as UTF-8 text; bytes that are not UTF-8 become U+FFFD. */
   text(options?: CallOptions & { readonly maxBytes?: number }): Promise<string>;
-  /** Up to `length` bytes from `offset`; fewer only at the end. */
+  /** Up to `length` bytes from `offset`; fewer only at the end. The bytes may be shared: do not change them. */
   read(offset: number, length: number, options?: CallOptions): Promise<Uint8Array>;
 }

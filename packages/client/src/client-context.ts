@@ -1,5 +1,5 @@
 /** What the modules of the path-level client share. */
-import type { BlockStore } from '@nokv/object';
+import type { BlockStore, BodyReader } from '@nokv/object';
 import type { AccessResult, Clock, Owner, Random } from '@nokv/types';
 import type { CallOptions, MetadataClient } from './metadata-client.js';
 
@@ -8,8 +8,10 @@ export interface ClientContext {
   readonly owner: Owner;
   readonly clock: Clock;
   readonly random: Random;
+  /** Opened by the first call that needs it. */
+  readonly store: BlockStore;
+  /** Verified blocks of all bodies of this client, in one bounded cache. */
+  readonly reader: BodyReader;
   /** Asked once and kept; a failure is asked again by the next caller. */
   access(options?: CallOptions): Promise<AccessResult>;
-  /** Opened once, by the first body that needs it. */
-  blocks(options?: CallOptions): Promise<BlockStore>;
 }

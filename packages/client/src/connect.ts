@@ -2,7 +2,9 @@
 import type { Clock, Owner, Random } from '@nokv/types';
 import { LOOPBACK, NokvError, RPC_PORT_DEFAULT, systemClock, systemRandom } from '@nokv/types';
 import { parseAddress } from '@nokv/protocol';
+import { BodyReader } from '@nokv/object';
 import { LazyBlocks } from './body/lazy-blocks.js';
+import type { CallOptions } from './metadata-client.js';
 import type { NokvClient } from './nokv-client.js';
 import { PathClient } from './path/path-client.js';
 import { Link, type Dial } from './session/link.js';
@@ -60,8 +62,9 @@ export async function connect(to: string | readonly string[] | ConnectOptions = 
     owner,
     clock,
     random,
-    access: blocks.access.bind(blocks),
-    blocks: blocks.open.bind(blocks),
+    store: blocks,
+    reader: new BodyReader({ store: blocks }),
+    access: (call?: CallOptions) => blocks.access(call),
   };
   return new PathClient(context, async () => {
     await blocks.close();

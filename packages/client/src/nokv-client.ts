@@ -21,7 +21,7 @@ export interface NokvClient extends AsyncDisposable {
 
   /** The card of what lies at `path`. Symlinks are followed unless `follow` is false. Errors: `not-found`, `not-directory`. */
   stat(path: PathLike, options?: CallOptions & { readonly follow?: boolean }): Promise<NodeCard>;
-  /** False only when the path is absent; every other failure rejects. */
+  /** False when nothing is at the path (or a file is where a directory would be needed); every other failure rejects. */
   exists(path: PathLike, options?: CallOptions): Promise<boolean>;
   /** All entries of a directory in byte order of names, fetched page by page as they are consumed. */
   list(path: PathLike, options?: ListOptions): AsyncIterable<DirectoryEntry>;
@@ -41,12 +41,12 @@ export interface NokvClient extends AsyncDisposable {
    * take one round trip. Errors: `generation-mismatch` (`ifGeneration`), `exists` (`ifGeneration: 0`), `corrupt` (`digest`).
    */
   put(path: PathLike, source: PutSource, options?: PutOptions): Promise<PutOutcome>;
-  /** Uploads a body without making it visible; {@link NokvClient.publish} does that, at most once. */
+  /** Uploads a body without making it visible; {@link NokvClient.publish} does that, within 15 minutes and at most once. */
   stage(source: PutSource, options?: StageOptions): Promise<StagedBody>;
   /** Publishes a staged body. Nothing is deleted when this fails: the same `requestId` may be tried again. */
   publish(path: PathLike, body: StagedBody, options?: PublishOptions): Promise<PutOutcome>;
-  /** Ends a staged upload that will not be published; its blocks are swept. */
-  discard(body: StagedBody, options?: CallOptions): Promise<void>;
+  /** Ends a staged upload that will not be published; its blocks are swept. Best effort: one that is not ended expires. */
+  discard(body: StagedBody): Promise<void>;
   /** Opens a body at one generation; all that is read through the handle comes from that generation. */
   get(path: PathLike, options?: GetOptions): Promise<BodyHandle>;
   /** The bytes of a body as a web stream with back-pressure; `range` limits it. */
@@ -103,8 +103,8 @@ export interface NokvClient extends AsyncDisposable {
   /** Changes at and below `path`, from now on or after `since`; goes on across reconnects without gap or repeat. */
   watch(path: PathLike, options?: WatchOptions): AsyncIterable<WatchEvent>;
 
-  /** The block store as this client reaches it (directory, bucket or the server's HTTP port). Closed with the client. */
-  blocks(options?: CallOptions): Promise<BlockStore>;
+  /** The block store as this client reaches it (directory, bucket or the server's HTTP port); opened by its first use, closed with the client. */
+  readonly blocks: BlockStore;
   close(): Promise<void>;
 }
 
@@ -195,7 +195,7 @@ export interface CopyOptions extends PublishOptions {
 export interface GetOptions extends CallOptions {
   /** A superseded body; default: the current one. */
   readonly generation?: Generation | number | undefined;
-  /** Check the whole body against its digest while it is streamed to its end (default true). */
+  /** Check whole bodies against their digest too, beside the checksum of every block (default false: it costs a hash). */
   readonly verify?: boolean | undefined;
 }
 

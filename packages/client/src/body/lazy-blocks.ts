@@ -1,8 +1,11 @@
-/** How this client reaches blocks: asked of the server once, opened when the first body needs it. */
+/**
+ * How this client reaches blocks: asked of the server once, opened when the first body needs it. It is a block store
+ * itself, so that readers and uploads can be made before anybody knows whether they will touch a block.
+ */
 import type { BlockStore } from '@nokv/object';
 import type { AccessResult, Clock } from '@nokv/types';
-import { NokvError } from '@nokv/types';
 import type { CallOptions, MetadataClient } from '../metadata-client.js';
+import { openBlocks } from './open-blocks.js';
 
 export interface LazyBlocksOptions {
   readonly metadata: MetadataClient;
@@ -10,13 +13,18 @@ export interface LazyBlocksOptions {
   readonly env: Readonly<Record<string, string | undefined>> | undefined;
 }
 
-export class LazyBlocks {
+export class LazyBlocks implements BlockStore {
   readonly #options: LazyBlocksOptions;
   #access: Promise<AccessResult> | undefined;
   #store: Promise<BlockStore> | undefined;
+  #description = 'blocks as the server offers them';
 
   constructor(options: LazyBlocksOptions) {
     this.#options = options;
+  }
+
+  get description(): string {
+    return this.#description;
   }
 
   /** A failure is not kept: the next caller asks again. */
@@ -42,6 +50,14 @@ export class LazyBlocks {
     return this.#store;
   }
 
+  async putBlock(...call: Parameters<BlockStore['putBlock']>): Promise<void> {
+    return (await this.open({ signal: call[3].signal })).putBlock(...call);
+  }
+
+  async getBlock(...call: Parameters<BlockStore['getBlock']>): Promise<Uint8Array> {
+    return (await this.open({ signal: call[4]?.signal })).getBlock(...call);
+  }
+
   async close(): Promise<void> {
     const store = await this.#store?.catch(() => undefined);
     this.#store = undefined;
@@ -49,7 +65,9 @@ export class LazyBlocks {
   }
 
   async #open(options: CallOptions): Promise<BlockStore> {
-    await this.access(options);
-    throw new NokvError('unsupported', 'this build of the client has no way to reach blocks');
+    const { metadata, env, clock } = this.#options;
+    const store = await openBlocks(await this.access(options), { metadata, env, clock });
+    this.#description = store.description;
+    return store;
   }
 }

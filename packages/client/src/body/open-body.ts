@@ -1,40 +1,84 @@
-/** Bodies on their way out. */
+/** Bodies on their way out: one generation, read through the client's shared cache of verified blocks. */
+import { createHash } from 'node:crypto';
 import type { NodeRef, ReadPlan } from '@nokv/types';
-import { NokvError, generation } from '@nokv/types';
+import { NokvError, bodySize, generation } from '@nokv/types';
 import type { BodyHandle, BodyRange } from '../body-handle.js';
 import type { ClientContext } from '../client-context.js';
 import type { CallOptions } from '../metadata-client.js';
 import type { GetOptions } from '../nokv-client.js';
+import { transferSignal } from '../transfer-signal.js';
 
 const BYTES_MAX_DEFAULT = 1024 * 1024 * 1024;
 
 export async function openBody(context: ClientContext, node: NodeRef, options: GetOptions): Promise<BodyHandle> {
   const args = options.generation === undefined ? { node } : { node, generation: generation(options.generation) };
-  return handleOf(context, await context.metadata.read('open-read', args, options));
+  return handleOf(context, await context.metadata.read('open-read', args, options), options.verify ?? false);
 }
 
-export function handleOf(context: ClientContext, plan: ReadPlan): BodyHandle {
-  void context;
+/** @param verify check whole streams against the digest, beside the checksum of each block. */
+export function handleOf(context: ClientContext, plan: ReadPlan, verify = false): BodyHandle {
   const { attributes, digest, contentType, body } = plan;
-  if (body.kind !== 'inline') throw new NokvError('unsupported', 'this build of the client has no way to reach blocks');
-  const { bytes } = body;
+  const size = bodySize(body);
+
+  async function* stream(options: CallOptions & BodyRange = {}): AsyncGenerator<Uint8Array> {
+    const { offset = 0, length = size } = options;
+    checkRange(offset, length);
+    const transfer = transferSignal(context.clock, options);
+    const isWhole = offset === 0 && length >= size;
+    const hash = verify && isWhole && digest?.startsWith('sha256:') === true ? createHash('sha256') : undefined;
+    try {
+      const range = { offset: Math.min(offset, size), length: Math.max(0, Math.min(length, size - offset)) };
+      for await (const chunk of context.reader.stream(body, { ...range, signal: transfer.signal })) {
+        hash?.update(chunk);
+        yield chunk;
+      }
+    } catch (error) {
+      throw transfer.signal.aborted ? transfer.signal.reason : error;
+    } finally {
+      transfer.stop();
+    }
+    if (hash === undefined) return;
+    const found = `sha256:${hash.digest('hex')}`;
+    if (found !== digest) throw new NokvError('corrupt', `expected a body with digest ${digest}, read one with ${found}`);
+  }
+
+  async function bytes(options: CallOptions & { readonly maxBytes?: number } = {}): Promise<Uint8Array> {
+    const { maxBytes = BYTES_MAX_DEFAULT } = options;
+    if (size > maxBytes) throw new NokvError('too-large', `expected a body of at most ${maxBytes} bytes, found ${size}; stream it or read ranges`);
+    const whole = new Uint8Array(size);
+    let filled = 0;
+    for await (const chunk of stream(options)) {
+      whole.set(chunk, filled);
+      filled += chunk.length;
+    }
+    return whole;
+  }
+
   return {
     attributes,
     generation: plan.generation,
-    size: bytes.length,
+    size,
     ...(digest === undefined ? {} : { digest }),
     ...(contentType === undefined ? {} : { contentType }),
-    async *stream({ offset = 0, length = bytes.length }: CallOptions & BodyRange = {}) {
-      const part = bytes.subarray(offset, offset + length);
-      if (part.length > 0) yield part;
+    stream,
+    bytes,
+    text: async (options) => new TextDecoder().decode(await bytes(options)),
+    async read(offset, length, options = {}) {
+      checkRange(offset, length);
+      const transfer = transferSignal(context.clock, options);
+      try {
+        return await context.reader.read(body, offset, length, { signal: transfer.signal });
+      } catch (error) {
+        throw transfer.signal.aborted ? transfer.signal.reason : error;
+      } finally {
+        transfer.stop();
+      }
     },
-    async bytes({ maxBytes = BYTES_MAX_DEFAULT } = {}) {
-      if (bytes.length > maxBytes) throw new NokvError('too-large', `expected at most ${maxBytes} bytes, the body has ${bytes.length}; stream it`);
-      return bytes.slice();
-    },
-    async text() {
-      return Buffer.from(bytes).toString('utf8');
-    },
-    read: async (offset, length) => bytes.slice(offset, offset + length),
   };
+}
+
+function checkRange(offset: number, length: number): void {
+  if (!Number.isSafeInteger(offset) || offset < 0 || !Number.isSafeInteger(length) || length < 0) {
+    throw new NokvError('invalid-argument', `expected an offset and a length of 0 or more whole bytes, found ${offset} and ${length}`);
+  }
 }

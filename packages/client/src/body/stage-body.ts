@@ -1,11 +1,14 @@
 /** Bodies on their way in: small ones inline, others as blocks of a recorded upload. */
-import { createHash } from 'node:crypto';
+import { digestOf, uploadBody } from '@nokv/object';
 import type { Body, InodeNumber, RequestId, UploadId } from '@nokv/types';
 import { INLINE_BYTES_MAX, NokvError } from '@nokv/types';
 import type { ClientContext } from '../client-context.js';
-import type { CallOptions } from '../metadata-client.js';
 import type { StageOptions, StagedBody } from '../nokv-client.js';
-import { chunksOf, type PutSource } from '../put-source.js';
+import { ProgressMeter } from '../progress-meter.js';
+import type { PutSource } from '../put-source.js';
+import { transferSignal } from '../transfer-signal.js';
+import { bodySourceOf, sizeOf } from './body-source.js';
+import { UploadLease, endUpload } from './upload-lease.js';
 
 /** A body and the ledger row that its new pieces belong to. */
 export interface StagedParts {
@@ -20,37 +23,56 @@ export interface StagedParts {
 export interface StageBodyOptions extends StageOptions {
   /** Of `begin-upload`, where a repeat must meet the same upload. */
   readonly uploadRequestId?: RequestId | undefined;
-  readonly onBytes?: ((bytes: number) => void) | undefined;
 }
 
+/** When it fails, the upload is ended and its blocks are left to the sweep. */
 export async function stageBody(context: ClientContext, source: PutSource, options: StageBodyOptions): Promise<StagedBody> {
-  void context;
-  const head: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of chunksOf(source)) {
-    head.push(chunk.slice());
-    length += chunk.length;
-    if (length > INLINE_BYTES_MAX) throw new NokvError('unsupported', 'this build of the client has no way to reach blocks');
+  const size = sizeOf(source);
+  const bytes = source instanceof Uint8Array ? source : typeof source === 'string' ? Buffer.from(source, 'utf8') : undefined;
+  if (bytes !== undefined && bytes.length <= INLINE_BYTES_MAX) return checkDigest(stageBytes(bytes), options.digest);
+  const { signal, stop } = transferSignal(context.clock, options);
+  const lease = new UploadLease(context, { target: options.target ?? '', signal, requestId: options.uploadRequestId });
+  const meter = new ProgressMeter(options.onProgress, context.clock);
+  try {
+    const { inlineBytesMax, blockBytes } = await context.access({ signal });
+    const body = await bodySourceOf(source);
+    meter.phase('transfer', { files: 1, bytes: size ?? ('sizeHint' in body ? body.sizeHint : undefined) });
+    const sent = await uploadBody(body, {
+      session: lease.session,
+      signal,
+      inlineBytesMax,
+      blockBytes,
+      onProgress: (stored) => meter.add(0, stored - meter.bytes),
+    });
+    const upload = await lease.upload();
+    const staged = {
+      size: sent.size,
+      digest: sent.digest ?? mustHaveDigest(),
+      staged: { body: sent.body, ...(upload === undefined ? {} : { upload }) },
+    };
+    checkDigest(staged, options.digest);
+    meter.add(1, 0);
+    meter.phase('publish');
+    return staged;
+  } catch (error) {
+    await endUpload(context, await lease.upload().catch(() => undefined));
+    throw signal.aborted ? signal.reason : error;
+  } finally {
+    lease.release();
+    stop();
   }
-  const staged = stageBytes(Buffer.concat(head));
-  checkDigest(staged.digest, options.digest);
-  return staged;
 }
 
 /** An inline body. The bytes are borrowed until it is published. */
 export function stageBytes(bytes: Uint8Array): StagedBody {
-  const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-  return { size: bytes.length, digest, staged: { body: { kind: 'inline', bytes } } };
+  return { size: bytes.length, digest: digestOf(bytes), staged: { body: { kind: 'inline', bytes } } };
 }
 
-/** Best effort: an upload that cannot be ended expires. */
-export async function endUpload(context: ClientContext, upload: UploadId | undefined, options: CallOptions = {}): Promise<void> {
-  if (upload === undefined) return;
-  await context.metadata.mutate('end-upload', { upload }, options);
+function checkDigest(body: StagedBody, expected: string | undefined): StagedBody {
+  if (expected === undefined || expected === body.digest) return body;
+  throw new NokvError('corrupt', `expected a body with digest ${expected}, found ${body.digest}; nothing was published`);
 }
 
-function checkDigest(found: string, expected: string | undefined): void {
-  if (expected !== undefined && expected !== found) {
-    throw new NokvError('corrupt', `expected a body with digest ${expected}, found ${found}; nothing was published`);
-  }
+function mustHaveDigest(): never {
+  throw new NokvError('internal', 'an upload with a digest came back without one');
 }

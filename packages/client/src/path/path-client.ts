@@ -3,7 +3,8 @@ import type { BlockStore } from '@nokv/object';
 import type { EntryRef, InodeNumber, NodeCard, NodeRef, SetattrArgs, StatfsResult } from '@nokv/types';
 import { LIST_LIMIT_MAX, NokvError, formatName, isNokvError, makeRequestId } from '@nokv/types';
 import { openBody } from '../body/open-body.js';
-import { endUpload, stageBody } from '../body/stage-body.js';
+import { stageBody } from '../body/stage-body.js';
+import { endUpload } from '../body/upload-lease.js';
 import type { BodyHandle, BodyRange } from '../body-handle.js';
 import type { ClientContext } from '../client-context.js';
 import type { CallOptions, MetadataClient } from '../metadata-client.js';
@@ -121,8 +122,8 @@ export class PathClient implements NokvClient {
     return publishBody(this.#context, at(path), body, options);
   }
 
-  async discard(body: StagedBody, options: CallOptions = {}): Promise<void> {
-    await endUpload(this.#context, body.staged.upload, options);
+  async discard(body: StagedBody): Promise<void> {
+    await endUpload(this.#context, body.staged.upload);
   }
 
   async get(path: PathLike, options: GetOptions = {}): Promise<BodyHandle> {
@@ -279,8 +280,8 @@ export class PathClient implements NokvClient {
     return watchPath(this.metadata, pathBytes(path), options);
   }
 
-  blocks(options?: CallOptions): Promise<BlockStore> {
-    return this.#context.blocks(options);
+  get blocks(): BlockStore {
+    return this.#context.store;
   }
 
   close(): Promise<void> {

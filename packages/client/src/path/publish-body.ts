@@ -4,7 +4,8 @@ import { NokvError, isNokvError, makeRequestId, requestId as checkRequestId } fr
 import type { ClientContext } from '../client-context.js';
 import type { PublishOptions, PutOptions, PutOutcome, StagedBody } from '../nokv-client.js';
 import type { PutSource } from '../put-source.js';
-import { endUpload, stageBody } from '../body/stage-body.js';
+import { stageBody } from '../body/stage-body.js';
+import { endUpload } from '../body/upload-lease.js';
 import { expectedGeneration, timespec } from './arguments.js';
 
 const FILE_MODE = 0o644;
@@ -28,7 +29,7 @@ export async function putBody(context: ClientContext, node: NodeRef & EntryRef, 
 export async function publishBody(
   context: ClientContext,
   node: NodeRef & EntryRef,
-  { digest, staged }: Pick<StagedBody, 'staged'> & { readonly digest?: string | undefined },
+  { digest, staged }: Omit<StagedBody, 'size' | 'digest'> & { readonly digest?: string | undefined },
   options: PublishOptions,
 ): Promise<PutOutcome> {
   const requestId = options.requestId ?? makeRequestId(context.random.bytes(16));

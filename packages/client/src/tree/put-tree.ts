@@ -38,6 +38,7 @@ interface Sending {
   readonly meter: ProgressMeter;
   /** `stage`: the tree is ours alone; `merge`: other entries may be there. */
   readonly mode: 'stage' | 'merge';
+  readonly signal: AbortSignal;
   readonly inlineBytesMax: number;
   readonly directories: Map<LocalEntry, Promise<InodeNumber>>;
   readonly counts: { files: number; directories: number; symlinks: number };
@@ -118,17 +119,18 @@ async function refuseExisting(context: ClientContext, to: NodeRef, call: { reado
 }
 
 async function startSending(context: ClientContext, options: PutTreeOptions, mode: Sending['mode'], signal: AbortSignal): Promise<Sending> {
-  const { inlineBytesMax, blockBytes } = await context.access({ signal });
+  const access = await context.access({ signal });
   const pool = new TaskPool(transferJobs(options.jobs), signal);
   return {
     context,
     options,
     pool,
     large: new TaskPool(LARGE_FILES_MAX, pool.signal),
-    packed: new PackedFiles({ context, blockBytes, signal: pool.signal }),
+    packed: new PackedFiles({ context, pool, access, target: 'packed files of a tree' }),
     meter: new ProgressMeter(options.onProgress, context.clock),
     mode,
-    inlineBytesMax,
+    signal,
+    inlineBytesMax: access.inlineBytesMax,
     directories: new Map(),
     counts: { files: 0, directories: 0, symlinks: 0 },
     skipped: [],
@@ -141,12 +143,14 @@ function finish({ meter, counts, skipped }: Sending): TreeReport {
 }
 
 async function sendBelow(sending: Sending, root: LocalEntry, ino: InodeNumber): Promise<void> {
-  const { pool, large, packed, meter, directories, options } = sending;
+  const { pool, large, packed, meter, directories, options, counts } = sending;
   meter.phase('scan');
   const totals = await scanLocal(root, { sizes: meter.isHeard, signal: pool.signal });
   if (totals.special.length > 0 && options.specialFiles !== 'skip') throw specialFiles(totals.special);
   meter.phase('transfer', { files: totals.entries, bytes: totals.bytes });
   directories.set(root, Promise.resolve(ino));
+  counts.directories += 1;
+  meter.add(1, 0);
   try {
     for await (const entry of walkLocal(root, pool.signal)) {
       pool.throwIfFailed();
@@ -157,7 +161,8 @@ async function sendBelow(sending: Sending, root: LocalEntry, ino: InodeNumber): 
     pool.fail(error);
   }
   await large.drain().catch((error: unknown) => pool.fail(error));
-  await pool.drain().finally(() => packed.close());
+  await packed.close();
+  await pool.drain();
   await finishDirectories(sending);
 }
 
@@ -186,7 +191,7 @@ async function sendEntry(sending: Sending, entry: LocalEntry): Promise<void> {
         // Read here, one after the other: what waits in memory for its block to fill is bounded by the packer.
         const bytes = await readLocalFile(entry, PACKED_FILE_BYTES_MAX);
         if (bytes === undefined) return large.add(() => sendLarge(sending, entry));
-        return packed.add(bytes, (staged) => pool.add(() => publishEntry(sending, entry, staged, bytes.length)));
+        return packed.add(bytes, (staged) => publishEntry(sending, entry, staged, bytes.length));
       }
     case 'special':
       if (sending.options.specialFiles !== 'skip') throw specialFiles([formatName(entry.path)]);
@@ -242,9 +247,9 @@ async function sendLarge(sending: Sending, entry: LocalEntry): Promise<void> {
   const staged = await stageBody(context, { file: entry.path }, {
     signal: pool.signal,
     target: formatName(entry.path),
-    onBytes: (bytes) => {
-      seen += bytes;
-      meter.add(0, bytes);
+    onProgress: ({ bytes }) => {
+      meter.add(0, bytes - seen);
+      seen = bytes;
     },
   });
   await publishEntry(sending, entry, staged, staged.size - seen);
@@ -267,21 +272,16 @@ async function publishEntry(sending: Sending, entry: LocalEntry, staged: Paramet
 
 /** Times of directories come last: every entry made in one moves them. */
 async function finishDirectories(sending: Sending): Promise<void> {
-  const { context, directories, options, mode } = sending;
-  const transfer = transferSignal(context.clock, options);
-  const pool = new TaskPool(transferJobs(options.jobs), transfer.signal);
-  try {
-    for (const [entry, made] of directories) {
-      if (mode === 'merge' && entry.parent === undefined) continue;
-      const args = { node: { ino: await made }, mtime: entry.mtime, ...((entry.mode & OWNER_WRITE) === OWNER_WRITE ? {} : { mode: entry.mode }) };
-      await pool.add(async () => {
-        await context.metadata.mutate('setattr', args, { signal: pool.signal });
-      });
-    }
-    await pool.drain();
-  } finally {
-    transfer.stop();
+  const { context, directories, options, mode, signal } = sending;
+  const pool = new TaskPool(transferJobs(options.jobs), signal);
+  for (const [entry, made] of directories) {
+    if (mode === 'merge' && entry.parent === undefined) continue;
+    const args = { node: { ino: await made }, mtime: entry.mtime, ...((entry.mode & OWNER_WRITE) === OWNER_WRITE ? {} : { mode: entry.mode }) };
+    await pool.add(async () => {
+      await context.metadata.mutate('setattr', args, { signal: pool.signal });
+    });
   }
+  await pool.drain();
 }
 
 async function placeOf({ directories }: Sending, entry: LocalEntry): Promise<{ readonly parent: InodeNumber; readonly name: Uint8Array }> {
