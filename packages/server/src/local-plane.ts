@@ -1,6 +1,5 @@
 /** The verbs' view of the namespace from inside the process: no wire, the same rules. */
 import type { Plane, PlaneBody, PlaneEntry, PlaneOptions, PlanePage } from '@nokv/agent';
-import { PLANE_READ_BYTES_MAX } from '@nokv/agent';
 import { BodyReader, blocksOf, type ObjectStore } from '@nokv/object';
 import {
   NokvError,
@@ -23,6 +22,8 @@ export interface LocalPlaneParts {
   readonly store: ObjectStore;
 }
 
+/** As `PLANE_READ_BYTES_MAX` says; its package is not loaded by a server that runs no verbs. */
+const READ_BYTES_MAX = 4 * 1024 * 1024;
 /** Bodies that the verbs read are small or read once: a cache of a few blocks. */
 const CACHE_BYTES = 16 * 1024 * 1024;
 
@@ -71,7 +72,7 @@ export function localPlane(parts: LocalPlaneParts): Plane {
         size: bodySize(body),
         async read(offset, length, { signal } = {}) {
           throwIfAborted(signal);
-          if (length > PLANE_READ_BYTES_MAX) throw new NokvError('invalid-argument', `expected at most ${PLANE_READ_BYTES_MAX} bytes a read, found ${length}`);
+          if (length > READ_BYTES_MAX) throw new NokvError('invalid-argument', `expected at most ${READ_BYTES_MAX} bytes a read, found ${length}`);
           return reader.read(body, offset, length, { signal, path: shown });
         },
         stream: (offset, { signal } = {}) => reader.stream(body, { offset, signal, path: shown }),

@@ -1,5 +1,5 @@
 /** JSON lines on stderr, written at once: what a crashed process said last is there to be read. */
-import { destination, pino } from 'pino';
+import { destination, pino, stdTimeFunctions } from 'pino';
 import type { LogLevel } from './server-config.js';
 
 export interface Logger {
@@ -10,5 +10,13 @@ export interface Logger {
 }
 
 export function makeLogger(level: LogLevel): Logger {
-  return pino({ level, base: { pid: process.pid } }, destination({ fd: 2, sync: true }));
+  return pino(
+    {
+      level,
+      base: { pid: process.pid },
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    destination({ fd: 2, sync: true }),
+  );
 }

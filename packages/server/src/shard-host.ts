@@ -199,6 +199,9 @@ export function hostShard(options: ShardHostOptions): ShardHost {
           if (state.name === 'serving') {
             settle();
             resolve();
+          } else if (state.name === 'released') {
+            settle();
+            reject(new NokvError('draining', 'this server was stopped before it served'));
           } else if (lastObstacle?.code === 'control-unavailable') {
             // A coordinator that cannot be reached at the start is most likely a wrong address.
             settle();
