@@ -349,7 +349,8 @@ export class WireConnection implements Connection {
   #expire(now: number): number {
     let next = Number.POSITIVE_INFINITY;
     const due: PendingCall[] = [];
-    for (const calls of [this.#pending.values(), this.#waiting.values()]) {
+    // Those that wait come first: ending a call in flight would send one of them.
+    for (const calls of [this.#waiting.values(), this.#pending.values()]) {
       for (const call of calls) {
         if (call.kind === 'stream') continue;
         if (call.deadlineAt <= now) due.push(call);
