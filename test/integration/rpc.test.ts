@@ -93,7 +93,9 @@ describe('one connection', () => {
       },
     });
     const connection = await dial(listener);
-    const sent = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte, 0x80, byte)).filter((name) => name[0] !== 0 && name[0] !== 0x2f);
+    const sent = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte, 0x80, byte)).filter(
+      (name) => name[0] !== 0 && name[0] !== 0x2f,
+    );
     await Promise.all(sent.map((name) => connection.call('lookup', { parent: 1 as InodeNumber, name })));
     expect(names.map((name) => Buffer.from(name).toString('hex'))).toEqual(sent.map((name) => Buffer.from(name).toString('hex')));
   });

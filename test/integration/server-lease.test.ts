@@ -55,9 +55,8 @@ describe('a server under etcd', () => {
     const first = await readMetric(server.http, 'nokv_shard_epoch');
     etcd.pause();
     await until('the end of the lease', async () => !(await isReady(server.http)));
-    for (const work of [client.stat('/before', { timeoutMs: 300 }), client.mkdir('/during', { timeoutMs: 300 }), client.listPage('/', { timeoutMs: 300 })]) {
-      expect(['fenced', 'unavailable']).toContain(await refusalOf(work));
-    }
+    const answers = [client.stat('/before', { timeoutMs: 300 }), client.mkdir('/during', { timeoutMs: 300 }), client.listPage('/', { timeoutMs: 300 })];
+    for (const answer of await Promise.all(answers.map(refusalOf))) expect(['fenced', 'unavailable']).toContain(answer);
     expect(await readMetric(server.http, 'nokv_shard_serving')).toBe(0);
     expect(await readMetric(server.http, 'nokv_rpc_request_errors_total', 'code="lease-lost"')).toBeGreaterThan(0);
     etcd.resume();

@@ -57,7 +57,7 @@ describe('SIGTERM', () => {
     const server = await start();
     const client = await connect({ address: server.rpc, timeoutMs: 5000 });
     const creates = Array.from({ length: 200 }, (_, i) =>
-      client.mkdir(`/d${i}`, { timeoutMs: 3000 }).then(
+      client.mkdir(`/d${i}`, { timeoutMs: 1500 }).then(
         () => true,
         () => false,
       ),

@@ -26,9 +26,11 @@ export interface ServerPorts {
   readonly random?: Random | undefined;
   /**
    * Environment that the S3 adapter reads its credentials from (`AWS_…`). `NOKV_FAILPOINTS` is honoured only where
-   * `NODE_ENV` is `test`. Default: `process.env`.
+   * `NODE_ENV` is `test`. Default: empty.
    */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Ends a start that still waits for its store or its lease; a running server is ended by `stop`. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface RunningServer {

@@ -214,6 +214,7 @@ export function hostShard(options: ShardHostOptions): ShardHost {
         });
         listeners.add(look);
         dispatch({ name: 'start' });
+        look();
       });
     },
 

@@ -155,8 +155,12 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
   addProcessMetrics(metrics, clock, startedAtMs);
   addShardMetrics(metrics, { shard: SHARD, engine, host: shardHost, rpc: rpcListener, http: httpListener });
 
+  const endStart = (): void => void shardHost.stop(async () => {});
+  ports.signal?.addEventListener('abort', endStart, { once: true });
+  if (ports.signal?.aborted === true) endStart();
   // A predecessor that crashed holds its lease for at most its term.
   await shardHost.start(config.leaseTtlMs * 2 + 10_000);
+  ports.signal?.removeEventListener('abort', endStart);
   const background = startBackground({ engine, store: opened.store, clock, log, isServing: () => shardHost.isServing(), failpoint });
   metrics.add('counter', 'nokv_background_slices_total', 'Slices of background work.', () => background.slices);
   metrics.add('counter', 'nokv_blocks_swept_total', 'Blocks of expired uploads that were removed.', () => background.blocksRemoved);
