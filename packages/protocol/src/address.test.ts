@@ -13,7 +13,10 @@ describe('parseAddress', () => {
     expect(formatAddress(parseAddress(text))).toBe(written);
   });
 
-  it.each(['', ':7777', 'host:99999', 'host:port', '::1:5', 'unix:relative', 'http://host:1', `unix:/${'x'.repeat(120)}`])('refuses %j and says what it expects', (text) => {
-    expect(() => parseAddress(text)).toThrow(/expected an a|absolute path|at most 107 bytes/);
-  });
+  it.each(['', ':7777', 'host:99999', 'host:port', '::1:5', 'unix:relative', 'http://host:1', `unix:/${'x'.repeat(120)}`])(
+    'refuses %j and says what it expects',
+    (text) => {
+      expect(() => parseAddress(text)).toThrow(/expected an a|absolute path|at most 107 bytes/);
+    },
+  );
 });

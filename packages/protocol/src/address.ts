@@ -15,7 +15,10 @@ export function parseAddress(text: string): Address {
   const port = match?.[3] === undefined ? RPC_PORT_DEFAULT : Number(match[3]);
   const host = match?.[1] ?? match?.[2];
   if (host === undefined || port > 65535) {
-    throw new NokvError('invalid-argument', `expected an address such as 127.0.0.1:${RPC_PORT_DEFAULT} or unix:/run/nokv.sock, found "${text}"`);
+    throw new NokvError(
+      'invalid-argument',
+      `expected an address such as 127.0.0.1:${RPC_PORT_DEFAULT} or unix:/run/nokv.sock, found "${text}"`,
+    );
   }
   return { kind: 'tcp', host, port };
 }
@@ -28,7 +31,10 @@ export function formatAddress(address: Address): string {
 function unixAddress(text: string, path: string): Address {
   if (!path.startsWith('/')) throw new NokvError('invalid-argument', `expected an absolute path after "unix:", found "${text}"`);
   if (Buffer.byteLength(path) > UNIX_PATH_BYTES_MAX) {
-    throw new NokvError('invalid-argument', `the path of a unix socket has at most ${UNIX_PATH_BYTES_MAX} bytes, found ${Buffer.byteLength(path)}; choose a shorter one`);
+    throw new NokvError(
+      'invalid-argument',
+      `the path of a unix socket has at most ${UNIX_PATH_BYTES_MAX} bytes, found ${Buffer.byteLength(path)}; choose a shorter one`,
+    );
   }
   return { kind: 'unix', path };
 }

@@ -21,7 +21,7 @@ it('fires for the earliest deadline, then for the next that is left, with one ti
   };
   const advance = async (ms: number): Promise<void> => {
     now += ms;
-    for (const timer of [...timers]) {
+    for (const timer of timers) {
       if (timer.at > now) continue;
       timers.delete(timer);
       timer.fire();

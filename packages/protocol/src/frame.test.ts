@@ -45,7 +45,11 @@ describe('FrameDecoder', () => {
   });
 
   it('goes on with kept bytes after the lender changed them', () => {
-    const lent = Buffer.concat([frame(FRAME_TYPES.credit, 1, 4), frame(FRAME_TYPES.credit, 2, 4), frame(FRAME_TYPES.credit, 3, 4).subarray(0, 11)]);
+    const lent = Buffer.concat([
+      frame(FRAME_TYPES.credit, 1, 4),
+      frame(FRAME_TYPES.credit, 2, 4),
+      frame(FRAME_TYPES.credit, 3, 4).subarray(0, 11),
+    ]);
     const decoder = new FrameDecoder(1000);
     decoder.push(lent);
     expect(decoder.next()?.stream).toBe(1);

@@ -172,14 +172,16 @@ export class FrameDecoder {
   #typeAt(bytes: Uint8Array, at: number): FrameType {
     const type = bytes[at] as number;
     if (type >= 1 && type <= FRAME_TYPE_LAST) return type as FrameType;
-    this.#broken = new NokvError('malformed-frame', `expected a frame type from 1 to ${FRAME_TYPE_LAST}, found ${type}; these bytes are not the nokv protocol`);
+    this.#broken = new NokvError(
+      'malformed-frame',
+      `expected a frame type from 1 to ${FRAME_TYPE_LAST}, found ${type}; these bytes are not the nokv protocol`,
+    );
     throw this.#broken;
   }
 }
 
 function readU32(bytes: Uint8Array, at: number): number {
   return (
-    (bytes[at] as number) * 0x1000000 +
-    (((bytes[at + 1] as number) << 16) | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number))
+    (bytes[at] as number) * 0x1000000 + (((bytes[at + 1] as number) << 16) | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number))
   );
 }

@@ -15,7 +15,7 @@ interface Vector {
   readonly hex: string;
 }
 
-const file = JSON.parse(readFileSync(new URL('../golden/vectors.json', import.meta.url), 'utf8')) as {
+const file = JSON.parse(readFileSync(new URL('../vectors/messages.json', import.meta.url), 'utf8')) as {
   readonly protocol: number;
   readonly digest: string;
   readonly vectors: readonly Vector[];

@@ -55,7 +55,17 @@ describe('hello', () => {
 
   it('refuses a version that was not offered', () => {
     const to = new MessageWriter();
-    writeServerHello(to, { version: 2, features: [], server: 's', frameBytesMax: 1 << 20, inFlightMax: 1, streamsMax: 1, shardMapRevision: 0 });
-    expect(() => readServerHello(Uint8Array.from(to.take().subarray(FRAME_HEADER_BYTES)))).toThrow('this client offered 1 and the server chose 2');
+    writeServerHello(to, {
+      version: 2,
+      features: [],
+      server: 's',
+      frameBytesMax: 1 << 20,
+      inFlightMax: 1,
+      streamsMax: 1,
+      shardMapRevision: 0,
+    });
+    expect(() => readServerHello(Uint8Array.from(to.take().subarray(FRAME_HEADER_BYTES)))).toThrow(
+      'this client offered 1 and the server chose 2',
+    );
   });
 });

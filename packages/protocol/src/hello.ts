@@ -94,7 +94,10 @@ export function readServerHello(payload: Uint8Array, offered: VersionRange = PRO
   checkMagic(from);
   const version = from.rawU16();
   if (version < offered.min || version > offered.max) {
-    throw new NokvError('unsupported-version', `this client offered ${spoken(offered)} and the server chose ${version}; upgrade the older of the two`);
+    throw new NokvError(
+      'unsupported-version',
+      `this client offered ${spoken(offered)} and the server chose ${version}; upgrade the older of the two`,
+    );
   }
   const hello = { version, ...serverBody.read(from) };
   from.finish();
@@ -103,7 +106,10 @@ export function readServerHello(payload: Uint8Array, offered: VersionRange = PRO
 
 function checkMagic(from: MessageReader): void {
   if (from.skipIfEqual(MAGIC)) return;
-  throw new NokvError('malformed-frame', 'expected a nokv hello, found other bytes; is this the RPC port (not HTTP), and the other side a nokv?');
+  throw new NokvError(
+    'malformed-frame',
+    'expected a nokv hello, found other bytes; is this the RPC port (not HTTP), and the other side a nokv?',
+  );
 }
 
 function refusal(server: VersionRange, client: VersionRange): string {

@@ -36,30 +36,234 @@ const XATTR_SET = 41;
 
 const CORPUS: readonly (readonly [string, Uint8Array, string, RegExp])[] = [
   ['an unknown operation', request(31, (to) => to.mapHeader(0)), 'unknown-operation', /code 31/],
-  ['an unknown field', request(STAT, (to) => { map(to, { node: 1, folow: true }); }), 'invalid-argument', /"folow" is unknown; expected the fields node, follow/],
-  ['a missing field', request(LOOKUP, (to) => { map(to, { parent: 1 }); }), 'invalid-argument', /"name" is missing/],
-  ['fields out of order', request(LOOKUP, (to) => { map(to, { name: bytes('a'), parent: 1 }); }), 'invalid-argument', /"parent" is missing or "name" comes before/],
-  ['a field twice', request(STAT, (to) => { to.mapHeader(2); to.string('node'); to.int(1); to.string('node'); to.int(1); }), 'invalid-argument', /"node" comes twice/],
-  ['a string for a number', request(LIST, (to) => { map(to, { node: 1, limit: 'many' }); }), 'invalid-argument', /"limit": expected an integer, found a string/],
-  ['a limit of 0', request(LIST, (to) => { map(to, { node: 1, limit: 0 }); }), 'invalid-argument', /"limit": expected an integer from 1 to 4096, found 0/],
-  ['a negative inode', request(STAT, (to) => { map(to, { node: -1 }); }), 'invalid-argument', /"node"/],
-  ['an unsafe integer', request(STAT, (to) => { to.mapHeader(1); to.string('node'); to.rawBytes(Uint8Array.of(0xcf, 0, 0x20, 0, 0, 0, 0, 0, 1)); }), 'invalid-argument', /safe integer/],
-  ['a long form of a small integer', request(STAT, (to) => { to.mapHeader(1); to.string('node'); to.rawBytes(Uint8Array.of(0xcc, 1)); }), 'malformed-frame', /longer than it needs/],
-  ['an empty name', request(LOOKUP, (to) => { map(to, { parent: 1, name: bytes('') }); }), 'invalid-name', /at least 1 byte/],
-  ['a name of 256 bytes', request(LOOKUP, (to) => { map(to, { parent: 1, name: new Uint8Array(256).fill(65) }); }), 'name-too-long', /at most 255 bytes, found 256/],
-  ['a name with a slash', request(LOOKUP, (to) => { map(to, { parent: 1, name: bytes('a/b') }); }), 'invalid-name', /a\/b/],
-  ['the name ..', request(LOOKUP, (to) => { map(to, { parent: 1, name: bytes('..') }); }), 'invalid-name', /\.\./],
-  ['a relative path', request(STAT, (to) => { map(to, { node: bytes('a/b') }); }), 'invalid-path', /begin it with "\/"/],
-  ['a path of 5,000 bytes', request(STAT, (to) => { map(to, { node: new Uint8Array(5000).fill(0x2f) }); }), 'path-too-long', /found 5000/],
-  ['a mode of 8 octal digits', request(MKDIR, (to) => { map(to, { uid: 0, gid: 0, entry: bytes('/a'), mode: 0o40755 }); }, mutation), 'invalid-argument', /"mode": expected an integer from 0 to 4095/],
-  ['an xattr of 64 KiB and one byte', request(XATTR_SET, (to) => { map(to, { node: 1, name: bytes('user.a'), value: new Uint8Array(65537), mode: 'set' }); }, mutation), 'invalid-argument', /"value": expected at most 65536 bytes, found 65537/],
-  ['a word that is none of the choices', request(XATTR_SET, (to) => { map(to, { node: 1, name: bytes('user.a'), value: bytes(''), mode: 'upsert' }); }, mutation), 'invalid-argument', /expected one of set, create, replace, found "upsert"/],
-  ['an empty request id', request(MKDIR, (to) => to.nil(), (to) => { to.string(''); to.string('me'); to.int(0); to.int(0); }), 'invalid-argument', /"request id"/],
-  ['a mutation in a read\'s envelope', request(MKDIR, (to) => to.nil()), 'invalid-argument', /expected 8 parts of a request, found 5/],
-  ['a body above the inline limit', request(46, (to) => { to.mapHeader(5); to.string('uid'); to.int(0); to.string('gid'); to.int(0); to.string('node'); to.int(1); to.string('body'); to.arrayHeader(2); to.string('inline'); to.mapHeader(1); to.string('bytes'); to.binary(new Uint8Array(16385)); to.string('mode'); to.int(0); }, mutation), 'invalid-argument', /"bytes": expected at most 16384 bytes, found 16385/],
+  [
+    'an unknown field',
+    request(STAT, (to) => {
+      map(to, { node: 1, folow: true });
+    }),
+    'invalid-argument',
+    /"folow" is unknown; expected the fields node, follow/,
+  ],
+  [
+    'a missing field',
+    request(LOOKUP, (to) => {
+      map(to, { parent: 1 });
+    }),
+    'invalid-argument',
+    /"name" is missing/,
+  ],
+  [
+    'fields out of order',
+    request(LOOKUP, (to) => {
+      map(to, { name: bytes('a'), parent: 1 });
+    }),
+    'invalid-argument',
+    /"parent" is missing or "name" comes before/,
+  ],
+  [
+    'a field twice',
+    request(STAT, (to) => {
+      to.mapHeader(2);
+      to.string('node');
+      to.int(1);
+      to.string('node');
+      to.int(1);
+    }),
+    'invalid-argument',
+    /"node" comes twice/,
+  ],
+  [
+    'a string for a number',
+    request(LIST, (to) => {
+      map(to, { node: 1, limit: 'many' });
+    }),
+    'invalid-argument',
+    /"limit": expected an integer, found a string/,
+  ],
+  [
+    'a limit of 0',
+    request(LIST, (to) => {
+      map(to, { node: 1, limit: 0 });
+    }),
+    'invalid-argument',
+    /"limit": expected an integer from 1 to 4096, found 0/,
+  ],
+  [
+    'a negative inode',
+    request(STAT, (to) => {
+      map(to, { node: -1 });
+    }),
+    'invalid-argument',
+    /"node"/,
+  ],
+  [
+    'an unsafe integer',
+    request(STAT, (to) => {
+      to.mapHeader(1);
+      to.string('node');
+      to.rawBytes(Uint8Array.of(0xcf, 0, 0x20, 0, 0, 0, 0, 0, 1));
+    }),
+    'invalid-argument',
+    /safe integer/,
+  ],
+  [
+    'a long form of a small integer',
+    request(STAT, (to) => {
+      to.mapHeader(1);
+      to.string('node');
+      to.rawBytes(Uint8Array.of(0xcc, 1));
+    }),
+    'malformed-frame',
+    /longer than it needs/,
+  ],
+  [
+    'an empty name',
+    request(LOOKUP, (to) => {
+      map(to, { parent: 1, name: bytes('') });
+    }),
+    'invalid-name',
+    /at least 1 byte/,
+  ],
+  [
+    'a name of 256 bytes',
+    request(LOOKUP, (to) => {
+      map(to, { parent: 1, name: new Uint8Array(256).fill(65) });
+    }),
+    'name-too-long',
+    /at most 255 bytes, found 256/,
+  ],
+  [
+    'a name with a slash',
+    request(LOOKUP, (to) => {
+      map(to, { parent: 1, name: bytes('a/b') });
+    }),
+    'invalid-name',
+    /a\/b/,
+  ],
+  [
+    'the name ..',
+    request(LOOKUP, (to) => {
+      map(to, { parent: 1, name: bytes('..') });
+    }),
+    'invalid-name',
+    /\.\./,
+  ],
+  [
+    'a relative path',
+    request(STAT, (to) => {
+      map(to, { node: bytes('a/b') });
+    }),
+    'invalid-path',
+    /begin it with "\/"/,
+  ],
+  [
+    'a path of 5,000 bytes',
+    request(STAT, (to) => {
+      map(to, { node: new Uint8Array(5000).fill(0x2f) });
+    }),
+    'path-too-long',
+    /found 5000/,
+  ],
+  [
+    'a mode of 8 octal digits',
+    request(
+      MKDIR,
+      (to) => {
+        map(to, { uid: 0, gid: 0, entry: bytes('/a'), mode: 0o40755 });
+      },
+      mutation,
+    ),
+    'invalid-argument',
+    /"mode": expected an integer from 0 to 4095/,
+  ],
+  [
+    'an xattr of 64 KiB and one byte',
+    request(
+      XATTR_SET,
+      (to) => {
+        map(to, { node: 1, name: bytes('user.a'), value: new Uint8Array(65537), mode: 'set' });
+      },
+      mutation,
+    ),
+    'invalid-argument',
+    /"value": expected at most 65536 bytes, found 65537/,
+  ],
+  [
+    'a word that is none of the choices',
+    request(
+      XATTR_SET,
+      (to) => {
+        map(to, { node: 1, name: bytes('user.a'), value: bytes(''), mode: 'upsert' });
+      },
+      mutation,
+    ),
+    'invalid-argument',
+    /expected one of set, create, replace, found "upsert"/,
+  ],
+  [
+    'an empty request id',
+    request(
+      MKDIR,
+      (to) => to.nil(),
+      (to) => {
+        to.string('');
+        to.string('me');
+        to.int(0);
+        to.int(0);
+      },
+    ),
+    'invalid-argument',
+    /"request id"/,
+  ],
+  ["a mutation in a read's envelope", request(MKDIR, (to) => to.nil()), 'invalid-argument', /expected 8 parts of a request, found 5/],
+  [
+    'a body above the inline limit',
+    request(
+      46,
+      (to) => {
+        to.mapHeader(5);
+        to.string('uid');
+        to.int(0);
+        to.string('gid');
+        to.int(0);
+        to.string('node');
+        to.int(1);
+        to.string('body');
+        to.arrayHeader(2);
+        to.string('inline');
+        to.mapHeader(1);
+        to.string('bytes');
+        to.binary(new Uint8Array(16385));
+        to.string('mode');
+        to.int(0);
+      },
+      mutation,
+    ),
+    'invalid-argument',
+    /"bytes": expected at most 16384 bytes, found 16385/,
+  ],
   ['a list that claims 4 billion entries', Uint8Array.of(0xdd, 0xff, 0xff, 0xff, 0xff), 'malformed-frame', /cut short/],
-  ['broken UTF-8', request(STAT, (to) => { to.mapHeader(1); to.rawBytes(Uint8Array.of(0xa2, 0xc3, 0x28)); to.nil(); }), 'malformed-frame', /UTF-8/],
-  ['bytes after the end', Buffer.concat([request(STAT, (to) => { map(to, { node: 1 }); }), Uint8Array.of(0)]), 'malformed-frame', /1 bytes are left over/],
+  [
+    'broken UTF-8',
+    request(STAT, (to) => {
+      to.mapHeader(1);
+      to.rawBytes(Uint8Array.of(0xa2, 0xc3, 0x28));
+      to.nil();
+    }),
+    'malformed-frame',
+    /UTF-8/,
+  ],
+  [
+    'bytes after the end',
+    Buffer.concat([
+      request(STAT, (to) => {
+        map(to, { node: 1 });
+      }),
+      Uint8Array.of(0),
+    ]),
+    'malformed-frame',
+    /1 bytes are left over/,
+  ],
   ['nothing', new Uint8Array(0), 'malformed-frame', /cut short/],
 ];
 
@@ -101,7 +305,9 @@ describe('any other bytes', () => {
           for (const [at, byte] of edits) changed[FRAME_HEADER_BYTES + (at % Math.max(1, bytes.length - FRAME_HEADER_BYTES))] = byte;
           const length = Math.max(0, changed.length - FRAME_HEADER_BYTES - cut);
           new DataView(changed.buffer).setUint32(0, length);
-          mustBeTyped(() => decodeBytes(changed.subarray(0, FRAME_HEADER_BYTES + length), 'operation' in message ? message.operation : undefined));
+          mustBeTyped(() =>
+            decodeBytes(changed.subarray(0, FRAME_HEADER_BYTES + length), 'operation' in message ? message.operation : undefined),
+          );
         },
       ),
       { numRuns: 5000 },

@@ -54,9 +54,13 @@ export class MessageWriter {
     const length = this.#at - header - FRAME_HEADER_BYTES;
     if (length > payloadBytesMax) {
       this.abandonFrame();
-      throw new NokvError('frame-too-large', `a frame carries at most ${payloadBytesMax} bytes here, this message needs ${length}; ask for less at a time`, {
-        details: { limit: payloadBytesMax, length },
-      });
+      throw new NokvError(
+        'frame-too-large',
+        `a frame carries at most ${payloadBytesMax} bytes here, this message needs ${length}; ask for less at a time`,
+        {
+          details: { limit: payloadBytesMax, length },
+        },
+      );
     }
     this.#slab.writeUInt32BE(length, header);
     this.#frame = -1;

@@ -91,7 +91,8 @@ export function readRequest(from: MessageReader): Request {
   const length = from.arrayHeader();
   from.field = 'operation';
   const definition = definitionOfCode(from.int());
-  if (length !== ENVELOPE_LENGTHS[definition.kind]) throw from.invalid(`expected ${ENVELOPE_LENGTHS[definition.kind]} parts of a request, found ${length}`);
+  if (length !== ENVELOPE_LENGTHS[definition.kind])
+    throw from.invalid(`expected ${ENVELOPE_LENGTHS[definition.kind]} parts of a request, found ${length}`);
   from.field = 'deadline';
   const deadlineMs = deadline.read(from);
   from.field = 'trace id';
@@ -209,7 +210,12 @@ export const wireError: Schema<WireError> = object<WireError>(
 );
 
 /** Writes an error or goaway frame; it always fits. */
-export function writeError(to: MessageWriter, type: typeof FRAME_TYPES.error | typeof FRAME_TYPES.goaway, stream: number, error: NokvError): void {
+export function writeError(
+  to: MessageWriter,
+  type: typeof FRAME_TYPES.error | typeof FRAME_TYPES.goaway,
+  stream: number,
+  error: NokvError,
+): void {
   const { code, outcome, message, details } = error;
   const record = { code, outcome, message: cutText(message, ERROR_MESSAGE_BYTES_MAX) };
   to.beginFrame(type, stream);
@@ -230,7 +236,9 @@ function fitting(details: ErrorDetails): ErrorDetails {
 
 function cutText(value: string, bytesMax: number): string {
   if (Buffer.byteLength(value) <= bytesMax) return value;
-  const cut = Buffer.from(value).subarray(0, bytesMax - 4).toString();
+  const cut = Buffer.from(value)
+    .subarray(0, bytesMax - 4)
+    .toString();
   return `${cut.replace(/\uFFFD+$/, '')}…`;
 }
 

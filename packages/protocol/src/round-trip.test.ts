@@ -12,9 +12,15 @@ import { attributes, body, changeRecord, entryRef, nodeCard, nodeRef } from './s
 const bytes = (minLength: number, maxLength: number) => fc.uint8Array({ minLength, maxLength, size: 'max' });
 const name = bytes(1, 255).filter((value) => !value.includes(0) && !value.includes(0x2f) && !/^\.\.?$/.test(Buffer.from(value).toString()));
 const path = bytes(0, 4095).map((rest) => Uint8Array.of(0x2f, ...rest));
-const whole = fc.oneof(fc.constantFrom(0, 1, 127, 128, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER), fc.maxSafeNat());
+const whole = fc.oneof(
+  fc.constantFrom(0, 1, 127, 128, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER),
+  fc.maxSafeNat(),
+);
 const inode = fc.integer({ min: 1, max: 4096 * 2 ** 41 - 1 });
-const sec = fc.oneof(fc.constantFrom(-1, -32, -33, -128, -129, -32_768, -32_769, -(2 ** 31), -(2 ** 31) - 1, Number.MIN_SAFE_INTEGER), fc.maxSafeInteger());
+const sec = fc.oneof(
+  fc.constantFrom(-1, -32, -33, -128, -129, -32_768, -32_769, -(2 ** 31), -(2 ** 31) - 1, Number.MIN_SAFE_INTEGER),
+  fc.maxSafeInteger(),
+);
 const time = fc.record({ sec, nsec: fc.nat(999_999_999) });
 const u32 = fc.nat(0xfffffffe);
 const type = fc.constantFrom(...INODE_TYPES);
@@ -72,19 +78,38 @@ const card = fc
   .tuple(
     attributesValue,
     fc.record(
-      { digest: label, contentType: label, producer: label, inline: fc.boolean(), target: bytes(1, 4095), xattrs: fc.array(bytes(1, 255), { maxLength: 20 }) },
+      {
+        digest: label,
+        contentType: label,
+        producer: label,
+        inline: fc.boolean(),
+        target: bytes(1, 4095),
+        xattrs: fc.array(bytes(1, 255), { maxLength: 20 }),
+      },
       { requiredKeys: ['inline', 'xattrs'] },
     ),
   )
   .map(([first, second]) => ({ ...first, ...second }));
 const setattr = fc.record(
-  { node, follow: fc.boolean(), mode: fc.nat(0o7777), uid: u32, gid: u32, atime: fc.oneof(time, fc.constant('now' as const)), mtime: time, size: whole },
+  {
+    node,
+    follow: fc.boolean(),
+    mode: fc.nat(0o7777),
+    uid: u32,
+    gid: u32,
+    atime: fc.oneof(time, fc.constant('now' as const)),
+    mtime: time,
+    size: whole,
+  },
   { requiredKeys: ['node'] },
 );
 const list = fc.record({
   directory: inode,
   more: fc.boolean(),
-  entries: fc.array(fc.record({ name: bytes(1, 255), ino: inode, type, attributes: attributesValue }, { requiredKeys: ['name', 'ino', 'type'] }), { maxLength: 30 }),
+  entries: fc.array(
+    fc.record({ name: bytes(1, 255), ino: inode, type, attributes: attributesValue }, { requiredKeys: ['name', 'ino', 'type'] }),
+    { maxLength: 30 },
+  ),
 });
 
 it.each([
@@ -110,15 +135,23 @@ it.each([
 });
 
 it('errors come back as they were written, cut to what fits', () => {
-  const details = fc.dictionary(fc.string({ unit: 'binary', maxLength: 20 }).filter(isWellFormed), fc.oneof(label, fc.double(), fc.boolean(), fc.constant(null), fc.maxSafeInteger()));
+  const details = fc.dictionary(
+    fc.string({ unit: 'binary', maxLength: 20 }).filter(isWellFormed),
+    fc.oneof(label, fc.double(), fc.boolean(), fc.constant(null), fc.maxSafeInteger()),
+  );
   fc.assert(
-    fc.property(fc.string({ unit: 'grapheme', maxLength: 100 }), fc.constantFrom('unknown' as const, 'not-applied' as const), details, (message, outcome, facts) => {
-      const writer = new MessageWriter();
-      writeError(writer, FRAME_TYPES.error, 1, new NokvError('corrupt', message, { outcome, details: facts }));
-      const read = readError(new MessageReader(writer.take().subarray(FRAME_HEADER_BYTES)));
-      expect([read.code, read.message, read.outcome]).toEqual(['corrupt', message, outcome]);
-      expect(Object.entries(read.details)).toEqual(Object.entries(facts));
-    }),
+    fc.property(
+      fc.string({ unit: 'grapheme', maxLength: 100 }),
+      fc.constantFrom('unknown' as const, 'not-applied' as const),
+      details,
+      (message, outcome, facts) => {
+        const writer = new MessageWriter();
+        writeError(writer, FRAME_TYPES.error, 1, new NokvError('corrupt', message, { outcome, details: facts }));
+        const read = readError(new MessageReader(writer.take().subarray(FRAME_HEADER_BYTES)));
+        expect([read.code, read.message, read.outcome]).toEqual(['corrupt', message, outcome]);
+        expect(Object.entries(read.details)).toEqual(Object.entries(facts));
+      },
+    ),
     { numRuns: 300 },
   );
   const writer = new MessageWriter();

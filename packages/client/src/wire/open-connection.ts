@@ -56,7 +56,11 @@ async function openOver(transport: Transport, options: OpenConnectionOptions, si
   }
 }
 
-async function withinTimeout(peer: string, options: OpenConnectionOptions, open: (signal: AbortSignal) => Promise<Connection>): Promise<Connection> {
+async function withinTimeout(
+  peer: string,
+  options: OpenConnectionOptions,
+  open: (signal: AbortSignal) => Promise<Connection>,
+): Promise<Connection> {
   const timeoutMs = options.connectTimeoutMs ?? 10_000;
   const giveUp = new AbortController();
   const timer = new AbortController();
@@ -64,7 +68,10 @@ async function withinTimeout(peer: string, options: OpenConnectionOptions, open:
   options.signal?.addEventListener('abort', onAbort, { once: true });
   if (options.signal?.aborted === true) onAbort();
   options.clock.sleep(timeoutMs, timer.signal).then(
-    () => giveUp.abort(new NokvError('deadline-exceeded', `${peer} did not answer within ${timeoutMs} ms; is it a nokv server, and does it run?`)),
+    () =>
+      giveUp.abort(
+        new NokvError('deadline-exceeded', `${peer} did not answer within ${timeoutMs} ms; is it a nokv server, and does it run?`),
+      ),
     () => undefined,
   );
   try {

@@ -77,7 +77,9 @@ class Server {
   }
 
   item(stream: number, version: number): void {
-    this.peer.send((to) => writeAnswer(to, FRAME_TYPES.item, stream, definitionOf<Operation>('watch'), { kind: 'durable', version }, LIMIT));
+    this.peer.send((to) =>
+      writeAnswer(to, FRAME_TYPES.item, stream, definitionOf<Operation>('watch'), { kind: 'durable', version }, LIMIT),
+    );
   }
 }
 
@@ -92,17 +94,36 @@ afterEach(async () => {
 async function joined(hello: Partial<ServerHello> = {}): Promise<{ connection: Connection; server: Server; clientTransport: Transport }> {
   const [ours, theirs] = memoryTransportPair();
   const server = new Server(theirs);
-  const [connection] = await Promise.all([openConnectionOver(ours, { clock: systemClock, client: 'test', poller: false }), server.greet(hello)]);
+  const [connection] = await Promise.all([
+    openConnectionOver(ours, { clock: systemClock, client: 'test', poller: false }),
+    server.greet(hello),
+  ]);
   open.push({ connection, server });
   return { connection, server, clientTransport: ours };
 }
 
 describe('opening', () => {
   it.each([
-    ['its refusal as it said it', (server: Server) => server.peer.send((to) => writeError(to, FRAME_TYPES.error, 0, new NokvError('bad-token', 'expected a valid token'))), 'bad-token', 'expected a valid token'],
-    ['that it is no nokv', (server: Server) => server.peer.sendBytes(Buffer.from('SSH-2.0-OpenSSH_9.2\r\n')), 'malformed-frame', /not the nokv protocol/],
+    [
+      'its refusal as it said it',
+      (server: Server) =>
+        server.peer.send((to) => writeError(to, FRAME_TYPES.error, 0, new NokvError('bad-token', 'expected a valid token'))),
+      'bad-token',
+      'expected a valid token',
+    ],
+    [
+      'that it is no nokv',
+      (server: Server) => server.peer.sendBytes(Buffer.from('SSH-2.0-OpenSSH_9.2\r\n')),
+      'malformed-frame',
+      /not the nokv protocol/,
+    ],
     ['that it went', (server: Server) => server.peer.transport.destroy(), 'connection-lost', /ended/],
-    ['a version that was not offered', (server: Server) => server.peer.send((to) => writeServerHello(to, { ...HELLO, version: 2 })), 'unsupported-version', /offered 1 and the server chose 2/],
+    [
+      'a version that was not offered',
+      (server: Server) => server.peer.send((to) => writeServerHello(to, { ...HELLO, version: 2 })),
+      'unsupported-version',
+      /offered 1 and the server chose 2/,
+    ],
   ])('fails with what the server said: %s', async (_name, say, code, message) => {
     const [ours, theirs] = memoryTransportPair();
     const server = new Server(theirs);
@@ -119,7 +140,9 @@ describe('opening', () => {
   it('gives up on a server that says nothing, and when the caller says so', async () => {
     const [ours, theirs] = memoryTransportPair();
     open.push({ server: new Server(theirs) });
-    await expect(openConnectionOver(ours, { clock: systemClock, client: 'test', connectTimeoutMs: 10 })).rejects.toMatchObject({ code: 'deadline-exceeded' });
+    await expect(openConnectionOver(ours, { clock: systemClock, client: 'test', connectTimeoutMs: 10 })).rejects.toMatchObject({
+      code: 'deadline-exceeded',
+    });
     const [again, silent] = memoryTransportPair();
     open.push({ server: new Server(silent) });
     const abort = new AbortController();
@@ -175,10 +198,14 @@ describe('calls', () => {
 
   it('that cannot be sent fail here, and the connection lives', async () => {
     const { connection, server } = await joined({ frameBytesMax: FRAME_BYTES_MAX_LEAST });
-    await expect(connection.call('lookup', { parent: 1 as InodeNumber, name: new Uint8Array(300) })).rejects.toMatchObject({ code: 'name-too-long' });
+    await expect(connection.call('lookup', { parent: 1 as InodeNumber, name: new Uint8Array(300) })).rejects.toMatchObject({
+      code: 'name-too-long',
+    });
     const extents = Array.from({ length: 20_000 }, () => ({ hole: true, take: 2 ** 40 }) as const);
     const body = { kind: 'blocks', manifest: { size: 0, extents } } as const;
-    await expect(connection.call('publish', { uid: 0, gid: 0, node: { ino: 1 as InodeNumber }, body, mode: 0 }, id('p'))).rejects.toMatchObject({
+    await expect(
+      connection.call('publish', { uid: 0, gid: 0, node: { ino: 1 as InodeNumber }, body, mode: 0 }, id('p')),
+    ).rejects.toMatchObject({
       code: 'frame-too-large',
       outcome: 'not-applied',
     });
@@ -187,7 +214,7 @@ describe('calls', () => {
     await call;
   });
 
-  it('beyond the server\'s limit wait their turn', async () => {
+  it("beyond the server's limit wait their turn", async () => {
     const { connection, server } = await joined({ inFlightMax: 2 });
     const calls = Array.from({ length: 10 }, () => connection.call('getattr', { ino: 1 as InodeNumber }));
     for (let i = 0; i < 5; i++) {
@@ -209,13 +236,18 @@ describe('calls', () => {
     ]);
     await server.request();
     server.peer.transport.destroy();
-    expect((await outcomes).map((result) => [(result as PromiseRejectedResult).reason.code, (result as PromiseRejectedResult).reason.outcome])).toEqual([
+    expect(
+      (await outcomes).map((result) => [(result as PromiseRejectedResult).reason.code, (result as PromiseRejectedResult).reason.outcome]),
+    ).toEqual([
       ['connection-lost', 'unknown'],
       ['connection-lost', 'not-applied'],
       ['connection-lost', 'not-applied'],
     ]);
     expect((await connection.closed).code).toBe('connection-lost');
-    await expect(connection.call('mkdir', mkdirArgs, id('late'))).rejects.toMatchObject({ code: 'connection-lost', outcome: 'not-applied' });
+    await expect(connection.call('mkdir', mkdirArgs, id('late'))).rejects.toMatchObject({
+      code: 'connection-lost',
+      outcome: 'not-applied',
+    });
   });
 
   it('past their deadline fail, tell the server, and ignore the late answer', async () => {
@@ -226,7 +258,9 @@ describe('calls', () => {
       connection.call('mkdir', mkdirArgs, { ...id('b'), timeoutMs: 20 }),
     ]);
     const { stream } = await server.request();
-    expect((await outcomes).map((result) => [(result as PromiseRejectedResult).reason.code, (result as PromiseRejectedResult).reason.outcome])).toEqual([
+    expect(
+      (await outcomes).map((result) => [(result as PromiseRejectedResult).reason.code, (result as PromiseRejectedResult).reason.outcome]),
+    ).toEqual([
       ['deadline-exceeded', 'unknown'],
       ['deadline-exceeded', 'not-applied'],
       ['deadline-exceeded', 'not-applied'],
@@ -240,7 +274,10 @@ describe('calls', () => {
 
   it('are cancelled by their signal, before and after they were sent', async () => {
     const { connection, server } = await joined();
-    await expect(connection.call('mkdir', mkdirArgs, { ...id('a'), signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'cancelled', outcome: 'not-applied' });
+    await expect(connection.call('mkdir', mkdirArgs, { ...id('a'), signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'cancelled',
+      outcome: 'not-applied',
+    });
     const abort = new AbortController();
     const call = connection.call('mkdir', mkdirArgs, { ...id('b'), signal: abort.signal });
     call.catch(() => undefined);
@@ -309,7 +346,11 @@ describe('streams', () => {
   it('end with the error of the server, of the connection, of the signal', async () => {
     const { connection, server } = await joined();
     const abort = new AbortController();
-    const ends = [connection.stream('watch', {}), connection.stream('watch', {}, { signal: abort.signal }), connection.stream('watch', {})].map(async (items) => {
+    const ends = [
+      connection.stream('watch', {}),
+      connection.stream('watch', {}, { signal: abort.signal }),
+      connection.stream('watch', {}),
+    ].map(async (items) => {
       for await (const item of items) void item;
     });
     for (const end of ends) end.catch(() => undefined);

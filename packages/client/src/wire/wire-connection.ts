@@ -236,7 +236,11 @@ export class WireConnection implements Connection {
 
   /* ------------------------------------------------------------- outgoing */
 
-  #envelope(definition: OperationDefinition, common: Envelope, options: Partial<WireMutationOptions> & WireReadOptions = {}): EnvelopeOf<Operation> {
+  #envelope(
+    definition: OperationDefinition,
+    common: Envelope,
+    options: Partial<WireMutationOptions> & WireReadOptions = {},
+  ): EnvelopeOf<Operation> {
     if (definition.kind === 'read') return { ...common, visible: options.visible ?? false } as EnvelopeOf<'stat'>;
     if (definition.kind !== 'mutation') return common as EnvelopeOf<'access'>;
     return {
@@ -303,7 +307,14 @@ export class WireConnection implements Connection {
     if (refusal !== undefined) throw refusal;
     const credit = Math.min(Math.max(1, Math.floor(options.window ?? WINDOW_DEFAULT)), CREDIT_MAX);
     const stream = new PendingStream(definitionOf<Operation>(operation), this.#nextStream(), credit);
-    writeRequest(this.#writer, stream.stream, operation, args, { deadlineMs: 0, traceId: options.traceId ?? '', credit }, this.server.frameBytesMax);
+    writeRequest(
+      this.#writer,
+      stream.stream,
+      operation,
+      args,
+      { deadlineMs: 0, traceId: options.traceId ?? '', credit },
+      this.server.frameBytesMax,
+    );
     this.#pending.set(stream.stream, stream);
     this.#flushSoon();
     return stream;
@@ -441,7 +452,10 @@ export class WireConnection implements Connection {
   #onFirstFrame(frame: Frame): void {
     if (frame.type === FRAME_TYPES.error && frame.oversize === undefined) throw readError(this.#reader.reset(frame.payload));
     if (frame.type !== FRAME_TYPES.helloAck || frame.oversize !== undefined) {
-      throw new NokvError('malformed-frame', `expected the answer to a hello from ${this.peer}, found a frame of type ${frame.type}; is this a nokv RPC port?`);
+      throw new NokvError(
+        'malformed-frame',
+        `expected the answer to a hello from ${this.peer}, found a frame of type ${frame.type}; is this a nokv RPC port?`,
+      );
     }
     this.#hello = readServerHello(frame.payload);
     this.#decoder.payloadBytesMax = this.#hello.frameBytesMax;
@@ -458,7 +472,9 @@ export class WireConnection implements Connection {
       call.resolve(readAnswer(this.#reader.reset(frame.payload), call.definition) as never);
     } catch (error) {
       const { code, message, details } = error as NokvError;
-      call.reject(new NokvError(code, `the answer to ${call.definition.operation} cannot be read: ${message}`, { outcome, details, cause: error }));
+      call.reject(
+        new NokvError(code, `the answer to ${call.definition.operation} cannot be read: ${message}`, { outcome, details, cause: error }),
+      );
     }
     this.#checkIdle();
   }
@@ -475,7 +491,8 @@ export class WireConnection implements Connection {
   }
 
   #onError(pending: Pending | undefined, frame: Frame): void {
-    const error = frame.oversize === undefined ? readError(this.#reader.reset(frame.payload)) : tooLarge(frame.oversize, this.server.frameBytesMax);
+    const error =
+      frame.oversize === undefined ? readError(this.#reader.reset(frame.payload)) : tooLarge(frame.oversize, this.server.frameBytesMax);
     // On stream 0 it is about the connection, which the server is about to close.
     if (frame.stream === 0) throw error;
     if (pending?.kind === 'stream') return this.#endStream(pending, error);
@@ -517,7 +534,9 @@ export class WireConnection implements Connection {
 
   /** The bytes make no sense, or the server refused us: nothing more is exchanged. */
   #break(error: unknown): void {
-    this.#fail(error instanceof NokvError ? error : new NokvError('internal', 'the connection broke on an unexpected failure', { cause: error }));
+    this.#fail(
+      error instanceof NokvError ? error : new NokvError('internal', 'the connection broke on an unexpected failure', { cause: error }),
+    );
     this.#transport.destroy();
   }
 
@@ -544,7 +563,7 @@ export class WireConnection implements Connection {
       pending.reject(pending.definition.kind === 'mutation' ? unknownOutcome(reason) : notApplied(reason));
     }
     this.#pending.clear();
-    for (const settle of [...this.#pings.values()]) settle(notApplied(reason));
+    for (const settle of this.#pings.values()) settle(notApplied(reason));
     this.#resolveDraining();
     this.#resolveClosed(reason);
     const destroy = (): void => this.#transport.destroy();
@@ -558,13 +577,19 @@ export class WireConnection implements Connection {
       if (this.#end !== undefined) return;
       const silentMs = this.#clock.monotonicMs() - this.#lastReceivedAt;
       if (this.#pending.size === 0 || silentMs < SILENCE_MS_MAX) continue;
-      await this.ping().catch(() => this.#break(new NokvError('connection-lost', `${this.peer} has been silent for ${Math.round(silentMs)} ms`)));
+      await this.ping().catch(() =>
+        this.#break(new NokvError('connection-lost', `${this.peer} has been silent for ${Math.round(silentMs)} ms`)),
+      );
     }
   }
 }
 
 function lost(peer: string, cause: Error | undefined): NokvError {
-  return new NokvError('connection-lost', `the connection to ${peer} ended${cause === undefined ? '' : ` (${cause.message})`}`, cause === undefined ? {} : { cause });
+  return new NokvError(
+    'connection-lost',
+    `the connection to ${peer} ended${cause === undefined ? '' : ` (${cause.message})`}`,
+    cause === undefined ? {} : { cause },
+  );
 }
 
 function notApplied(reason: NokvError): NokvError {
@@ -572,11 +597,15 @@ function notApplied(reason: NokvError): NokvError {
 }
 
 function unknownOutcome(reason: NokvError): NokvError {
-  return new NokvError(lossCode(reason), `${reason.message}; whether the mutation took effect is unknown: ask again with the same request id`, {
-    outcome: 'unknown',
-    details: reason.details,
-    cause: reason,
-  });
+  return new NokvError(
+    lossCode(reason),
+    `${reason.message}; whether the mutation took effect is unknown: ask again with the same request id`,
+    {
+      outcome: 'unknown',
+      details: reason.details,
+      cause: reason,
+    },
+  );
 }
 
 /** Calls fail with `connection-lost` whatever ended the connection, except what tells the caller more. */
@@ -593,5 +622,7 @@ function timedOut(operation: string, peer: string, outcome: 'unknown' | 'not-app
 }
 
 function tooLarge(length: number, limit: number): NokvError {
-  return new NokvError('frame-too-large', `a frame carries at most ${limit} bytes here, found ${length}; ask for less at a time`, { details: { limit, length } });
+  return new NokvError('frame-too-large', `a frame carries at most ${limit} bytes here, found ${length}; ask for less at a time`, {
+    details: { limit, length },
+  });
 }

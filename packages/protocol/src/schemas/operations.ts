@@ -217,7 +217,12 @@ const readDefinitions: { readonly [Op in ReadOperation]: OperationDefinition<Op>
   ),
   readlink: read('readlink', 5, { node: nodeRef }, object<AnswerOf<'readlink'>>({ target: symlinkTarget })),
   'path-of': read('path-of', 6, { ino: inodeNumber }, object<AnswerOf<'path-of'>>({ path })),
-  'xattr-get': read('xattr-get', 7, { node: nodeRef, name: xattrName }, object<AnswerOf<'xattr-get'>>({ value: bytes(0, XATTR_VALUE_BYTES_MAX) })),
+  'xattr-get': read(
+    'xattr-get',
+    7,
+    { node: nodeRef, name: xattrName },
+    object<AnswerOf<'xattr-get'>>({ value: bytes(0, XATTR_VALUE_BYTES_MAX) }),
+  ),
   'xattr-list': read('xattr-list', 8, { node: nodeRef }, object<AnswerOf<'xattr-list'>>({ names: xattrNames })),
   'open-read': read(
     'open-read',
@@ -250,7 +255,10 @@ export const DEFINITIONS: Definitions = {
     code: 128,
     args: object<ArgsOf<'watch'>>({ since: optional(version) }),
     answer: tagged<ItemOf<'watch'>>({
-      changes: object<Omit<Extract<ItemOf<'watch'>, { kind: 'changes' }>, 'kind'>>({ changes: list(changeRecord, WATCH_CHANGES_MAX), next: version }),
+      changes: object<Omit<Extract<ItemOf<'watch'>, { kind: 'changes' }>, 'kind'>>({
+        changes: list(changeRecord, WATCH_CHANGES_MAX),
+        next: version,
+      }),
       durable: object<Omit<Extract<ItemOf<'watch'>, { kind: 'durable' }>, 'kind'>>({ version }),
     }),
   },
@@ -274,7 +282,12 @@ export function definitionOfCode(code: number): OperationDefinition {
   return definition;
 }
 
-function read<Op extends ReadOperation>(operation: Op, code: number, args: Fields<ArgsOf<Op>>, answer: Schema<AnswerOf<Op>>): OperationDefinition<Op> {
+function read<Op extends ReadOperation>(
+  operation: Op,
+  code: number,
+  args: Fields<ArgsOf<Op>>,
+  answer: Schema<AnswerOf<Op>>,
+): OperationDefinition<Op> {
   return { operation, kind: 'read', code, args: object<ArgsOf<Op>>(args), answer: answer as OperationDefinition<Op>['answer'] };
 }
 
@@ -306,5 +319,11 @@ function mutation<Op extends MutationOperation>(
       return { version: version.read(from), result: result.read(from) };
     },
   };
-  return { operation, kind: 'mutation', code, args: object<ArgsOf<Op>>(args), answer: answer as unknown as OperationDefinition<Op>['answer'] };
+  return {
+    operation,
+    kind: 'mutation',
+    code,
+    args: object<ArgsOf<Op>>(args),
+    answer: answer as unknown as OperationDefinition<Op>['answer'],
+  };
 }

@@ -143,9 +143,7 @@ export const entryRef: Schema<EntryRef> = referenceSchema<EntryRef>(false);
 function referenceSchema<T extends NodeRef | EntryRef>(withInode: boolean): Schema<T> {
   const expected = withInode ? 'an inode number, a path (bytes) or [parent, name]' : 'a path (bytes) or [parent, name]';
   return {
-    shape: withInode
-      ? { reference: ['ino', 'path', ['parent', 'name']] }
-      : { reference: ['path', ['parent', 'name']] },
+    shape: withInode ? { reference: ['ino', 'path', ['parent', 'name']] } : { reference: ['path', ['parent', 'name']] },
     write: (to, value: NodeRef | EntryRef) => {
       if ('parent' in value) {
         to.arrayHeader(2);
@@ -173,8 +171,25 @@ const ATTRIBUTES_LENGTH = 19;
 /** All nineteen numbers by position, in the order of the shape: the hottest value of all. */
 export const attributes: Schema<Attributes> = {
   shape: [
-    'ino', 'type', 'mode', 'uid', 'gid', 'nlink', 'size', 'blocks', 'atime.sec', 'atime.nsec', 'mtime.sec', 'mtime.nsec',
-    'ctime.sec', 'ctime.nsec', 'rdev', 'revision', 'generation', 'ordinal', 'children',
+    'ino',
+    'type',
+    'mode',
+    'uid',
+    'gid',
+    'nlink',
+    'size',
+    'blocks',
+    'atime.sec',
+    'atime.nsec',
+    'mtime.sec',
+    'mtime.nsec',
+    'ctime.sec',
+    'ctime.nsec',
+    'rdev',
+    'revision',
+    'generation',
+    'ordinal',
+    'children',
   ],
   write: (to, value) => {
     to.arrayHeader(ATTRIBUTES_LENGTH);
@@ -216,8 +231,17 @@ export const attributes: Schema<Attributes> = {
       children: from.int(),
     };
     if (
-      value.mode < 0 || value.mode > 0o7777 || value.uid < 0 || value.gid < 0 || value.nlink < 0 || value.size < 0 ||
-      value.blocks < 0 || value.rdev < 0 || value.revision < 0 || value.ordinal < 0 || value.children < 0
+      value.mode < 0 ||
+      value.mode > 0o7777 ||
+      value.uid < 0 ||
+      value.gid < 0 ||
+      value.nlink < 0 ||
+      value.size < 0 ||
+      value.blocks < 0 ||
+      value.rdev < 0 ||
+      value.revision < 0 ||
+      value.ordinal < 0 ||
+      value.children < 0
     ) {
       throw from.invalid('an attribute is out of its range');
     }

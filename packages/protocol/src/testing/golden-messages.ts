@@ -1,4 +1,4 @@
-/** The messages of `golden/vectors.json`: every frame, every operation, with and without optional fields. */
+/** The messages of `vectors/messages.json`: every frame, every operation, with and without optional fields. */
 import type { Attributes, ChangeRecord, Generation, InodeNumber, ShardId, Epoch, UploadId, Version, RequestId } from '@nokv/types';
 import type { AnswerOf, ArgsOf, EnvelopeOf, ItemOf, Operation, UnaryOperation } from '../wire-operations.js';
 import type { Message } from './message.js';
@@ -103,10 +103,7 @@ const ARGS: ArgsSamples = {
     { from: path, to: place, mode: 'no-replace' },
     { from: path, to: path, mode: 'exchange' },
   ],
-  setattr: [
-    { node: path },
-    { node: path, follow: false, mode: 0o600, uid: 0, gid: 0, atime: 'now', mtime: time, size: 0 },
-  ],
+  setattr: [{ node: path }, { node: path, follow: false, mode: 0o600, uid: 0, gid: 0, atime: 'now', mtime: time, size: 0 }],
   'xattr-set': [{ node: path, name: bytes('user.k'), value: new Uint8Array(300).fill(7), mode: 'create' }],
   'xattr-remove': [{ node: path, name: bytes('user.k') }],
   'begin-upload': [{ target: '/runs/7/model.bin', ttlMs: 900_000 }],
@@ -143,7 +140,7 @@ const ARGS: ArgsSamples = {
 };
 
 const created = { attributes, created: true };
-const committed = <R>(result: R): { version: Version; result: R } => ({ version: 2 ** 40 as Version, result });
+const committed = <R>(result: R): { version: Version; result: R } => ({ version: (2 ** 40) as Version, result });
 const ticketed = { upload, expiresAt: time, ticket: 'eyJ0aWNrZXQ' };
 
 const ANSWERS: AnswerSamples = {
@@ -197,7 +194,7 @@ const ANSWERS: AnswerSamples = {
   'begin-upload': [committed(ticketed)],
   'renew-upload': [committed(ticketed)],
   'end-upload': [committed({ upload })],
-  publish: [committed({ attributes, generation: 2 ** 40 as Generation, created: true })],
+  publish: [committed({ attributes, generation: (2 ** 40) as Generation, created: true })],
   'begin-tree': [committed({ root: ino(50), name: bytes('tree') })],
   'publish-tree': [committed(created)],
   access: [
@@ -237,7 +234,17 @@ const MUTATION: EnvelopeOf<'mkdir'> = {
 };
 
 const UNARY_READS: ReadonlySet<string> = new Set<Operation>([
-  'stat', 'lookup', 'getattr', 'list', 'readlink', 'path-of', 'xattr-get', 'xattr-list', 'open-read', 'statfs', 'changes',
+  'stat',
+  'lookup',
+  'getattr',
+  'list',
+  'readlink',
+  'path-of',
+  'xattr-get',
+  'xattr-list',
+  'open-read',
+  'statfs',
+  'changes',
 ]);
 
 function envelopeFor(operation: Operation, variant: number): EnvelopeOf<Operation> {
@@ -257,13 +264,24 @@ export function goldenMessages(): readonly { readonly name: string; readonly mes
     },
     {
       name: 'hello with a token',
-      message: { frame: 'hello', hello: { versions: { min: 1, max: 3 }, features: ['x'], client: 'c', token: 'secret', frameBytesMax: 131_072 } },
+      message: {
+        frame: 'hello',
+        hello: { versions: { min: 1, max: 3 }, features: ['x'], client: 'c', token: 'secret', frameBytesMax: 131_072 },
+      },
     },
     {
       name: 'hello-ack',
       message: {
         frame: 'helloAck',
-        hello: { version: 1, features: [], server: 'nokv/0.1.0', frameBytesMax: 4_194_304, inFlightMax: 4096, streamsMax: 256, shardMapRevision: 0 },
+        hello: {
+          version: 1,
+          features: [],
+          server: 'nokv/0.1.0',
+          frameBytesMax: 4_194_304,
+          inFlightMax: 4096,
+          streamsMax: 256,
+          shardMapRevision: 0,
+        },
       },
     },
     { name: 'cancel', message: { frame: 'cancel', stream: 7 } },
@@ -273,19 +291,33 @@ export function goldenMessages(): readonly { readonly name: string; readonly mes
     { name: 'pong', message: { frame: 'pong', mark: 5 } },
     {
       name: 'goaway',
-      message: { frame: 'goaway', stream: 0, error: { code: 'draining', kind: 'unavailable', outcome: 'not-applied', message: 'shutting down' } },
+      message: {
+        frame: 'goaway',
+        stream: 0,
+        error: { code: 'draining', kind: 'unavailable', outcome: 'not-applied', message: 'shutting down' },
+      },
     },
     {
       name: 'error',
       message: {
         frame: 'error',
         stream: 9,
-        error: { code: 'not-found', kind: 'not-found', outcome: 'not-applied', message: 'no "/é"', details: { path: '/é', ino: 5, ratio: 0.5, deep: null, ok: true } },
+        error: {
+          code: 'not-found',
+          kind: 'not-found',
+          outcome: 'not-applied',
+          message: 'no "/é"',
+          details: { path: '/é', ino: 5, ratio: 0.5, deep: null, ok: true },
+        },
       },
     },
     {
       name: 'error of unknown outcome',
-      message: { frame: 'error', stream: 9, error: { code: 'connection-lost', kind: 'unavailable', outcome: 'unknown', message: 'x'.repeat(300) } },
+      message: {
+        frame: 'error',
+        stream: 9,
+        error: { code: 'connection-lost', kind: 'unavailable', outcome: 'unknown', message: 'x'.repeat(300) },
+      },
     },
   ];
   for (const [operation, samples] of Object.entries(ARGS) as [Operation, readonly unknown[]][]) {

@@ -28,7 +28,13 @@ type ErrorValue = ReturnType<NokvError['toRecord']>;
 export type Message =
   | { readonly frame: 'hello'; readonly hello: ClientHello }
   | { readonly frame: 'helloAck'; readonly hello: ServerHello }
-  | { readonly frame: 'request'; readonly stream: number; readonly operation: Operation; readonly envelope: EnvelopeOf<Operation>; readonly args: unknown }
+  | {
+      readonly frame: 'request';
+      readonly stream: number;
+      readonly operation: Operation;
+      readonly envelope: EnvelopeOf<Operation>;
+      readonly args: unknown;
+    }
   | { readonly frame: 'response' | 'item'; readonly stream: number; readonly operation: Operation; readonly answer: unknown }
   | { readonly frame: 'error' | 'goaway'; readonly stream: number; readonly error: ErrorValue }
   | { readonly frame: 'end' | 'cancel'; readonly stream: number }

@@ -1,4 +1,4 @@
-/** `node dist/testing/write-vectors.js`: writes golden/vectors.json anew, after a deliberate change of the protocol. */
+/** `node dist/testing/write-vectors.js`: writes vectors/messages.json anew, after a deliberate change of the protocol. */
 import { writeFileSync } from 'node:fs';
 import { protocolDigest } from '../digest.js';
 import { PROTOCOL_VERSIONS } from '../hello.js';
@@ -10,4 +10,4 @@ const vectors = goldenMessages().map(({ name, message }) => {
   return `    ${JSON.stringify({ name, message: toVectorJson(message), hex: Buffer.from(encodeMessage(message)).toString('hex') })}`;
 });
 const head = `  "protocol": ${PROTOCOL_VERSIONS.max},\n  "digest": "${protocolDigest()}",\n  "vectors": [\n`;
-writeFileSync(new URL('../../golden/vectors.json', import.meta.url), `{\n${head}${vectors.join(',\n')}\n  ]\n}\n`);
+writeFileSync(new URL('../../vectors/messages.json', import.meta.url), `{\n${head}${vectors.join(',\n')}\n  ]\n}\n`);

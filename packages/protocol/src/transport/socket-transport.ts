@@ -69,7 +69,10 @@ export class SocketTransport implements Transport {
 export function connectTransport(address: Address, signal?: AbortSignal): Promise<Transport> {
   return new Promise((resolve, reject) => {
     const text = formatAddress(address);
-    const socket = address.kind === 'unix' ? connectSocket({ path: address.path }) : connectSocket({ host: address.host, port: address.port, noDelay: true });
+    const socket =
+      address.kind === 'unix'
+        ? connectSocket({ path: address.path })
+        : connectSocket({ host: address.host, port: address.port, noDelay: true });
     const onAbort = (): void => {
       socket.destroy();
       reject(signal?.reason instanceof Error ? signal.reason : new NokvError('cancelled', `connecting to ${text} was cancelled`));
@@ -77,7 +80,12 @@ export function connectTransport(address: Address, signal?: AbortSignal): Promis
     const onError = (cause: NodeJS.ErrnoException): void => {
       signal?.removeEventListener('abort', onAbort);
       const why = cause.code ?? cause.message;
-      reject(new NokvError('unavailable', `cannot connect to ${text} (${why}); is the server running there?`, { cause, details: { address: text, reason: why } }));
+      reject(
+        new NokvError('unavailable', `cannot connect to ${text} (${why}); is the server running there?`, {
+          cause,
+          details: { address: text, reason: why },
+        }),
+      );
     };
     if (signal?.aborted === true) return onAbort();
     signal?.addEventListener('abort', onAbort, { once: true });

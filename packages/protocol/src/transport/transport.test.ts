@@ -34,7 +34,9 @@ it('says who does not answer when nobody listens', async () => {
 });
 
 it('stops connecting when the signal fires', async () => {
-  await expect(connectTransport({ kind: 'tcp', host: '127.0.0.1', port: 1 }, AbortSignal.abort(new Error('enough')))).rejects.toThrow('enough');
+  await expect(connectTransport({ kind: 'tcp', host: '127.0.0.1', port: 1 }, AbortSignal.abort(new Error('enough')))).rejects.toThrow(
+    'enough',
+  );
 });
 
 async function socketPair(address: Address, clean: () => Promise<void>): Promise<TransportPair> {

@@ -1,15 +1,6 @@
 /** What the process answers over RPC: one handler for each operation. */
 import type { MutationOperation, ReadOperation } from '@nokv/types';
-import type {
-  AnswerOf,
-  ArgsOf,
-  Envelope,
-  ItemOf,
-  MutationEnvelope,
-  ReadEnvelope,
-  ServiceOperation,
-  StreamOperation,
-} from '@nokv/protocol';
+import type { AnswerOf, ArgsOf, Envelope, ItemOf, MutationEnvelope, ReadEnvelope, ServiceOperation, StreamOperation } from '@nokv/protocol';
 
 /** Who is at the other end of a connection, as its hello said. */
 export interface ClientInfo {

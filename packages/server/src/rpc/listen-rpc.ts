@@ -74,7 +74,10 @@ class Listener implements RpcListener, SessionHost {
     if (isFull) {
       this.counters.connectionsRefused += 1;
       session.refuse(
-        new NokvError('too-busy', `this server has ${this.limits.connectionsMax} connections already, the most allowed; close some or try again later`),
+        new NokvError(
+          'too-busy',
+          `this server has ${this.limits.connectionsMax} connections already, the most allowed; close some or try again later`,
+        ),
       );
     }
   }
@@ -146,7 +149,10 @@ function isServed(path: string): Promise<boolean> {
 }
 
 function cannotBind(address: Address, cause: NodeJS.ErrnoException): NokvError {
-  const advice = cause.code === 'EADDRINUSE' ? 'something listens there already: stop it or choose another address' : 'choose an address of this machine that you may bind';
+  const advice =
+    cause.code === 'EADDRINUSE'
+      ? 'something listens there already: stop it or choose another address'
+      : 'choose an address of this machine that you may bind';
   return new NokvError('bad-configuration', `cannot listen on ${formatAddress(address)} (${cause.code ?? cause.message}); ${advice}`, {
     cause,
     details: { address: formatAddress(address), reason: cause.code ?? 'unknown' },

@@ -34,7 +34,14 @@ afterEach(async () => {
 });
 
 const READ = { deadlineMs: 0, traceId: '', visible: false };
-const MUTATION = { deadlineMs: 0, traceId: '', requestId: 'r' as RequestId, actor: 'me', acknowledgement: 'durable', firstAttemptMs: 0 } as const;
+const MUTATION = {
+  deadlineMs: 0,
+  traceId: '',
+  requestId: 'r' as RequestId,
+  actor: 'me',
+  acknowledgement: 'durable',
+  firstAttemptMs: 0,
+} as const;
 const LIMIT = 1 << 22;
 const TARGET = { target: Uint8Array.of(0x61) };
 
@@ -68,13 +75,22 @@ const errorOf = (frame: Frame): NokvError => {
 describe('the handshake', () => {
   it('tells the version, the limits and the shard map', async () => {
     const peer = join1(serve({}, { inFlightMax: 7, frameBytesMax: 1 << 20 }, { shardMapRevision: () => 5 }));
-    expect(readServerHello((await peer.hello()).payload)).toMatchObject({ version: 1, server: 'test', inFlightMax: 7, frameBytesMax: 1 << 20, shardMapRevision: 5 });
+    expect(readServerHello((await peer.hello()).payload)).toMatchObject({
+      version: 1,
+      server: 'test',
+      inFlightMax: 7,
+      frameBytesMax: 1 << 20,
+      shardMapRevision: 5,
+    });
   });
 
   it('refuses a client of another version readably and closes', async () => {
     const peer = join1(serve({}));
     peer.send((to) => writeClientHello(to, { ...clientHello('old'), versions: { min: 7, max: 9 } }));
-    expect(errorOf(await peer.next())).toMatchObject({ code: 'unsupported-version', message: 'this server speaks 1, this client 7 to 9: upgrade the server or use an older client' });
+    expect(errorOf(await peer.next())).toMatchObject({
+      code: 'unsupported-version',
+      message: 'this server speaks 1, this client 7 to 9: upgrade the server or use an older client',
+    });
     await peer.closed;
   });
 
@@ -101,11 +117,15 @@ describe('the handshake', () => {
 
   it('asks who may come in', async () => {
     const { NokvError } = await import('@nokv/types');
-    const listener = serve({ readlink: () => TARGET }, {}, {
-      admit: async (hello) => {
-        if (hello.token !== 'right') throw new NokvError('bad-token', 'expected a valid token');
+    const listener = serve(
+      { readlink: () => TARGET },
+      {},
+      {
+        admit: async (hello) => {
+          if (hello.token !== 'right') throw new NokvError('bad-token', 'expected a valid token');
+        },
       },
-    });
+    );
     const bad = join1(listener);
     expect(errorOf(await bad.hello()).code).toBe('bad-token');
     await bad.closed;
@@ -156,7 +176,11 @@ describe('requests', () => {
   it('that cannot be read are refused one by one, and the connection lives', async () => {
     const listener = serve({ readlink: () => TARGET });
     const peer = await greeted(listener);
-    for (const [stream, payload] of [[1, [0x95, 0x1e, 0, 0, 0, 0]], [2, [0xc1]], [3, []]] as const) {
+    for (const [stream, payload] of [
+      [1, [0x95, 0x1e, 0, 0, 0, 0]],
+      [2, [0xc1]],
+      [3, []],
+    ] as const) {
       peer.sendBytes(Uint8Array.of(0, 0, 0, payload.length, FRAME_TYPES.request, 0, 0, 0, stream, ...payload));
       const answer = await peer.next();
       expect([answer.stream, errorOf(answer).kind]).toEqual([stream, 'invalid']);
@@ -167,7 +191,13 @@ describe('requests', () => {
   });
 
   it.each([
-    ['a stream id in use', (peer: FramePeer) => { readlink(peer, 5); readlink(peer, 5); }],
+    [
+      'a stream id in use',
+      (peer: FramePeer) => {
+        readlink(peer, 5);
+        readlink(peer, 5);
+      },
+    ],
     ['stream 0', (peer: FramePeer) => readlink(peer, 0)],
     ['a frame that only servers send', (peer: FramePeer) => peer.send((to) => writeControl(to, FRAME_TYPES.end, 1))],
     ['a ping of 3 bytes', (peer: FramePeer) => peer.sendBytes(Uint8Array.of(0, 0, 0, 3, FRAME_TYPES.ping, 0, 0, 0, 0, 1, 2, 3))],
@@ -248,7 +278,8 @@ describe('requests', () => {
     const flooder = await greeted(listener);
     const other = await greeted(listener);
     flooder.send((to) => {
-      for (let stream = 1; stream <= 50_000; stream++) writeRequest(to, stream, 'readlink', { node: { ino: 1 as InodeNumber } }, READ, LIMIT);
+      for (let stream = 1; stream <= 50_000; stream++)
+        writeRequest(to, stream, 'readlink', { node: { ino: 1 as InodeNumber } }, READ, LIMIT);
     });
     other.send((to) => writeRequest(to, 1, 'statfs', {}, READ, LIMIT));
     expect((await other.next()).type).toBe(FRAME_TYPES.response);
@@ -431,7 +462,10 @@ describe('streams', () => {
   });
 
   it('beyond the limit are refused', async () => {
-    const listener = serve({ watch: () => ({ [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => undefined) }) }) }, { streamsMax: 2 });
+    const listener = serve(
+      { watch: () => ({ [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => undefined) }) }) },
+      { streamsMax: 2 },
+    );
     const peer = await greeted(listener);
     for (let stream = 1; stream <= 3; stream++) watch(peer, stream, 1);
     const frame = await peer.next();
@@ -489,7 +523,10 @@ describe('listening', () => {
       const listener = await listenRpc(`unix:${path}`, options);
       open.push(listener);
       expect(listener.address).toBe(`unix:${path}`);
-      await expect(listenRpc(`unix:${path}`, options)).rejects.toMatchObject({ code: 'bad-configuration', details: { reason: 'EADDRINUSE' } });
+      await expect(listenRpc(`unix:${path}`, options)).rejects.toMatchObject({
+        code: 'bad-configuration',
+        details: { reason: 'EADDRINUSE' },
+      });
       await new Promise<void>((resolve) => {
         const socket = connectSocket({ path }, () => {
           socket.destroy();
@@ -506,7 +543,9 @@ describe('listening', () => {
     const listener = await listenRpc('127.0.0.1:0', options);
     open.push(listener);
     expect(listener.address).toMatch(/^127\.0\.0\.1:[1-9]\d+$/);
-    await expect(listenRpc(listener.address, options)).rejects.toThrow(/cannot listen on 127\.0\.0\.1:\d+ \(EADDRINUSE\); something listens there already/);
+    await expect(listenRpc(listener.address, options)).rejects.toThrow(
+      /cannot listen on 127\.0\.0\.1:\d+ \(EADDRINUSE\); something listens there already/,
+    );
   });
 });
 

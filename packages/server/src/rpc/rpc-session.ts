@@ -206,7 +206,10 @@ export class RpcSession {
 
   #onHello(frame: Frame): void {
     if (frame.type !== FRAME_TYPES.hello || frame.oversize !== undefined) {
-      throw new NokvError('malformed-frame', `expected a hello first, found a frame of type ${frame.type} and ${frame.oversize ?? frame.payload.length} bytes`);
+      throw new NokvError(
+        'malformed-frame',
+        `expected a hello first, found a frame of type ${frame.type} and ${frame.oversize ?? frame.payload.length} bytes`,
+      );
     }
     const { hello, version } = readClientHello(frame.payload);
     const { options, limits, isDraining } = this.#host;
@@ -247,7 +250,10 @@ export class RpcSession {
   #onRequest(frame: Frame, now: number): void {
     const { stream, payload } = frame;
     if (stream === 0 || this.#calls.has(stream) || this.#streams.has(stream)) {
-      throw new NokvError('malformed-frame', `stream ${stream} ${stream === 0 ? 'belongs to the connection' : 'is in use'}; each request takes a fresh number`);
+      throw new NokvError(
+        'malformed-frame',
+        `stream ${stream} ${stream === 0 ? 'belongs to the connection' : 'is in use'}; each request takes a fresh number`,
+      );
     }
     if (frame.oversize !== undefined) return this.#answerError(stream, undefined, tooLarge(frame.oversize, this.#frameBytesMax));
     let request: Request;
@@ -314,7 +320,11 @@ export class RpcSession {
     } catch (thrown) {
       const { code, message, details } = toNokvError(thrown);
       const outcome = call.definition.kind === 'mutation' ? 'unknown' : 'not-applied';
-      return this.#answerError(call.stream, call, new NokvError(code === 'frame-too-large' ? code : 'internal', message, { outcome, details, cause: thrown }));
+      return this.#answerError(
+        call.stream,
+        call,
+        new NokvError(code === 'frame-too-large' ? code : 'internal', message, { outcome, details, cause: thrown }),
+      );
     }
     this.#flushSoon();
     const { onAnswer } = this.#host.options;
@@ -440,7 +450,7 @@ export class RpcSession {
     const reason = new NokvError('connection-lost', 'the client went');
     for (const call of this.#calls.values()) call.abandon(reason);
     this.#calls.clear();
-    for (const stream of [...this.#streams.values()]) stream.cancel(reason);
+    for (const stream of this.#streams.values()) stream.cancel(reason);
   }
 }
 
@@ -449,9 +459,13 @@ function shuttingDown(): NokvError {
 }
 
 function tooBusy(what: string, limit: number): NokvError {
-  return new NokvError('too-busy', `this connection has ${limit} ${what} already, the most allowed; wait for answers first`, { details: { limit } });
+  return new NokvError('too-busy', `this connection has ${limit} ${what} already, the most allowed; wait for answers first`, {
+    details: { limit },
+  });
 }
 
 function tooLarge(length: number, limit: number): NokvError {
-  return new NokvError('frame-too-large', `a frame carries at most ${limit} bytes here, found ${length}; send less at a time`, { details: { limit, length } });
+  return new NokvError('frame-too-large', `a frame carries at most ${limit} bytes here, found ${length}; send less at a time`, {
+    details: { limit, length },
+  });
 }
