@@ -1,5 +1,6 @@
 /** What one call may take. Every verb stops at these bounds, says which one it met and hands back a cursor. */
 import { NokvError, type Clock } from '@nokv/types';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 export interface Budget {
   /** Bytes of the answer as JSON. */
@@ -31,8 +32,12 @@ export interface VerbContext {
 
 export type StopReason = 'entries' | 'deadline' | 'bytes' | 'limit' | 'answer';
 
+/** Work goes on so long before other calls of the process get their turn. */
+const TURN_MS = 8;
+
 /** Watches the time of one call. */
 export class Stopwatch {
+  #turnEndMs = 0;
   readonly #clock: Clock;
   readonly #endMs: number;
   readonly #signal: AbortSignal | undefined;
@@ -47,6 +52,15 @@ export class Stopwatch {
   isOver(): boolean {
     checkSignal(this.#signal);
     return this.#clock.monotonicMs() >= this.#endMs;
+  }
+
+  /** Lets others have their turn when this call has had a long one: a search must not delay a ping. */
+  async pause(): Promise<void> {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs < this.#turnEndMs) return;
+    if (this.#turnEndMs > 0) await nextTurn();
+    this.#turnEndMs = this.#clock.monotonicMs() + TURN_MS;
+    checkSignal(this.#signal);
   }
 
   get signal(): AbortSignal | undefined {

@@ -14,3 +14,5 @@ export { formatEvidence, isEvidenceUri, parseEvidence, type Evidence, type Evide
 export { cardOf, type Card } from './card.js';
 export { FIELDS, type Field } from './fields.js';
 export { nearNames } from './near-names.js';
+export { inputJsonSchema, outputJsonSchema, type JsonSchema } from './json-schema.js';
+export { isBelow, jailPlane } from './jail-plane.js';

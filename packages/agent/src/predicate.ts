@@ -38,7 +38,7 @@ export function compilePredicate(where: unknown, clock: Pick<Clock, 'nowMs'>): P
   const fields = new Set<Field>();
   if (where === undefined) return { test: () => true, fields };
   const counter = { terms: 0 };
-  const tree = typeof where === 'string' ? parsePredicateText(where) : where;
+  const tree = typeof where === 'string' ? parseText(where) : where;
   return { test: compileNode(tree, 'where', 0), fields };
 
   function compileNode(node: unknown, at: string, depth: number): Test {
@@ -83,6 +83,16 @@ export function compilePredicate(where: unknown, clock: Pick<Clock, 'nowMs'>): P
     }
     if (ignoreCase && field.type !== 'string') throw wrong(`${at}.ignoreCase`, `${field.name} is a ${field.type}; only text has case`);
     return comparison(field, op, value, ignoreCase, at, clock);
+  }
+}
+
+/** Text, or the object form that a caller wrote out as JSON. */
+function parseText(where: string): unknown {
+  if (!where.trimStart().startsWith('{')) return parsePredicateText(where);
+  try {
+    return JSON.parse(where) as unknown;
+  } catch (cause) {
+    throw new NokvError('invalid-argument', `where: ${SHAPE}, found what is neither JSON nor an expression`, { cause, details: { argument: 'where' } });
   }
 }
 

@@ -66,6 +66,7 @@ export class Scan {
     let batch: WalkedEntry[] = [];
     for await (const each of walked) {
       if (options.until !== undefined && comparePlaces(each.place, options.until) > 0) break;
+      await watch.pause();
       // Before `until` lies what an earlier call could scan within its bounds.
       if (options.until === undefined) {
         if (this.entries + batch.length >= entriesMax) this.stopped = 'entries';

@@ -3,4 +3,4 @@ import { z } from 'zod';
 
 export const WHERE = z
   .union([z.string(), z.record(z.string(), z.unknown())])
-  .describe('\'type=file and size>4MiB and not name~"^\\\\."\' or {field,op,value}, {and|or:[…]}, {not}');
+  .describe('\'type=file and size>4MiB and not name~"^tmp"\' or {field,op,value}, {and|or:[…]}, {not}');

@@ -18,6 +18,8 @@ export interface SearchOptions {
   readonly limit: number;
   readonly bytesMax: number;
   readonly isOver: () => boolean;
+  /** Lets other calls have their turn. */
+  readonly pause: () => Promise<void>;
   readonly signal: AbortSignal;
 }
 
@@ -58,7 +60,7 @@ const LINE_BYTES_MAX = 8 * 1024 * 1024;
 const SHOWN_CHARS_MAX = 500;
 const SHOWN_BEFORE_MATCH = 100;
 /** Chunks are searched in slices of this size, so that a slow pattern meets the deadline and others get their turn. */
-const SLICE_BYTES = 1024 * 1024;
+const SLICE_BYTES = 256 * 1024;
 
 export class Search {
   /** Bytes that were looked at. */
@@ -100,6 +102,7 @@ export class Search {
     }
     let carry: Buffer | undefined;
     for await (const slice of slices(body, this.#offset, signal)) {
+      await this.#options.pause();
       if (this.#options.isOver() && this.bytes > 0) return result({ stoppedAt: this.#position(), stopped: 'deadline' });
       if (this.bytes > this.#options.bytesMax) return result({ stoppedAt: this.#position(), stopped: 'bytes' });
       this.bytes += slice.length;

@@ -168,6 +168,7 @@ async function search(plane: Plane, query: Query, digest: string, context: VerbC
       const first = running.shift();
       if (first === undefined) break;
       const found = await first.done;
+      await watch.pause();
       scan.files += 1;
       scan.bytes += first.search.bytes;
       if (found === undefined) scan.unreadable += 1;
@@ -219,6 +220,7 @@ async function search(plane: Plane, query: Query, digest: string, context: VerbC
       after: query.after,
       limit: query.limit - (query.mode === 'content' ? matches : 0),
       isOver: () => watch.isOver(),
+      pause: () => watch.pause(),
       bytesMax: budget.searchBytes,
       signal,
     });
