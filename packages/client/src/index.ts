@@ -34,3 +34,4 @@ export type {
   WireReadOptions,
   WireStreamOptions,
 } from './wire/connection.js';
+export { BodyReader, crc32c, type BlockStore } from '@nokv/object';
