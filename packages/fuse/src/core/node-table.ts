@@ -1,0 +1,129 @@
+/**
+ * The inodes that the kernel knows, by node id.
+ *
+ * A node id is the inode number, except: 1 is the root of the mount, and an inode whose body was replaced from outside while
+ * readers hold the old one gets a fresh id, so that old readers keep their pages and their size and new ones get theirs.
+ * A node lives as long as the kernel counts lookups of it or files are open.
+ */
+import type { Attributes, InodeNumber, InodeType } from '@nokv/types';
+import type { FileState } from './file-state.js';
+
+export interface Node {
+  readonly id: number;
+  readonly ino: InodeNumber;
+  readonly type: InodeType;
+  /** Lookups that the kernel holds. */
+  lookups: number;
+  opens: number;
+  attributes: Attributes;
+  /** False: something may have changed since; ask before telling anyone. */
+  isFresh: boolean;
+  /** When the node was last marked as changed, on the table's clock of changes. */
+  changedAt: number;
+  /** No name leads here any more; what is open goes on from the mount's own state. */
+  isGone: boolean;
+  /** Generation that the kernel's pages show; undefined: no claim. */
+  pageGeneration: number | undefined;
+  /** Where it was last seen. */
+  parent: number;
+  name: Uint8Array | undefined;
+  file: FileState | undefined;
+}
+
+/** Alias ids count down from here; shard 4095 would need 2^41 inodes to meet them. */
+const ALIAS_TOP = Number.MAX_SAFE_INTEGER;
+export const ROOT_NODE_ID = 1;
+
+export class NodeTable {
+  readonly #byId = new Map<number, Node>();
+  readonly #current = new Map<InodeNumber, Node>();
+  #aliases = 0;
+  /** Rises with every change that did not come through the call that reads it. */
+  changes = 0;
+
+  constructor(root: Attributes) {
+    const node = this.#insert(ROOT_NODE_ID, root);
+    node.lookups = 1;
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  get(id: number): Node | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** The node that new lookups of `ino` get; undefined while the kernel does not know it. */
+  current(ino: InodeNumber): Node | undefined {
+    return this.#current.get(ino);
+  }
+
+  nodes(): IterableIterator<Node> {
+    return this.#byId.values();
+  }
+
+  /** The node of an answered lookup; `isFresh` says whether the attributes may be kept. */
+  remember(attributes: Attributes, isFresh: boolean): Node {
+    const known = this.#current.get(attributes.ino);
+    if (known === undefined) {
+      const id = this.#byId.has(attributes.ino) ? ALIAS_TOP - ++this.#aliases : attributes.ino;
+      const node = this.#insert(id, attributes);
+      node.isFresh = isFresh;
+      return node;
+    }
+    this.accept(known, attributes, isFresh);
+    return known;
+  }
+
+  /** Takes newer attributes; older ones (answers may overtake one another) are dropped. */
+  accept(node: Node, attributes: Attributes, isFresh: boolean): void {
+    if (attributes.revision < node.attributes.revision) return;
+    node.attributes = attributes;
+    if (isFresh) node.isFresh = true;
+  }
+
+  touch(node: Node): void {
+    node.changedAt = ++this.changes;
+    node.isFresh = false;
+  }
+
+  /** New lookups of the inode get another node from now on. */
+  detach(node: Node): void {
+    if (this.#current.get(node.ino) === node) this.#current.delete(node.ino);
+  }
+
+  /** Takes back lookups; removes the node when nobody holds it. */
+  forget(node: Node, lookups: number): void {
+    node.lookups = Math.max(0, node.lookups - lookups);
+    this.removeIfUnused(node);
+  }
+
+  removeIfUnused(node: Node): boolean {
+    if (node.lookups > 0 || node.opens > 0 || node.file?.isBusy === true || node.id === ROOT_NODE_ID) return false;
+    this.#byId.delete(node.id);
+    this.detach(node);
+    return true;
+  }
+
+  #insert(id: number, attributes: Attributes): Node {
+    const node: Node = {
+      id,
+      ino: attributes.ino,
+      type: attributes.type,
+      lookups: 0,
+      opens: 0,
+      attributes,
+      isFresh: true,
+      changedAt: 0,
+      isGone: false,
+      pageGeneration: undefined,
+      parent: ROOT_NODE_ID,
+      name: undefined,
+      file: undefined,
+    };
+    this.#byId.set(id, node);
+    this.#current.set(attributes.ino, node);
+    return node;
+  }
+}
