@@ -118,6 +118,8 @@ class JsonScanner {
     this.at += 1;
     // oxlint-disable-next-line no-control-regex
     this.take(/(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*/y);
+    // An escape that the end of the text cuts is faulted there.
+    this.take(/\\(?:u[0-9a-fA-F]{0,3})?$/y);
     return this.word('"');
   }
 

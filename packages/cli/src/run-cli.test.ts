@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
+import { VERBS } from '@nokv/agent';
 import { NokvError } from '@nokv/types';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CliIo } from './cli-io.js';
@@ -46,6 +47,18 @@ describe('the command table', () => {
     for (const { schema } of COMMANDS) if (schema !== undefined) expect(there).toContain(schema);
     for (const name of there) expect(() => checkSchema(name, 'text')).toThrow(/not a/);
   });
+
+  it.each(['catalog', 'find', 'aggregate', 'grep', 'read'] as const)(
+    'has the schema of the verb %s (node packages/cli/bin/make-reference.mjs)',
+    (name) => {
+      const { title, ...schema } = JSON.parse(readFileSync(new URL(`../schema/${name}.json`, import.meta.url), 'utf8')) as Record<
+        string,
+        unknown
+      >;
+      expect(title).toBe(`What nokv ${name} --json prints`);
+      expect(schema).toEqual(JSON.parse(JSON.stringify(VERBS[name].output.toJSONSchema())));
+    },
+  );
 
   it('is what docs/cli.md was made from (node packages/cli/bin/make-reference.mjs)', () => {
     expect(readFileSync(new URL('../../../docs/cli.md', import.meta.url), 'utf8')).toBe(renderReference(COMMANDS));

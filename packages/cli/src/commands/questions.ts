@@ -1,0 +1,177 @@
+/** `catalog find aggregate read grep`: the verbs of `@nokv/agent`, so that the answers are those that agents get. */
+import type { VerbResult } from '@nokv/agent';
+import { NokvError } from '@nokv/types';
+import type { Call, CallOf } from '../command.js';
+import { connectClient } from '../connection.js';
+import { columns } from '../output.js';
+import type { questionCommands } from '../table/question-commands.js';
+import { usageError } from '../usage-error.js';
+
+type Rows = typeof questionCommands;
+type VerbName = 'catalog' | 'find' | 'aggregate' | 'read' | 'grep';
+type Question = Readonly<Record<string, unknown>>;
+type Asker = Omit<Call, 'args' | 'flags'> & { readonly flags: { readonly query: string | undefined; readonly all?: boolean } };
+
+export async function catalog(call: CallOf<Rows['catalog']>): Promise<void> {
+  await ask(call, 'catalog', { path: call.args.path }, async (_result, text) => await call.output.line(text));
+}
+
+export async function find(call: CallOf<Rows['find']>): Promise<void> {
+  const { where, sort, limit, cursor, fields } = call.flags;
+  await ask(call, 'find', { path: call.args.path, where, sort, limit, cursor, fields }, async (result) => {
+    await printTable(call, result.rows);
+    const count = result.scan.complete ? `${result.matched} matched` : `at least ${result.matched} matched`;
+    remark(call, `${result.rows.length} rows, ${count} among ${result.scan.entries} entries`, result);
+  });
+}
+
+export async function aggregate(call: CallOf<Rows['aggregate']>): Promise<void> {
+  const { where, sort, limit, cursor, by, metric } = call.flags;
+  const question = { path: call.args.path, where, sort, limit, cursor, by, metrics: metric.length === 0 ? undefined : metric };
+  await ask(call, 'aggregate', question, async (result) => {
+    await printTable(call, result.rows);
+    const missing = Object.entries(result.missing ?? {}).map(([name, count]) => `; ${count} without ${name}`);
+    remark(call, `${result.rows.length} of ${result.groups} groups over ${result.matched} entries${missing.join('')}`, result);
+  });
+}
+
+export async function grep(call: CallOf<Rows['grep']>): Promise<void> {
+  const { args, flags, output } = call;
+  if (flags.count && flags.filesWithMatches) throw usageError('-c and -l exclude each other; give one');
+  const { limit, cursor, where, context, beforeContext: before, afterContext: after } = flags;
+  const question = {
+    pattern: flags.regexp.length === 0 ? args.pattern : [args.pattern, ...flags.regexp],
+    path: args.paths.length === 0 ? undefined : [...args.paths],
+    glob: flags.glob.length === 0 ? undefined : [...flags.glob],
+    literal: flags.fixedStrings ? true : undefined,
+    ignoreCase: flags.ignoreCase ? true : undefined,
+    mode: flags.filesWithMatches ? 'files' : flags.count ? 'count' : undefined,
+    limit,
+    cursor,
+    where,
+    context,
+    before,
+    after,
+  };
+  await ask(call, 'grep', question, async (result) => {
+    for (const file of result.files) {
+      const path = output.colors.magenta(file.path);
+      if (result.mode === 'files') await output.line(path);
+      else if (result.mode === 'count') await output.line(`${path}:${file.count ?? 0}`);
+      for (const line of file.lines ?? []) {
+        const mark = line.context === true ? '-' : ':';
+        await output.line(
+          `${path}${mark}${output.colors.green(`${line.line}`)}${mark}${line.text}${line.clipped === true ? ' [cut]' : ''}`,
+        );
+      }
+    }
+    const { files, bytes, binary, unreadable } = result.scan;
+    const skipped = [
+      binary === undefined ? '' : `, ${binary} binary skipped`,
+      unreadable === undefined ? '' : `, ${unreadable} unreadable`,
+    ].join('');
+    remark(
+      call,
+      `${result.matches} matching lines in ${result.files.length} of ${files} files (${bytes} bytes searched${skipped})`,
+      result,
+    );
+  });
+}
+
+export async function read(call: CallOf<Rows['read']>): Promise<void> {
+  const { head, tail, bytes, encoding, pointer } = call.flags;
+  const question = {
+    path: call.args.paths.length === 1 ? call.args.paths[0] : [...call.args.paths],
+    head,
+    tail,
+    bytes,
+    encoding,
+    pointer,
+    ...linesOf(call),
+  };
+  await ask(call, 'read', question, async (_result, text) => await call.output.line(text));
+}
+
+function linesOf({ flags: { lines } }: CallOf<Rows['read']>): {
+  readonly offset?: number;
+  readonly limit?: number;
+  readonly tail?: number;
+} {
+  if (lines === undefined) return {};
+  if ('last' in lines) return { tail: lines.last };
+  if (lines.from === 0) throw usageError('--lines: lines are counted from 1, found 0');
+  return { offset: lines.from, ...(lines.to === undefined ? {} : { limit: lines.to - lines.from + 1 }) };
+}
+
+/** A bound for `--all`: each answer goes on after the last, so this many are a fault. */
+const ANSWERS_MAX = 1_000_000;
+
+async function ask<Name extends VerbName>(
+  call: Asker,
+  verb: Name,
+  written: Question,
+  show: (result: VerbResult<Name>, text: string) => Promise<void>,
+): Promise<void> {
+  const question = {
+    ...parseQuery(call.flags.query),
+    ...Object.fromEntries(Object.entries(written).filter((entry) => entry[1] !== undefined)),
+  };
+  const { runVerb } = await import('@nokv/agent');
+  const { wirePlane } = await import('@nokv/client');
+  await using client = await connectClient(call);
+  const plane = wirePlane(client);
+  let cursor: unknown = question.cursor;
+  for (let answers = 0; answers < ANSWERS_MAX; answers++) {
+    const asked = cursor === undefined ? question : { ...question, cursor };
+    const { result, text } = await runVerb(verb, plane, asked, { clock: call.io.clock, signal: call.signal });
+    if (call.output.json) await call.output.object(result);
+    // The verb was asked by its name: this is its result.
+    else await show(result as VerbResult<Name>, text);
+    cursor = result.cursor;
+    if (call.flags.all !== true || cursor === undefined) return;
+  }
+  throw new NokvError('internal', `${verb} handed back more than ${ANSWERS_MAX} cursors`);
+}
+
+function parseQuery(text: string | undefined): Question {
+  if (text === undefined) return {};
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (error) {
+    throw usageError(`--query: expected a JSON object, found what is no JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    throw usageError(`--query: expected a JSON object such as {"where": "type = file"}, found ${text.slice(0, 40)}`);
+  }
+  return { ...parsed };
+}
+
+type Cell = string | number | null;
+
+/** Lined up for people, separated by tabs in a pipe. */
+async function printTable({ output, io }: Asker, rows: readonly Readonly<Record<string, Cell>>[]): Promise<void> {
+  const [first] = rows;
+  if (first === undefined) return;
+  const names = Object.keys(first);
+  const cells = rows.map((row) => names.map((name) => `${row[name] ?? '-'}`));
+  if (!io.stdoutIsTerminal) for (const line of [names, ...cells]) await output.line(line.join('\t'));
+  else for (const line of columns([names, ...cells], numberColumns(names, rows))) await output.line(line);
+}
+
+function numberColumns(names: readonly string[], rows: readonly Readonly<Record<string, Cell>>[]): number[] {
+  return names.flatMap((name, i) => (rows.every((row) => row[name] === null || typeof row[name] === 'number') ? [i] : []));
+}
+
+/** What a person must know about the answer: how much it covers and how to go on. */
+function remark(
+  { output, flags, command }: Asker,
+  summary: string,
+  {
+    scan,
+    cursor,
+  }: { readonly scan: { readonly complete: boolean; readonly stopped?: string | undefined }; readonly cursor?: string | undefined },
+): void {
+  output.note(`${summary}${scan.complete ? '' : `; PARTIAL: stopped at ${scan.stopped ?? 'a bound'}`}`);
+  if (cursor !== undefined && flags.all !== true) output.note(`more: the same ${command} with --all, or --cursor ${cursor}`);
+}
