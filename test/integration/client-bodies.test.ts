@@ -68,7 +68,10 @@ describe('bodies come back as they were put', () => {
     async function* texts() {
       yield 'text' as unknown as Uint8Array;
     }
-    await expect(client.put('/no-bytes', texts())).rejects.toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('string') });
+    await expect(client.put('/no-bytes', texts())).rejects.toMatchObject({
+      code: 'invalid-argument',
+      message: expect.stringContaining('string'),
+    });
     expect(await client.exists('/no-bytes')).toBe(false);
   });
 
@@ -109,12 +112,15 @@ describe('publishing', () => {
     const { client } = fixture;
     const first = await client.put('/cas', 'one', { ifGeneration: 0 });
     await expect(client.put('/cas', 'again', { ifGeneration: 0 })).rejects.toMatchObject({ code: 'exists' });
-    const rivals = await Promise.allSettled(['a', 'b', 'c', 'd'].map((text) => client.put('/cas', text, { ifGeneration: first.generation })));
+    const rivals = await Promise.allSettled(
+      ['a', 'b', 'c', 'd'].map((text) => client.put('/cas', text, { ifGeneration: first.generation })),
+    );
     const winners = rivals.filter((rival) => rival.status === 'fulfilled');
     expect(winners).toHaveLength(1);
     const current = winners[0]?.value.generation;
     for (const rival of rivals) {
-      if (rival.status === 'rejected') expect(rival.reason).toMatchObject({ code: 'generation-mismatch', kind: 'conflict', details: { generation: current } });
+      if (rival.status === 'rejected')
+        expect(rival.reason).toMatchObject({ code: 'generation-mismatch', kind: 'conflict', details: { generation: current } });
     }
     expect((await client.stat('/cas')).generation).toBe(current);
   });
@@ -190,7 +196,9 @@ describe('publishing', () => {
     await client.truncate('/cut', 4 * MIB + 5);
     expect(Buffer.compare(await (await client.get('/cut')).bytes(), body.subarray(0, 4 * MIB + 5))).toBe(0);
     await client.truncate('/cut', 4 * MIB + 9);
-    expect(Buffer.compare(await (await client.get('/cut')).bytes(), Buffer.concat([body.subarray(0, 4 * MIB + 5), Buffer.alloc(4)]))).toBe(0);
+    expect(Buffer.compare(await (await client.get('/cut')).bytes(), Buffer.concat([body.subarray(0, 4 * MIB + 5), Buffer.alloc(4)]))).toBe(
+      0,
+    );
   });
 
   test('progress rises to the size of the body', async () => {
@@ -199,10 +207,16 @@ describe('publishing', () => {
     await writeFile(file, patternBytes(9 * MIB));
     await appendFile(file, 'tail');
     const seen: number[] = [];
-    await client.put('/progress', { file }, { onProgress: ({ bytes, bytesTotal, phase }) => {
-      if (phase === 'transfer' && bytesTotal !== undefined) expect(bytesTotal).toBe(9 * MIB + 4);
-      seen.push(bytes);
-    } });
+    await client.put(
+      '/progress',
+      { file },
+      {
+        onProgress: ({ bytes, bytesTotal, phase }) => {
+          if (phase === 'transfer' && bytesTotal !== undefined) expect(bytesTotal).toBe(9 * MIB + 4);
+          seen.push(bytes);
+        },
+      },
+    );
     expect(seen.at(-1)).toBe(9 * MIB + 4);
     expect(seen.every((bytes, index) => index === 0 || bytes >= (seen[index - 1] as number))).toBe(true);
   });

@@ -102,7 +102,13 @@ describe('entries', () => {
     await client.chmod('/attr', 0o4711);
     await client.chown('/attr', 12, 34);
     await client.utimes('/attr', new Date(1000), { sec: 2, nsec: 3 });
-    expect(await client.stat('/attr')).toMatchObject({ uid: 12, gid: 34, atime: { sec: 1, nsec: 0 }, mtime: { sec: 2, nsec: 3 }, generation });
+    expect(await client.stat('/attr')).toMatchObject({
+      uid: 12,
+      gid: 34,
+      atime: { sec: 1, nsec: 0 },
+      mtime: { sec: 2, nsec: 3 },
+      generation,
+    });
   });
 
   test('extended attributes are set, created, replaced, listed and removed', async () => {

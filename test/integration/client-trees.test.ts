@@ -64,7 +64,8 @@ describe('a tree', () => {
     expect(stdout).toBe('');
     expect({ ...got, version: undefined, requestId: undefined }).toEqual({ ...put, version: undefined, requestId: undefined });
     expect(got).toMatchObject({ symlinks: 2, directories: 6, skipped: [] });
-    const list = async (directory: string) => (await run('find', ['.', '-printf', '%y %m %P %l\n'], { cwd: directory, encoding: 'latin1' })).stdout.split('\n').toSorted();
+    const list = async (directory: string) =>
+      (await run('find', ['.', '-printf', '%y %m %P %l\n'], { cwd: directory, encoding: 'latin1' })).stdout.split('\n').toSorted();
     expect(await list(restored)).toEqual(await list(source));
     expect((await stat(join(restored, 'run.sh'))).mtimeMs).toBe(1_500_000_000_250);
     expect((await stat(join(restored, 'deep/er'))).mtimeMs).toBe(1_400_000_000_000);
@@ -105,7 +106,10 @@ describe('a tree', () => {
     await mkdir(join(local, 'odd'));
     await run('mkfifo', [join(local, 'odd/pipe')]);
     await writeFile(join(local, 'odd/file'), 'x');
-    await expect(fixture.client.putTree(join(local, 'odd'), remote)).rejects.toMatchObject({ code: 'not-regular-file', message: expect.stringContaining('odd/pipe') });
+    await expect(fixture.client.putTree(join(local, 'odd'), remote)).rejects.toMatchObject({
+      code: 'not-regular-file',
+      message: expect.stringContaining('odd/pipe'),
+    });
     expect(await fixture.client.exists(remote)).toBe(false);
     const report = await fixture.client.putTree(join(local, 'odd'), remote, { specialFiles: 'skip' });
     expect(report).toMatchObject({ files: 1, skipped: [{ path: join(local, 'odd/pipe') }] });
@@ -208,7 +212,9 @@ test('some thousand files go and come back within seconds', async () => {
   for (let directory = 0; directory < 30; directory++) {
     await mkdir(join(source, `d${directory}`), { recursive: true });
     await Promise.all(
-      Array.from({ length: 100 }, (_, index) => writeFile(join(source, `d${directory}`, `f${index}`), `file ${directory} ${index}`.repeat(50))),
+      Array.from({ length: 100 }, (_, index) =>
+        writeFile(join(source, `d${directory}`, `f${index}`), `file ${directory} ${index}`.repeat(50)),
+      ),
     );
   }
   const report = await fixture.client.putTree(source, `${remote}/many`);

@@ -47,7 +47,12 @@ export async function connect(to: string | readonly string[] | ConnectOptions = 
   const options: ConnectOptions = typeof to === 'string' || isList(to) ? { address: to } : to;
   const { clock = systemClock, random = systemRandom, timeoutMs = TIMEOUT_MS_DEFAULT, actor = 'sdk' } = options;
   if (!(timeoutMs > 0)) throw new NokvError('invalid-argument', `expected a timeout of more than 0 ms, found ${timeoutMs}`);
-  const link = new Link({ addresses: addressesOf(options.address), dial: options.dial ?? socketDial(options, clock, actor), clock, random });
+  const link = new Link({
+    addresses: addressesOf(options.address),
+    dial: options.dial ?? socketDial(options, clock, actor),
+    clock,
+    random,
+  });
   const metadata = new WireMetadataClient({ link, actor, timeoutMs, clock, random });
   const blocks = new LazyBlocks({ metadata, clock, env: options.env });
   try {
@@ -75,7 +80,10 @@ export async function connect(to: string | readonly string[] | ConnectOptions = 
 async function firstConnection(link: Link, options: ConnectOptions, clock: Clock): Promise<void> {
   const { patienceMs = 0 } = options;
   const giveUpAt = clock.monotonicMs() + patienceMs;
-  const { signal, stop } = transferSignal(clock, options.timeoutMs === undefined ? { signal: options.signal, timeoutMs: TIMEOUT_MS_DEFAULT } : options);
+  const { signal, stop } = transferSignal(
+    clock,
+    options.timeoutMs === undefined ? { signal: options.signal, timeoutMs: TIMEOUT_MS_DEFAULT } : options,
+  );
   try {
     // Ends when connected, when patience has run out, or by the signal.
     for (;;) {
@@ -108,7 +116,8 @@ function socketDial(options: ConnectOptions, clock: Clock, actor: string): Dial 
 function addressesOf(given: string | readonly string[] = `${LOOPBACK}:${RPC_PORT_DEFAULT}`): readonly string[] {
   const addresses = (isList(given) ? given : given.split(',')).map((address) => address.trim()).filter((address) => address.length > 0);
   if (addresses.length === 0) throw new NokvError('invalid-argument', 'expected at least one address such as 127.0.0.1:7777, found none');
-  if (addresses.length > ADDRESSES_MAX) throw new NokvError('invalid-argument', `expected at most ${ADDRESSES_MAX} addresses, found ${addresses.length}`);
+  if (addresses.length > ADDRESSES_MAX)
+    throw new NokvError('invalid-argument', `expected at most ${ADDRESSES_MAX} addresses, found ${addresses.length}`);
   for (const address of addresses) parseAddress(address);
   return addresses;
 }

@@ -27,11 +27,5 @@ export type { GetTreeOptions, PutTreeOptions, TreeReport } from './trees.js';
 export type { WatchEvent, WatchOptions } from './watch-event.js';
 export { wirePlane } from './wire-plane.js';
 export { openConnection, openConnectionOver, type OpenConnectionOptions } from './wire/open-connection.js';
-export type {
-  Connection,
-  WireCallOptions,
-  WireMutationOptions,
-  WireReadOptions,
-  WireStreamOptions,
-} from './wire/connection.js';
+export type { Connection, WireCallOptions, WireMutationOptions, WireReadOptions, WireStreamOptions } from './wire/connection.js';
 export { BodyReader, crc32c, type BlockStore } from '@nokv/object';

@@ -22,7 +22,8 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
 /** @param doing what was tried, for the message: `read /tmp/x`. */
 export function localError(error: unknown, doing: string): NokvError {
   if (isNokvError(error)) return error;
-  if (error instanceof Error && error.name === 'AbortError') return new NokvError('cancelled', 'the caller aborted the call', { cause: error });
+  if (error instanceof Error && error.name === 'AbortError')
+    return new NokvError('cancelled', 'the caller aborted the call', { cause: error });
   const errno = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
   const code = (errno === undefined ? undefined : CODES[errno]) ?? 'internal';
   const reason = errno ?? (error instanceof Error ? error.message : String(error));

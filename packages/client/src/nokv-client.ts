@@ -63,7 +63,11 @@ export interface NokvClient extends AsyncDisposable {
   /** Removes anything but a directory. Errors: `is-directory`. */
   unlink(path: PathLike, options?: MutationOptions): Promise<Outcome>;
   /** rename(2); `mode` may refuse to replace, or exchange the two. Errors: `own-descendant`, `not-empty`, `exists`. */
-  rename(from: PathLike, to: PathLike, options?: MutationOptions & { readonly mode?: 'replace' | 'no-replace' | 'exchange' }): Promise<Outcome>;
+  rename(
+    from: PathLike,
+    to: PathLike,
+    options?: MutationOptions & { readonly mode?: 'replace' | 'no-replace' | 'exchange' },
+  ): Promise<Outcome>;
   /** Another name for the file at `existing`. */
   link(existing: PathLike, path: PathLike, options?: MutationOptions): Promise<NodeOutcome>;
   /** A symlink at `path` that says `target` (any bytes, need not exist). */

@@ -7,7 +7,10 @@ import type { CallOptions } from './metadata-client.js';
  * Transfers take as long as they take: unlike a single call they have a deadline only when the caller names one. The
  * reason of the signal is the error to report. `stop` frees the timer.
  */
-export function transferSignal(clock: Clock, { signal, timeoutMs }: CallOptions): { readonly signal: AbortSignal; readonly stop: () => void } {
+export function transferSignal(
+  clock: Clock,
+  { signal, timeoutMs }: CallOptions,
+): { readonly signal: AbortSignal; readonly stop: () => void } {
   const end = new AbortController();
   const freed = new AbortController();
   const cancel = () => end.abort(new NokvError('cancelled', 'the caller aborted the call', { cause: signal?.reason }));

@@ -9,19 +9,29 @@ export function wirePlane(client: NokvClient): Plane {
   return {
     async stat(path, options = {}) {
       const normal = normalPath(path);
-      return entryOf(normal, await client.stat(normal, { signal: options.signal, ...(options.follow === undefined ? {} : { follow: options.follow }) }));
+      return entryOf(
+        normal,
+        await client.stat(normal, { signal: options.signal, ...(options.follow === undefined ? {} : { follow: options.follow }) }),
+      );
     },
     async list(path, options) {
       const normal = normalPath(path);
       const { entries, more } = await client.listPage(normal, { signal: options.signal, limit: options.limit, after: options.after });
       const prefix = normal === '/' ? '' : normal;
-      return { entries: entries.map(({ name, attributes }) => ({ path: `${prefix}/${name}`, name, card: mustHave(attributes) })), more } satisfies PlanePage;
+      return {
+        entries: entries.map(({ name, attributes }) => ({ path: `${prefix}/${name}`, name, card: mustHave(attributes) })),
+        more,
+      } satisfies PlanePage;
     },
     open: (path, options = {}) => openPlaneBody(client, path, options),
   };
 }
 
-async function openPlaneBody(client: NokvClient, path: string, options: PlaneOptions & { readonly generation?: number }): Promise<PlaneBody> {
+async function openPlaneBody(
+  client: NokvClient,
+  path: string,
+  options: PlaneOptions & { readonly generation?: number },
+): Promise<PlaneBody> {
   const normal = normalPath(path);
   const handle = await client.get(normal, { signal: options.signal, generation: options.generation });
   const { attributes, digest, contentType, generation, size } = handle;
@@ -32,7 +42,10 @@ async function openPlaneBody(client: NokvClient, path: string, options: PlaneOpt
     size,
     async read(offset, length, call = {}) {
       if (length > PLANE_READ_BYTES_MAX) {
-        throw new NokvError('too-large', `expected at most ${PLANE_READ_BYTES_MAX} bytes a read, found ${length}; read in several calls or stream`);
+        throw new NokvError(
+          'too-large',
+          `expected at most ${PLANE_READ_BYTES_MAX} bytes a read, found ${length}; read in several calls or stream`,
+        );
       }
       return handle.read(offset, length, { signal: call.signal });
     },

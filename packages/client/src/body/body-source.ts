@@ -31,5 +31,8 @@ async function* checked(chunks: AsyncIterable<unknown>): AsyncGenerator<Uint8Arr
 }
 
 function notBytes(found: unknown): NokvError {
-  return new NokvError('invalid-argument', `expected bytes (Uint8Array), found ${found === null ? 'null' : typeof found}; encode text before it is streamed`);
+  return new NokvError(
+    'invalid-argument',
+    `expected bytes (Uint8Array), found ${found === null ? 'null' : typeof found}; encode text before it is streamed`,
+  );
 }

@@ -12,7 +12,8 @@ export async function localFileSource(file: string | Uint8Array): Promise<ByteSo
   });
   try {
     const stats = await handle.stat();
-    if (stats.isDirectory()) throw new NokvError('is-directory', `expected a file on this machine, ${name} is a directory; put it recursively`);
+    if (stats.isDirectory())
+      throw new NokvError('is-directory', `expected a file on this machine, ${name} is a directory; put it recursively`);
     return {
       ...(stats.isFile() ? { sizeHint: stats.size } : {}),
       async read(into) {

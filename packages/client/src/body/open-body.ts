@@ -44,7 +44,8 @@ export function handleOf(context: ClientContext, plan: ReadPlan, verify = false)
 
   async function bytes(options: CallOptions & { readonly maxBytes?: number } = {}): Promise<Uint8Array> {
     const { maxBytes = BYTES_MAX_DEFAULT } = options;
-    if (size > maxBytes) throw new NokvError('too-large', `expected a body of at most ${maxBytes} bytes, found ${size}; stream it or read ranges`);
+    if (size > maxBytes)
+      throw new NokvError('too-large', `expected a body of at most ${maxBytes} bytes, found ${size}; stream it or read ranges`);
     const whole = new Uint8Array(size);
     let filled = 0;
     for await (const chunk of stream(options)) {

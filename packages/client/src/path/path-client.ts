@@ -226,11 +226,21 @@ export class PathClient implements NokvClient {
     return this.setattr(path, { mode }, options);
   }
 
-  async chown(path: PathLike, uid: number, gid: number, options: MutationOptions & { readonly follow?: boolean } = {}): Promise<NodeOutcome> {
+  async chown(
+    path: PathLike,
+    uid: number,
+    gid: number,
+    options: MutationOptions & { readonly follow?: boolean } = {},
+  ): Promise<NodeOutcome> {
     return this.setattr(path, { uid, gid }, options);
   }
 
-  async utimes(path: PathLike, atime: TimeLike, mtime: TimeLike, options: MutationOptions & { readonly follow?: boolean } = {}): Promise<NodeOutcome> {
+  async utimes(
+    path: PathLike,
+    atime: TimeLike,
+    mtime: TimeLike,
+    options: MutationOptions & { readonly follow?: boolean } = {},
+  ): Promise<NodeOutcome> {
     return this.setattr(path, { atime, mtime }, options);
   }
 

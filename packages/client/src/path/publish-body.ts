@@ -11,7 +11,12 @@ import { expectedGeneration, timespec } from './arguments.js';
 const FILE_MODE = 0o644;
 
 /** Stages `source`, then publishes it; an upload whose publish was refused is ended, one of unknown outcome is left alone. */
-export async function putBody(context: ClientContext, node: NodeRef & EntryRef, source: PutSource, options: PutOptions): Promise<PutOutcome> {
+export async function putBody(
+  context: ClientContext,
+  node: NodeRef & EntryRef,
+  source: PutSource,
+  options: PutOptions,
+): Promise<PutOutcome> {
   const requestId = options.requestId ?? makeRequestId(context.random.bytes(16));
   const body = await stageBody(context, source, {
     ...options,
@@ -44,12 +49,18 @@ export async function publishBody(
     ...(digest === undefined ? {} : { digest }),
     ...(options.contentType === undefined ? {} : { contentType: options.contentType }),
     ...(options.producer === undefined ? {} : { producer: options.producer }),
-    ...(options.ifGeneration === undefined ? {} : { ifGeneration: expectedGeneration(options.ifGeneration) as PublishArgs['ifGeneration'] & number }),
+    ...(options.ifGeneration === undefined
+      ? {}
+      : { ifGeneration: expectedGeneration(options.ifGeneration) as PublishArgs['ifGeneration'] & number }),
     ...(options.ifDigest === undefined ? {} : { ifDigest: options.ifDigest }),
     ...(options.parents === undefined ? {} : { parents: options.parents }),
     ...(options.mtime === undefined ? {} : { mtime: timespec(options.mtime) }),
   };
-  const { version, result } = await context.metadata.mutate('publish', args, { signal: options.signal, timeoutMs: options.timeoutMs, requestId });
+  const { version, result } = await context.metadata.mutate('publish', args, {
+    signal: options.signal,
+    timeoutMs: options.timeoutMs,
+    requestId,
+  });
   const { attributes, generation, created } = result;
   return { version, requestId, attributes, generation, created, ...(digest === undefined ? {} : { digest }) };
 }
@@ -58,7 +69,10 @@ export async function publishBody(
 export function derivedRequestId(id: RequestId, suffix: string): RequestId {
   const text = `${id}.${suffix}`;
   if (text.length > 64) {
-    throw new NokvError('invalid-argument', `expected a request id of at most ${64 - suffix.length - 1} characters here, found ${id.length}`);
+    throw new NokvError(
+      'invalid-argument',
+      `expected a request id of at most ${64 - suffix.length - 1} characters here, found ${id.length}`,
+    );
   }
   return checkRequestId(text);
 }

@@ -25,7 +25,11 @@ export async function* watchPath(metadata: MetadataClient, root: Uint8Array, opt
     }
   }
 
-  async function placeOf(parent: InodeNumber | undefined, name: Uint8Array | undefined, change: ChangeRecord): Promise<Uint8Array | undefined> {
+  async function placeOf(
+    parent: InodeNumber | undefined,
+    name: Uint8Array | undefined,
+    change: ChangeRecord,
+  ): Promise<Uint8Array | undefined> {
     if (parent === undefined || name === undefined) {
       return change.kind === 'renamed' ? undefined : parent === undefined ? await pathOf(change.ino) : undefined;
     }

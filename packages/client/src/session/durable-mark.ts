@@ -1,9 +1,15 @@
 /** The highest version known to be durable, and those who wait for it to rise. */
 import type { NokvError, Version } from '@nokv/types';
 
+interface Waiter {
+  readonly version: Version;
+  readonly resolve: () => void;
+  readonly reject: (error: NokvError) => void;
+}
+
 export class DurableMark {
   #version = 0 as Version;
-  #waiters: { readonly version: Version; readonly resolve: () => void; readonly reject: (error: NokvError) => void }[] = [];
+  #waiters: Waiter[] = [];
 
   get version(): Version {
     return this.#version;
@@ -18,9 +24,18 @@ export class DurableMark {
     for (const waiter of due) waiter.resolve();
   }
 
-  reached(version: Version): Promise<void> {
-    if (version <= this.#version) return Promise.resolve();
-    return new Promise((resolve, reject) => this.#waiters.push({ version, resolve, reject }));
+  /** Runs `wait` with a promise that resolves when the version is durable; whoever stops waiting is forgotten. */
+  async waitFor(version: Version, wait: (reached: Promise<void>) => Promise<void>): Promise<void> {
+    let waiter: Waiter | undefined;
+    const reached = new Promise<void>((resolve, reject) => {
+      waiter = { version, resolve, reject };
+      this.#waiters.push(waiter);
+    });
+    try {
+      await wait(reached);
+    } finally {
+      this.#waiters = this.#waiters.filter((other) => other !== waiter);
+    }
   }
 
   fail(error: NokvError): void {

@@ -48,7 +48,11 @@ export class WireMetadataClient implements MetadataClient {
     this.#policy = { clock: options.clock, random: options.random };
   }
 
-  read<Op extends ReadOperation>(operation: Op, args: ReadOperations[Op]['args'], options: CallOptions = NO_OPTIONS): Promise<ReadResult<Op>> {
+  read<Op extends ReadOperation>(
+    operation: Op,
+    args: ReadOperations[Op]['args'],
+    options: CallOptions = NO_OPTIONS,
+  ): Promise<ReadResult<Op>> {
     const { signal, visible } = options;
     return this.#retry(options, undefined, (connection, timeoutMs) =>
       // The generic call cannot tell reads from mutations before `Op` is known; the overload picked here is the read's.
@@ -122,7 +126,10 @@ export class WireMetadataClient implements MetadataClient {
   async durable(version: Version, options: CallOptions = NO_OPTIONS): Promise<void> {
     if (version <= this.#durable.version) return;
     if (this.#listeners === 0) this.#listen();
-    await withinBudget(this.#durable.reached(version), this.#budget(options), this.#options.clock, () => `version ${version} was not announced as durable`);
+    const budget = this.#budget(options);
+    await this.#durable.waitFor(version, (reached) =>
+      withinBudget(reached, budget, this.#options.clock, () => `version ${version} was not announced as durable`),
+    );
   }
 
   async close(): Promise<void> {
@@ -163,4 +170,8 @@ export class WireMetadataClient implements MetadataClient {
 }
 
 type ReadCall = <Op extends ReadOperation>(operation: Op, args: ReadOperations[Op]['args'], options: object) => Promise<ReadResult<Op>>;
-type MutationCall = <Op extends MutationOperation>(operation: Op, args: MutationOperations[Op]['args'], options: object) => Promise<unknown>;
+type MutationCall = <Op extends MutationOperation>(
+  operation: Op,
+  args: MutationOperations[Op]['args'],
+  options: object,
+) => Promise<unknown>;

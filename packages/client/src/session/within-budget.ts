@@ -3,12 +3,7 @@ import type { Clock } from '@nokv/types';
 import { NokvError } from '@nokv/types';
 import type { CallBudget } from './retry.js';
 
-export async function withinBudget<Result>(
-  shared: Promise<Result>,
-  budget: CallBudget,
-  clock: Clock,
-  what: () => string,
-): Promise<Result> {
+export async function withinBudget<Result>(shared: Promise<Result>, budget: CallBudget, clock: Clock, what: () => string): Promise<Result> {
   const remainingMs = budget.deadlineMs - clock.monotonicMs();
   if (remainingMs <= 0) throw tooLate(budget, what());
   const stop = new AbortController();

@@ -97,7 +97,8 @@ async function restoreFile(restore: Restore, from: NodeRef, localFile: string): 
   const { context } = restore;
   const path = Buffer.from(localFile);
   const existing = await lstat(path).catch(() => undefined);
-  if (existing?.isDirectory() === true) throw new NokvError('is-directory', `${localFile} is a directory on this machine; name the file in it`);
+  if (existing?.isDirectory() === true)
+    throw new NokvError('is-directory', `${localFile} is a directory on this machine; name the file in it`);
   if (existing !== undefined && !restore.replace) throw localExists(path);
   const plan = await context.metadata.read('open-read', { node: from }, { signal: restore.pool.signal });
   restore.meter.phase('transfer', { files: 1, bytes: plan.attributes.size });
@@ -216,7 +217,13 @@ async function writeFile(restore: Restore, plan: ReadPlan, directory: Buffer, pa
   meter.add(1, 0);
 }
 
-async function writeSymlink(restore: Restore, target: Buffer, { atime, mtime }: Attributes, directory: Buffer, path: Buffer): Promise<void> {
+async function writeSymlink(
+  restore: Restore,
+  target: Buffer,
+  { atime, mtime }: Attributes,
+  directory: Buffer,
+  path: Buffer,
+): Promise<void> {
   const temporary = temporaryPath(restore.context, directory);
   await onThisMachine(`make the symlink ${formatName(path)}`, async () => {
     await symlink(target, temporary);

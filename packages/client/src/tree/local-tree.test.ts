@@ -52,7 +52,10 @@ describe('a walk over a local directory', () => {
   });
 
   test('a directory that is not there is a typed error that names it', async () => {
-    await expect(localRoot(join(directory, 'missing'))).rejects.toMatchObject({ code: 'not-found', message: expect.stringContaining('missing') });
+    await expect(localRoot(join(directory, 'missing'))).rejects.toMatchObject({
+      code: 'not-found',
+      message: expect.stringContaining('missing'),
+    });
   });
 });
 

@@ -64,7 +64,10 @@ export interface LocalTotals {
 }
 
 /** Counts what {@link walkLocal} will meet. Without `sizes` no file is touched, directories are only listed. */
-export async function scanLocal(root: LocalEntry, options: { readonly sizes: boolean; readonly signal?: AbortSignal | undefined }): Promise<LocalTotals> {
+export async function scanLocal(
+  root: LocalEntry,
+  options: { readonly sizes: boolean; readonly signal?: AbortSignal | undefined },
+): Promise<LocalTotals> {
   let entries = 1;
   let bytes = 0;
   const special: string[] = [];

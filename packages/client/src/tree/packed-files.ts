@@ -91,7 +91,13 @@ export class PackedFiles {
     const { context, pool, access, target } = this.#options;
     const lease = new UploadLease(context, { target, signal: pool.signal });
     const { blockBytes, inlineBytesMax } = access;
-    const packed = new PackedUpload({ session: lease.session, signal: pool.signal, parallel: BLOCKS_IN_FLIGHT, blockBytes, inlineBytesMax });
+    const packed = new PackedUpload({
+      session: lease.session,
+      signal: pool.signal,
+      parallel: BLOCKS_IN_FLIGHT,
+      blockBytes,
+      inlineBytesMax,
+    });
     return { lease, packed, bytes: 0, published: [] };
   }
 

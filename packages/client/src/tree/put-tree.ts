@@ -45,7 +45,12 @@ interface Sending {
   readonly skipped: { path: string; reason: string }[];
 }
 
-export async function putTree(context: ClientContext, localDirectory: string, to: EntryRef & NodeRef, options: PutTreeOptions): Promise<TreeReport> {
+export async function putTree(
+  context: ClientContext,
+  localDirectory: string,
+  to: EntryRef & NodeRef,
+  options: PutTreeOptions,
+): Promise<TreeReport> {
   const requestId = options.requestId ?? makeRequestId(context.random.bytes(16));
   const owner = options.owner ?? context.owner;
   const transfer = transferSignal(context.clock, options);
@@ -68,7 +73,12 @@ export async function putTree(context: ClientContext, localDirectory: string, to
   }
 }
 
-export async function putInto(context: ClientContext, localDirectory: string, to: EntryRef & NodeRef, options: PutTreeOptions): Promise<TreeReport> {
+export async function putInto(
+  context: ClientContext,
+  localDirectory: string,
+  to: EntryRef & NodeRef,
+  options: PutTreeOptions,
+): Promise<TreeReport> {
   const owner = options.owner ?? context.owner;
   const transfer = transferSignal(context.clock, options);
   try {
@@ -104,7 +114,8 @@ async function makeDestination(
 
 async function openLocalDirectory(localDirectory: string): Promise<LocalEntry> {
   const root = await localRoot(localDirectory);
-  if (root.kind !== 'directory') throw new NokvError('not-directory', `expected a directory on this machine, ${localDirectory} is a ${root.kind}`);
+  if (root.kind !== 'directory')
+    throw new NokvError('not-directory', `expected a directory on this machine, ${localDirectory} is a ${root.kind}`);
   return root;
 }
 
@@ -112,7 +123,9 @@ async function openLocalDirectory(localDirectory: string): Promise<LocalEntry> {
 async function refuseExisting(context: ClientContext, to: NodeRef, call: { readonly signal: AbortSignal }): Promise<void> {
   try {
     const { generation } = await context.metadata.read('stat', { node: to, follow: false }, call);
-    throw new NokvError('exists', 'something exists at the destination; ask to replace it or choose another path', { details: { generation } });
+    throw new NokvError('exists', 'something exists at the destination; ask to replace it or choose another path', {
+      details: { generation },
+    });
   } catch (error) {
     if (!isNokvError(error, 'not-found')) throw error;
   }
@@ -244,14 +257,18 @@ async function sendSmall(sending: Sending, entry: LocalEntry): Promise<void> {
 async function sendLarge(sending: Sending, entry: LocalEntry): Promise<void> {
   const { context, pool, meter } = sending;
   let seen = 0;
-  const staged = await stageBody(context, { file: entry.path }, {
-    signal: pool.signal,
-    target: formatName(entry.path),
-    onProgress: ({ bytes }) => {
-      meter.add(0, bytes - seen);
-      seen = bytes;
+  const staged = await stageBody(
+    context,
+    { file: entry.path },
+    {
+      signal: pool.signal,
+      target: formatName(entry.path),
+      onProgress: ({ bytes }) => {
+        meter.add(0, bytes - seen);
+        seen = bytes;
+      },
     },
-  });
+  );
   await publishEntry(sending, entry, staged, staged.size - seen);
 }
 
@@ -276,7 +293,11 @@ async function finishDirectories(sending: Sending): Promise<void> {
   const pool = new TaskPool(transferJobs(options.jobs), signal);
   for (const [entry, made] of directories) {
     if (mode === 'merge' && entry.parent === undefined) continue;
-    const args = { node: { ino: await made }, mtime: entry.mtime, ...((entry.mode & OWNER_WRITE) === OWNER_WRITE ? {} : { mode: entry.mode }) };
+    const args = {
+      node: { ino: await made },
+      mtime: entry.mtime,
+      ...((entry.mode & OWNER_WRITE) === OWNER_WRITE ? {} : { mode: entry.mode }),
+    };
     await pool.add(async () => {
       await context.metadata.mutate('setattr', args, { signal: pool.signal });
     });
@@ -292,5 +313,8 @@ async function placeOf({ directories }: Sending, entry: LocalEntry): Promise<{ r
 
 function specialFiles(paths: readonly string[]): NokvError {
   const others = paths.length > 1 ? ` and ${paths.length - 1} more` : '';
-  return new NokvError('not-regular-file', `${paths[0]}${others}: neither file, directory nor symlink; remove it or ask to skip special files`);
+  return new NokvError(
+    'not-regular-file',
+    `${paths[0]}${others}: neither file, directory nor symlink; remove it or ask to skip special files`,
+  );
 }

@@ -1,0 +1,176 @@
+import type { WatchItem } from '@nokv/protocol';
+import { NokvError, systemClock, systemRandom, version, type ChangeRecord, type Version } from '@nokv/types';
+import { afterEach, describe, expect, test } from 'vitest';
+import type { Connection } from '../wire/connection.js';
+import { Link } from './link.js';
+import { WireMetadataClient } from './wire-metadata-client.js';
+
+type Call = { readonly operation: string; readonly args: unknown; readonly options: Record<string, unknown> };
+
+/** A server by hand: what it answers to calls, and what each of its watches yields before it is cut. */
+interface Script {
+  readonly answer?: (call: Call, count: number) => unknown;
+  readonly watches?: readonly (readonly WatchItem[])[];
+}
+
+const lost = () => new NokvError('connection-lost', 'cut', { outcome: 'unknown' });
+let open: WireMetadataClient | undefined;
+
+afterEach(async () => {
+  await open?.close();
+  open = undefined;
+});
+
+function client(script: Script) {
+  const calls: Call[] = [];
+  const watched: (Version | undefined)[] = [];
+  const dial = async (): Promise<Connection> => {
+    const connection = {
+      isDraining: false,
+      draining: new Promise<void>(() => undefined),
+      closed: new Promise<NokvError>(() => undefined),
+      call: async (operation: string, args: unknown, options: Record<string, unknown> = {}) => {
+        calls.push({ operation, args, options });
+        const answer = script.answer?.({ operation, args, options }, calls.length);
+        if (answer instanceof Error) throw answer;
+        return answer;
+      },
+      async *stream(_operation: string, args: { readonly since?: Version }, { signal }: { readonly signal: AbortSignal }) {
+        const items = script.watches?.[watched.length];
+        watched.push(args.since);
+        if (items === undefined) {
+          await new Promise((_, reject) =>
+            signal.addEventListener('abort', () => reject(new NokvError('cancelled', 'aborted')), { once: true }),
+          );
+          return;
+        }
+        yield* items;
+        throw lost();
+      },
+      close: async () => undefined,
+    };
+    return connection as unknown as Connection;
+  };
+  const link = new Link({ addresses: ['a:1'], dial, clock: systemClock, random: systemRandom });
+  open = new WireMetadataClient({ link, actor: 'tester', timeoutMs: 2000, clock: systemClock, random: systemRandom });
+  return { metadata: open, calls, watched };
+}
+
+const change = (at: number): ChangeRecord => ({
+  version: version(at),
+  ordinal: 0,
+  kind: 'created',
+  ino: 7 as never,
+  type: 'file',
+  requestId: `r${at}`,
+  actor: 'tester',
+  time: { sec: 0, nsec: 0 },
+});
+
+const changes = (next: number, ...versions: number[]): WatchItem => ({
+  kind: 'changes',
+  changes: versions.map(change),
+  next: version(next),
+});
+const durable = (at: number): WatchItem => ({ kind: 'durable', version: version(at) });
+
+describe('mutations', () => {
+  test('keep their request id, actor and first attempt over all attempts', async () => {
+    const { metadata, calls } = client({ answer: (_, count) => (count < 3 ? lost() : { version: 5, result: { ino: 1 } }) });
+    await metadata.mutate('rmdir', { entry: { path: Buffer.from('/x') } });
+    expect(calls).toHaveLength(3);
+    expect(new Set(calls.map(({ options }) => options['requestId'])).size).toBe(1);
+    expect(new Set(calls.map(({ options }) => options['firstAttemptMs'])).size).toBe(1);
+    expect(calls.map(({ options }) => options['actor'])).toEqual(['tester', 'tester', 'tester']);
+  });
+
+  test('that are durable raise the durable version, visible ones do not', async () => {
+    const { metadata } = client({ answer: (_, count) => ({ version: count * 10, result: { ino: 1 } }), watches: [] });
+    await metadata.mutate('rmdir', { entry: { path: Buffer.from('/x') } });
+    expect(metadata.durableVersion).toBe(10);
+    await metadata.mutate('rmdir', { entry: { path: Buffer.from('/y') } }, { acknowledgement: 'visible' });
+    expect(metadata.durableVersion).toBe(10);
+  });
+
+  test('two calls never share a request id', async () => {
+    const { metadata, calls } = client({ answer: () => ({ version: 1, result: { ino: 1 } }) });
+    await Promise.all([1, 2].map(() => metadata.mutate('rmdir', { entry: { path: Buffer.from('/x') } })));
+    expect(calls[0]?.options['requestId']).not.toBe(calls[1]?.options['requestId']);
+  });
+});
+
+describe('a watch', () => {
+  async function take(metadata: WireMetadataClient, count: number, since?: number): Promise<number[]> {
+    const seen: number[] = [];
+    for await (const batch of metadata.watch(since === undefined ? {} : { since: version(since) })) {
+      seen.push(...batch.map((record) => record.version));
+      if (seen.length >= count) break;
+    }
+    return seen;
+  }
+
+  test('resumes after the last item that it has seen', async () => {
+    const { metadata, watched } = client({
+      watches: [
+        [durable(3), changes(5, 4, 5)],
+        [durable(5), changes(9, 7, 9)],
+        [durable(9), changes(10, 10)],
+      ],
+    });
+    expect(await take(metadata, 5, 3)).toEqual([4, 5, 7, 9, 10]);
+    expect(watched).toEqual([3, 5, 9]);
+  });
+
+  test('without a beginning resumes from where the server said it began', async () => {
+    const { metadata, watched } = client({ watches: [[durable(40)], [durable(40), changes(41, 41)]] });
+    expect(await take(metadata, 1)).toEqual([41]);
+    expect(watched).toEqual([undefined, 40]);
+  });
+
+  test('does not move its place by announcements that pass it', async () => {
+    const { metadata, watched } = client({
+      watches: [
+        [durable(1), changes(2, 2), durable(50)],
+        [durable(2), changes(3, 3)],
+      ],
+    });
+    expect(await take(metadata, 2, 1)).toEqual([2, 3]);
+    expect(watched).toEqual([1, 2]);
+  });
+
+  test('of a cursor that is too old fails, and says so', async () => {
+    const { metadata } = client({
+      watches: [
+        [
+          {
+            get kind(): never {
+              throw new NokvError('cursor-too-old', 'rescan');
+            },
+          } as never,
+        ],
+      ],
+    });
+    await expect(take(metadata, 1, 1)).rejects.toMatchObject({ code: 'cursor-too-old' });
+  });
+
+  test('ends without an error when its signal fires', async () => {
+    const { metadata } = client({ watches: [] });
+    const stop = new AbortController();
+    const step = metadata.watch({ signal: stop.signal }).next();
+    stop.abort();
+    expect(await step).toMatchObject({ done: true });
+  });
+});
+
+describe('durable', () => {
+  test('waits for the announcement that reaches the version', async () => {
+    const { metadata } = client({ watches: [[durable(5), durable(8), changes(9, 9)]] });
+    await metadata.durable(version(9));
+    expect(metadata.durableVersion).toBeGreaterThanOrEqual(9);
+  });
+
+  test('gives up at its deadline', async () => {
+    const { metadata } = client({ watches: [] });
+    await expect(metadata.durable(version(5), { timeoutMs: 10 })).rejects.toMatchObject({ code: 'deadline-exceeded' });
+  });
+});
