@@ -62,7 +62,10 @@ export async function startEtcd(): Promise<Etcd> {
 async function waitUntilHealthy(endpoint: string, child: ChildProcess, said: () => string): Promise<void> {
   const giveUpAt = performance.now() + START_TIMEOUT_MS;
   for (;;) {
-    const answer = await fetch(`http://${endpoint}/health`).then((response) => response.text(), () => '');
+    const answer = await fetch(`http://${endpoint}/health`).then(
+      (response) => response.text(),
+      () => '',
+    );
     if (answer.includes('true')) return;
     if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined || performance.now() > giveUpAt) {
       throw new Error(`etcd did not start on ${endpoint}: ${said()}`);

@@ -12,7 +12,13 @@ export type {
 export { LIST_KEYS_MAX, checkKey } from './object-key.js';
 export { crc32c, formatCrc32c, parseCrc32c } from './block-checksum.js';
 export { FILE_STORE_FORMAT, openFileStore, type FileStoreOptions } from './file/file-object-store.js';
-export { memoryStore, type MemoryObjectStore, type MemoryStoreOptions, type StoreCall, type StoreFault } from './memory/memory-object-store.js';
+export {
+  memoryStore,
+  type MemoryObjectStore,
+  type MemoryStoreOptions,
+  type StoreCall,
+  type StoreFault,
+} from './memory/memory-object-store.js';
 export { blocksOf, removeUploadBlocks } from './store-blocks.js';
 export { NAMESPACE_MARKER_FORMAT, claimNamespace, readNamespaceMarker } from './namespace-marker.js';
 export { openLocalFile, type BodySource, type ByteSource } from './body/byte-source.js';
@@ -21,3 +27,10 @@ export { UploadSession, type UploadGrant, type UploadSessionOptions } from './bo
 export { UPLOAD_PARALLEL_DEFAULT, uploadBody, type UploadBodyOptions, type UploadedBody } from './body/upload-body.js';
 export { PackedUpload, type PackedUploadOptions } from './body/packed-upload.js';
 export { BodyReader, type BodyHandle, type BodyReaderOptions, type ReadOptions, type StreamOptions } from './body/body-reader.js';
+export { openS3Store, type S3StoreOptions } from './s3/s3-object-store.js';
+export { describeS3, parseS3Url, type S3Location } from './s3/s3-location.js';
+export { openObjectStore } from './open-object-store.js';
+export { proxiedBlockStore, type ProxiedBlockStoreOptions } from './proxied-block-store.js';
+export { openBlockStore, type OpenBlockStoreOptions } from './open-block-store.js';
+export { STORE_CAPABILITIES, admissionProbe, type AdmissionResult, type StoreCapability } from './admission-probe.js';
+export { RETRY_POLICY_DEFAULT, type RetryPolicy } from './retries.js';

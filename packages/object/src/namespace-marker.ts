@@ -40,7 +40,8 @@ export async function claimNamespace(
   await store.putIfAbsent(NAMESPACE_MARKER_KEY, Buffer.from(JSON.stringify({ format: NAMESPACE_MARKER_FORMAT, marker })), { signal });
   // Another server may have been first: what the store holds counts.
   const now = await readNamespaceMarker(store, { signal });
-  if (now === undefined) throw new NokvError('store-unfit', `${store.description}: the namespace marker was written and cannot be read back`);
+  if (now === undefined)
+    throw new NokvError('store-unfit', `${store.description}: the namespace marker was written and cannot be read back`);
   return now;
 }
 

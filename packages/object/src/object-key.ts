@@ -41,9 +41,13 @@ export function checkRange(offset: number | undefined, length: number | undefine
 
 /** A get that found fewer bytes than it was asked for: the object is not what its writer acknowledged. */
 export function shortObject(key: string, expected: string, found: number): NokvError {
-  return new NokvError('corrupt', `object ${key}: expected ${expected}, found ${found} bytes; restore the object or the file that uses it`, {
-    details: { key },
-  });
+  return new NokvError(
+    'corrupt',
+    `object ${key}: expected ${expected}, found ${found} bytes; restore the object or the file that uses it`,
+    {
+      details: { key },
+    },
+  );
 }
 
 export function noObject(key: string, where: string): NokvError {

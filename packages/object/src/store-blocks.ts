@@ -22,7 +22,8 @@ export function blocksOf(store: ObjectStore): BlockStore {
 /** A repeat of a put finds its own bytes; anything else under this key means that two writers share an index. */
 async function checkSame(store: ObjectStore, key: string, length: number, checksum: number, { signal }: StoreCallOptions): Promise<void> {
   const head = await store.head(key, { signal });
-  if (head === undefined) throw new NokvError('store-unavailable', `object ${key} was there and is gone`, { outcome: 'unknown', details: { key } });
+  if (head === undefined)
+    throw new NokvError('store-unavailable', `object ${key} was there and is gone`, { outcome: 'unknown', details: { key } });
   const found = head.size !== length ? undefined : (head.crc32c ?? crc32c(await store.get(key, { signal })));
   if (found === checksum) return;
   throw new NokvError(
@@ -38,7 +39,11 @@ export async function removeUploadBlocks(store: ObjectStore, upload: UploadId, o
   // Ends because each round removes what it listed and an ended upload gets no new blocks.
   for (;;) {
     const { objects, more } = await store.list(uploadPrefix(upload), { limit: LIST_KEYS_MAX, signal: options.signal });
-    if (objects.length > 0) await store.delete(objects.map(({ key }) => key), options);
+    if (objects.length > 0)
+      await store.delete(
+        objects.map(({ key }) => key),
+        options,
+      );
     removed += objects.length;
     if (!more) return removed;
   }

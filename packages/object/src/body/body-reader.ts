@@ -92,7 +92,9 @@ export class BodyReader {
     const keep = length <= this.#cacheBytes / 4;
     const stop = new AbortController();
     const signal = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
-    const ahead = new ReadAhead(partsOf(body.manifest, offset, length), this.#aheadBytesMax, (part) => this.#part(part, keep, { ...options, signal }));
+    const ahead = new ReadAhead(partsOf(body.manifest, offset, length), this.#aheadBytesMax, (part) =>
+      this.#part(part, keep, { ...options, signal }),
+    );
     try {
       for (;;) {
         throwIfAborted(options.signal);
@@ -114,7 +116,8 @@ export class BodyReader {
     return {
       read: async (offset, length, signal) => {
         if (body.kind === 'blocks') {
-          if (offset === expected) window = window === 0 ? READ_AHEAD_BYTES_FIRST : Math.min(window * 2, this.#aheadBytesMax, this.#cacheBytes / 2);
+          if (offset === expected)
+            window = window === 0 ? READ_AHEAD_BYTES_FIRST : Math.min(window * 2, this.#aheadBytesMax, this.#cacheBytes / 2);
           else {
             window = 0;
             fetchedTo = 0;

@@ -46,7 +46,10 @@ export class PackedUpload {
   add(bytes: Uint8Array): { readonly accepted: Promise<void>; readonly stored: Promise<UploadedBody> } {
     const size = bytes.length;
     if (size > this.#blockBytes) {
-      throw new NokvError('invalid-argument', `expected a body of at most ${this.#blockBytes} bytes to pack, found ${size}; use uploadBody`);
+      throw new NokvError(
+        'invalid-argument',
+        `expected a body of at most ${this.#blockBytes} bytes to pack, found ${size}; use uploadBody`,
+      );
     }
     const digest = digestOf(bytes);
     const plain = (body: Body) => ({ accepted: Promise.resolve(), stored: Promise.resolve({ body, size, digest }) });

@@ -61,13 +61,10 @@ export class PieceCache {
       if (this.#fetching.get(key) === entry) this.#fetching.delete(key);
     };
     abort.signal.addEventListener('abort', forget, { once: true });
-    entry.bytes.then(
-      (bytes) => {
-        forget();
-        if (entry.keep) this.#insert(key, bytes);
-      },
-      forget,
-    );
+    entry.bytes.then((bytes) => {
+      forget();
+      if (entry.keep) this.#insert(key, bytes);
+    }, forget);
     return entry;
   }
 

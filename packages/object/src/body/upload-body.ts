@@ -60,7 +60,7 @@ async function uploadBlocks(source: ByteSource, head: Uint8Array, options: Uploa
   let size = 0;
   let stored = 0;
   try {
-    for (let ended = false; !ended; ) {
+    for (let ended = false; !ended;) {
       if (signal?.aborted === true) throw cancelled(signal, 'not-applied');
       const buffer = await buffers.take();
       const kept = size === 0 ? head.length : 0;
@@ -93,7 +93,10 @@ async function uploadBlocks(source: ByteSource, head: Uint8Array, options: Uploa
       const { upload, ticket } = await session.grant();
       extents.push({ upload, index, offset: 0, length: filled, crc32c: checksum, skip: 0, take: filled });
       await puts.start(async () => {
-        const results = await Promise.allSettled([session.store.putBlock(upload, index, block, { crc32c: checksum, ticket, signal }), hashed]);
+        const results = await Promise.allSettled([
+          session.store.putBlock(upload, index, block, { crc32c: checksum, ticket, signal }),
+          hashed,
+        ]);
         // Released after a failure too, so that the loop above never waits for a buffer that does not come.
         buffers.release(buffer);
         for (const result of results) if (result.status === 'rejected') throw result.reason;
@@ -143,7 +146,8 @@ export class InFlight {
   failure: NokvError | undefined;
 
   constructor(limit: number) {
-    if (!Number.isInteger(limit) || limit < 1) throw new NokvError('invalid-argument', `expected a parallelism of at least 1, found ${limit}`);
+    if (!Number.isInteger(limit) || limit < 1)
+      throw new NokvError('invalid-argument', `expected a parallelism of at least 1, found ${limit}`);
     this.#limit = limit;
   }
 
@@ -155,7 +159,8 @@ export class InFlight {
       () => void this.#running.delete(running),
       (error: unknown) => {
         this.#running.delete(running);
-        this.failure ??= error instanceof NokvError ? error : new NokvError('internal', String(error), { outcome: 'unknown', cause: error });
+        this.failure ??=
+          error instanceof NokvError ? error : new NokvError('internal', String(error), { outcome: 'unknown', cause: error });
       },
     );
     this.#running.add(running);

@@ -13,7 +13,16 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { NokvError, systemClock, systemRandom, type Clock, type Random } from '@nokv/types';
 import { LIST_KEYS_MAX, checkKey, checkListLimit, checkPrefix, checkRange, noObject, shortObject, throwIfAborted } from '../object-key.js';
-import type { GetOptions, ListOptions, ObjectHead, ObjectPage, ObjectStore, PutOptions, PutOutcome, StoreCallOptions } from '../object-store.js';
+import type {
+  GetOptions,
+  ListOptions,
+  ObjectHead,
+  ObjectPage,
+  ObjectStore,
+  PutOptions,
+  PutOutcome,
+  StoreCallOptions,
+} from '../object-store.js';
 import { DirectorySync } from './directory-sync.js';
 import { isErrno, translateFileError } from './file-errors.js';
 import { listFiles } from './list-files.js';
@@ -68,7 +77,11 @@ async function prepareLayout(root: string, create: boolean, random: Random): Pro
       `${formatPath}: expected file store format ${FILE_STORE_FORMAT}, found ${number ?? JSON.stringify(found.slice(0, 40))}; use the build that made it or another directory`,
     );
   }
-  if (!create) throw new NokvError('no-bucket', `no file store in ${root}: expected a file named format there; give the directory of an existing store`);
+  if (!create)
+    throw new NokvError(
+      'no-bucket',
+      `no file store in ${root}: expected a file named format there; give the directory of an existing store`,
+    );
   await mkdir(data, { recursive: true });
   await mkdir(tmp, { recursive: true });
   const directories = new DirectorySync(dirname(root));
@@ -203,7 +216,8 @@ class FileObjectStore implements ObjectStore {
   }
 
   async delete(keys: readonly string[], options: StoreCallOptions = {}): Promise<void> {
-    if (keys.length > LIST_KEYS_MAX) throw new NokvError('invalid-argument', `expected at most ${LIST_KEYS_MAX} keys to delete, found ${keys.length}`);
+    if (keys.length > LIST_KEYS_MAX)
+      throw new NokvError('invalid-argument', `expected at most ${LIST_KEYS_MAX} keys to delete, found ${keys.length}`);
     const paths = keys.map((key) => this.#path(key));
     throwIfAborted(options.signal);
     try {
@@ -263,7 +277,7 @@ async function writeNewFile(path: string, bytes: Uint8Array): Promise<void> {
 
 /** fs.write and fs.read may move fewer bytes than asked. */
 async function writeFully(fd: number, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
+  for (let done = 0; done < bytes.length;) {
     done += await new Promise<number>((resolved, rejected) => {
       write(fd, bytes, done, bytes.length - done, done, (error, count) => (error === null ? resolved(count) : rejected(error)));
     });

@@ -15,7 +15,16 @@ import {
   shortObject,
   throwIfAborted,
 } from '../object-key.js';
-import type { GetOptions, ListOptions, ObjectHead, ObjectPage, ObjectStore, PutOptions, PutOutcome, StoreCallOptions } from '../object-store.js';
+import type {
+  GetOptions,
+  ListOptions,
+  ObjectHead,
+  ObjectPage,
+  ObjectStore,
+  PutOptions,
+  PutOutcome,
+  StoreCallOptions,
+} from '../object-store.js';
 
 export type StoreCall = 'put' | 'get' | 'head' | 'list' | 'delete';
 
@@ -126,7 +135,8 @@ class MemoryStore implements MemoryObjectStore {
   }
 
   async delete(keys: readonly string[], options: StoreCallOptions = {}): Promise<void> {
-    if (keys.length > LIST_KEYS_MAX) throw new NokvError('invalid-argument', `expected at most ${LIST_KEYS_MAX} keys to delete, found ${keys.length}`);
+    if (keys.length > LIST_KEYS_MAX)
+      throw new NokvError('invalid-argument', `expected at most ${LIST_KEYS_MAX} keys to delete, found ${keys.length}`);
     for (const key of keys) checkKey(key);
     await this.#call('delete', keys[0] ?? '', options, () => {
       for (const key of keys) this.#objects.delete(key);

@@ -1,0 +1,117 @@
+/**
+ * Plain HTTP exchanges with one server over kept-alive connections: whole bodies both ways, a known length always.
+ * Knows nothing of stores; what goes wrong is told as {@link HttpFailure} with whether the request can have arrived.
+ */
+import {
+  Agent as HttpAgent,
+  request as httpRequest,
+  type ClientRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestOptions,
+} from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+
+export interface HttpCall {
+  readonly method: 'GET' | 'HEAD' | 'PUT';
+  /** Path and query, encoded. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Longest silence of the connection. */
+  readonly idleMs: number;
+  /** A longer answer is refused before it is read. */
+  readonly answerBytesMax: number;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+export type HttpFailureKind = 'unreachable' | 'broken' | 'idle' | 'oversize' | 'aborted';
+
+export class HttpFailure extends Error {
+  override readonly name = 'HttpFailure';
+  /** `unreachable`: nothing was sent. The others: the server may have acted. */
+  readonly kind: HttpFailureKind;
+  readonly errno: string | undefined;
+
+  constructor(kind: HttpFailureKind, cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.kind = kind;
+    this.errno = cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined;
+  }
+}
+
+/** Connections kept per server; more calls at once than this queue for one. */
+const SOCKETS_MAX = 64;
+const UNREACHABLE = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EADDRNOTAVAIL', 'ENOENT', 'EACCES']);
+
+export class HttpEndpoint {
+  readonly #agent: HttpAgent | HttpsAgent;
+  readonly #target: RequestOptions;
+  readonly #request: (options: RequestOptions) => ClientRequest;
+
+  /** @param url scheme, host and port count; the rest is given with each call. */
+  constructor(url: URL, socketPath?: string) {
+    const secure = url.protocol === 'https:';
+    const options = { keepAlive: true, maxSockets: SOCKETS_MAX, scheduling: 'lifo' } as const;
+    this.#agent = secure ? new HttpsAgent(options) : new HttpAgent(options);
+    this.#request = secure ? httpsRequest : httpRequest;
+    const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+    this.#target = socketPath === undefined ? { host, port: url.port === '' ? (secure ? 443 : 80) : Number(url.port) } : { socketPath };
+  }
+
+  exchange(call: HttpCall): Promise<HttpAnswer> {
+    return new Promise((resolve, reject) => {
+      const { method, path, headers, body, signal, idleMs } = call;
+      const request = this.#request({ ...this.#target, agent: this.#agent, method, path, headers, setHost: false, signal });
+      request.setTimeout(idleMs, () => request.destroy(new HttpFailure('idle', new Error(`no answer for ${idleMs} ms`))));
+      request.on('response', (response) => receive(call, response).then(resolve, reject));
+      request.on('error', (error) => reject(failureOf(error, signal)));
+      request.end(body);
+    });
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+}
+
+function receive(call: HttpCall, response: IncomingMessage): Promise<HttpAnswer> {
+  return new Promise((resolve, reject) => {
+    const stated = response.headers['content-length'];
+    const expected = stated === undefined || call.method === 'HEAD' ? undefined : Number(stated);
+    const fail = (error: HttpFailure): void => {
+      response.destroy();
+      reject(error);
+    };
+    const tooLong = (): void => fail(new HttpFailure('oversize', new Error(`expected an answer of at most ${call.answerBytesMax} bytes`)));
+    if (expected !== undefined && expected > call.answerBytesMax) return tooLong();
+    const chunks: Buffer[] = [];
+    let received = 0;
+    response.on('data', (chunk: Buffer) => {
+      chunks.push(chunk);
+      received += chunk.length;
+      if (received > call.answerBytesMax) tooLong();
+    });
+    response.on('error', (error) => reject(failureOf(error, call.signal)));
+    response.on('end', () => {
+      if (expected !== undefined && received !== expected)
+        fail(new HttpFailure('broken', new Error(`the answer ended after ${received} of ${expected} bytes`)));
+      else resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks, received) });
+    });
+  });
+}
+
+function failureOf(error: Error, signal: AbortSignal | undefined): HttpFailure {
+  if (error instanceof HttpFailure) return error;
+  if (signal?.aborted === true) return new HttpFailure('aborted', error);
+  const code = 'code' in error ? String(error.code) : '';
+  const connecting = 'syscall' in error && error.syscall === 'connect';
+  const tls = code.startsWith('ERR_TLS') || code.startsWith('CERT_') || code.includes('_CERT') || code === 'EPROTO';
+  return new HttpFailure(UNREACHABLE.has(code) || connecting || tls ? 'unreachable' : 'broken', error);
+}

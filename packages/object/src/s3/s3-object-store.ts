@@ -1,0 +1,213 @@
+/**
+ * Objects in an S3 bucket under a prefix.
+ *
+ * A put carries `If-None-Match: *` and a crc32c that is part of the signature, so a body cut on its way is refused rather than kept.
+ * Invariant: after an attempt whose answer was lost nothing is deleted; what lies under the key is compared by length and
+ * checksum (read again where the store keeps none), and equal bytes count as our own put. Callers for whom it matters who
+ * wrote first put something of their own into the bytes.
+ */
+import { NokvError, isNokvError, systemClock, systemRandom, type Clock, type Random } from '@nokv/types';
+import { crc32c, crc32cFromBase64, crc32cToBase64 } from '../block-checksum.js';
+import { LIST_KEYS_MAX, checkKey, checkListLimit, checkPrefix, checkRange, noObject, shortObject } from '../object-key.js';
+import type {
+  GetOptions,
+  ListOptions,
+  ObjectHead,
+  ObjectPage,
+  ObjectStore,
+  PutOptions,
+  PutOutcome,
+  StoreCallOptions,
+} from '../object-store.js';
+import { RETRY_POLICY_DEFAULT, Retries, TryAgain, type Attempt, type RetryPolicy } from '../retries.js';
+import { S3Admin } from './s3-admin.js';
+import { credentialSource, type Env } from './s3-credentials.js';
+import { parseErrorBody } from './s3-errors.js';
+import { describeS3, parseS3Url, type S3Location } from './s3-location.js';
+import { S3Requests } from './s3-request.js';
+
+export interface S3StoreOptions {
+  /** Where `AWS_…` is looked up. */
+  readonly env: Env;
+  readonly clock?: Clock | undefined;
+  readonly random?: Random | undefined;
+  readonly retry?: Partial<RetryPolicy> | undefined;
+  /** Ask the bucket once before the store is handed out (default true): wrong keys, names and endpoints show here. */
+  readonly check?: boolean | undefined;
+}
+
+/** An object that is read whole may have this many bytes. */
+const OBJECT_BYTES_MAX = 256 * 1024 * 1024;
+
+/** @param where `s3://bucket/prefix?endpoint=…` or its parts. */
+export async function openS3Store(where: string | S3Location, options: S3StoreOptions): Promise<ObjectStore> {
+  const { env, clock = systemClock, random = systemRandom, retry, check = true } = options;
+  const location = typeof where === 'string' ? parseS3Url(where, env) : where;
+  const credentials = credentialSource(env, location.region);
+  const retries = new Retries({ ...RETRY_POLICY_DEFAULT, ...retry }, clock, random);
+  const store = new S3ObjectStore(new S3Requests(location, credentials, clock), new S3Admin(location, credentials), retries);
+  try {
+    if (check) await store.checkBucket();
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  return store;
+}
+
+class S3ObjectStore implements ObjectStore {
+  readonly description: string;
+  readonly #requests: S3Requests;
+  readonly #admin: S3Admin;
+  readonly #retries: Retries;
+  readonly #base: string;
+
+  constructor(requests: S3Requests, admin: S3Admin, retries: Retries) {
+    this.#requests = requests;
+    this.#admin = admin;
+    this.#retries = retries;
+    this.description = describeS3(requests.location);
+    this.#base = requests.location.prefix === '' ? '' : `${requests.location.prefix}/`;
+  }
+
+  /** A listing of one key says why in its body when it is refused; HEAD of the bucket would not. */
+  async checkBucket(): Promise<void> {
+    await this.#run('reach the bucket', undefined, async ({ signal }) => {
+      const answer = await this.#requests.send({ method: 'GET', query: { 'list-type': '2', 'max-keys': '1', prefix: this.#base }, signal });
+      if (answer.status !== 200) throw this.#requests.refusal(answer, 'list the bucket', false);
+      if (!answer.body.includes('ListBucketResult'))
+        throw new NokvError('store-unfit', `${this.description}: expected an S3 listing, found another answer; correct the endpoint`);
+    });
+  }
+
+  async putIfAbsent(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<PutOutcome> {
+    checkKey(key);
+    const checksum = options.crc32c ?? crc32c(bytes);
+    const headers = { 'if-none-match': '*', 'x-amz-checksum-crc32c': crc32cToBase64(checksum), 'content-type': 'application/octet-stream' };
+    try {
+      return await this.#run(`write ${key}`, options.signal, async ({ signal, isAmbiguous }): Promise<PutOutcome> => {
+        const answer = await this.#requests.send({ method: 'PUT', key: this.#base + key, headers, body: bytes, signal });
+        if (answer.status === 200 || answer.status === 201) return 'created';
+        if (answer.status !== 412) throw this.#requests.refusal(answer, `write ${key}`, true);
+        return isAmbiguous && (await this.#holds(key, bytes.length, checksum, signal)) ? 'created' : 'exists';
+      });
+    } catch (error) {
+      if (!isNokvError(error) || error.outcome !== 'unknown' || error.code === 'cancelled') throw error;
+      if (await this.#holdsAfterAll(key, bytes.length, checksum, options.signal)) return 'created';
+      throw error;
+    }
+  }
+
+  async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
+    checkKey(key);
+    const { offset = 0, length, signal } = options;
+    checkRange(options.offset, length);
+    if (length === 0 || (length === undefined && offset > 0)) return this.#getEdge(key, offset, length, signal);
+    return this.#run(`read ${key}`, signal, (attempt) => this.#getOnce(key, offset, length, attempt));
+  }
+
+  async head(key: string, options: StoreCallOptions = {}): Promise<ObjectHead | undefined> {
+    checkKey(key);
+    return this.#run(`look up ${key}`, options.signal, ({ signal }) => this.#headOnce(key, signal));
+  }
+
+  async list(prefix: string, options: ListOptions): Promise<ObjectPage> {
+    checkPrefix(prefix);
+    checkListLimit(options.limit);
+    const after = options.after === undefined ? undefined : this.#base + options.after;
+    const page = await this.#run(`list ${prefix}`, options.signal, ({ signal }) =>
+      this.#admin.list(this.#base + prefix, after, options.limit, signal),
+    );
+    return { more: page.more, objects: page.objects.map(({ key, size }) => ({ key: key.slice(this.#base.length), size })) };
+  }
+
+  async delete(keys: readonly string[], options: StoreCallOptions = {}): Promise<void> {
+    if (keys.length > LIST_KEYS_MAX)
+      throw new NokvError('invalid-argument', `expected at most ${LIST_KEYS_MAX} keys to delete, found ${keys.length}`);
+    for (const key of keys) checkKey(key);
+    if (keys.length === 0) return;
+    await this.#run(`delete ${keys.length} objects`, options.signal, ({ signal }) =>
+      this.#admin.delete(
+        keys.map((key) => this.#base + key),
+        signal,
+      ),
+    );
+  }
+
+  async close(): Promise<void> {
+    this.#requests.close();
+    await this.#admin.close();
+  }
+
+  #run<T>(doing: string, signal: AbortSignal | undefined, attempt: (attempt: Attempt) => Promise<T>): Promise<T> {
+    return this.#retries.run(`${this.description}: ${doing}`, signal, attempt);
+  }
+
+  async #getOnce(key: string, offset: number, length: number | undefined, { signal }: Attempt): Promise<Uint8Array> {
+    const headers = length === undefined ? {} : { range: `bytes=${offset}-${offset + length - 1}` };
+    const answer = await this.#requests.send({
+      method: 'GET',
+      key: this.#base + key,
+      headers,
+      signal,
+      answerBytesMax: length ?? OBJECT_BYTES_MAX,
+    });
+    if (answer.status === 404 && (parseErrorBody(answer.body).code ?? 'NoSuchKey') === 'NoSuchKey') throw noObject(key, this.description);
+    if (answer.status === 416) throw shortObject(key, `at least ${offset + (length ?? 0)}`, offset);
+    if (answer.status !== 200 && answer.status !== 206) throw this.#requests.refusal(answer, `read ${key}`, false);
+    if (length === undefined) return answer.body;
+    // A server that ignores ranges sends the whole object.
+    const bytes = answer.status === 200 ? answer.body.subarray(offset, offset + length) : answer.body;
+    if (bytes.length > length)
+      throw new TryAgain(
+        new NokvError('store-unavailable', `${this.description}: expected ${length} bytes of ${key}, found ${bytes.length}`),
+      );
+    if (bytes.length < length) throw shortObject(key, `at least ${offset + length}`, offset + bytes.length);
+    return bytes;
+  }
+
+  /** Ranges that HTTP cannot say: no bytes, or from an offset that may be the very end. */
+  async #getEdge(key: string, offset: number, length: number | undefined, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    const head = await this.head(key, { signal });
+    if (head === undefined) throw noObject(key, this.description);
+    if (head.size < offset) throw shortObject(key, `at least ${offset}`, head.size);
+    if (length === 0 || head.size === offset) return new Uint8Array(0);
+    return this.#run(`read ${key}`, signal, (attempt) => this.#getOnce(key, offset, head.size - offset, attempt));
+  }
+
+  async #headOnce(key: string, signal: AbortSignal): Promise<ObjectHead | undefined> {
+    const answer = await this.#requests.send({
+      method: 'HEAD',
+      key: this.#base + key,
+      headers: { 'x-amz-checksum-mode': 'ENABLED' },
+      signal,
+    });
+    if (answer.status === 404) return undefined;
+    if (answer.status !== 200) throw this.#requests.refusal(answer, `look up ${key}`, false);
+    const size = Number(answer.headers['content-length']);
+    if (!Number.isSafeInteger(size)) throw new NokvError('store-unfit', `${this.description}: expected a Content-Length for ${key}`);
+    const kept = answer.headers['x-amz-checksum-crc32c'];
+    const checksum = typeof kept === 'string' ? crc32cFromBase64(kept) : undefined;
+    return checksum === undefined ? { size } : { size, crc32c: checksum };
+  }
+
+  /** Whether the object is what we sent. */
+  async #holds(key: string, length: number, checksum: number, signal: AbortSignal): Promise<boolean> {
+    const head = await this.#headOnce(key, signal);
+    if (head === undefined || head.size !== length) return false;
+    return (
+      (head.crc32c ??
+        crc32c(length === 0 ? new Uint8Array(0) : await this.#getOnce(key, 0, length, { number: 1, isAmbiguous: false, signal }))) ===
+      checksum
+    );
+  }
+
+  /** The last word after every attempt's answer was lost: one look, with its own repeats. */
+  async #holdsAfterAll(key: string, length: number, checksum: number, signal: AbortSignal | undefined): Promise<boolean> {
+    try {
+      return await this.#run(`look up ${key}`, signal, (attempt) => this.#holds(key, length, checksum, attempt.signal));
+    } catch {
+      return false; // The outcome stays unknown.
+    }
+  }
+}

@@ -1,0 +1,91 @@
+/** Signed single requests to one bucket: the lean way for blocks. One attempt; refusals come back as answers. */
+import type { Clock } from '@nokv/types';
+import { HttpEndpoint, type HttpAnswer } from '../http/http-endpoint.js';
+import { retryAfterMs, translateHttpFailure } from '../http/http-errors.js';
+import type { CredentialSource } from './s3-credentials.js';
+import { parseErrorBody, translateRefusal } from './s3-errors.js';
+import { describeS3, type S3Location } from './s3-location.js';
+import { SigV4Signer, UNSIGNED_PAYLOAD, canonicalQuery, encodePath } from './sigv4.js';
+
+export interface S3Request {
+  readonly method: 'GET' | 'HEAD' | 'PUT';
+  /** Undefined: the bucket itself. */
+  readonly key?: string | undefined;
+  readonly query?: Readonly<Record<string, string>> | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly body?: Uint8Array | undefined;
+  readonly answerBytesMax?: number | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Longest silence before a connection is given up. */
+const IDLE_MS = 20_000;
+const ANSWER_BYTES_MAX = 1024 * 1024;
+
+export class S3Requests {
+  readonly location: S3Location;
+  readonly #endpoint: HttpEndpoint;
+  readonly #signer: SigV4Signer;
+  readonly #credentials: CredentialSource;
+  readonly #clock: Clock;
+  readonly #host: string;
+  readonly #base: string;
+
+  constructor(location: S3Location, credentials: CredentialSource, clock: Clock) {
+    const url = new URL(location.endpoint);
+    this.location = location;
+    this.#credentials = credentials;
+    this.#clock = clock;
+    this.#signer = new SigV4Signer(location.region);
+    if (!location.pathStyle) url.hostname = `${location.bucket}.${url.hostname}`;
+    this.#host = url.host;
+    this.#base = location.pathStyle ? `/${location.bucket}` : '';
+    this.#endpoint = new HttpEndpoint(url);
+  }
+
+  async send(request: S3Request): Promise<HttpAnswer> {
+    const { method, key, query, body, signal } = request;
+    const path = `${this.#base}/${key === undefined ? '' : encodePath(key)}`;
+    const headers: Record<string, string> = { host: this.#host, ...request.headers };
+    if (body !== undefined) headers['content-length'] = String(body.length);
+    const signed = this.#signer.sign(
+      { method, path, query, headers, payloadHash: UNSIGNED_PAYLOAD },
+      await this.#credentials(),
+      this.#clock.nowMs(),
+    );
+    try {
+      return await this.#endpoint.exchange({
+        method,
+        path: query === undefined ? path : `${path}?${canonicalQuery(query)}`,
+        headers: signed,
+        body,
+        signal,
+        idleMs: IDLE_MS,
+        answerBytesMax: Math.max(request.answerBytesMax ?? 0, ANSWER_BYTES_MAX),
+      });
+    } catch (error) {
+      throw translateHttpFailure(error, describeS3(this.location), method === 'PUT');
+    }
+  }
+
+  /** What an answer that is none of the expected ones means. */
+  refusal(answer: HttpAnswer, doing: string, isWrite: boolean): Error {
+    const { status, headers } = answer;
+    const region = headers['x-amz-bucket-region'];
+    return translateRefusal(
+      {
+        status,
+        ...parseErrorBody(answer.body),
+        region: typeof region === 'string' ? region : undefined,
+        retryAfterMs: retryAfterMs(headers['retry-after'], this.#clock.nowMs()),
+      },
+      describeS3(this.location),
+      doing,
+      isWrite,
+    );
+  }
+
+  close(): void {
+    this.#endpoint.close();
+  }
+}
