@@ -108,7 +108,7 @@ export interface NokvClient extends AsyncDisposable {
   watch(path: PathLike, options?: WatchOptions): AsyncIterable<WatchEvent>;
 
   /** The block store as this client reaches it (directory, bucket or the server's HTTP port); opened by its first use, closed with the client. */
-  readonly blocks: BlockStore;
+  blocks(): Promise<BlockStore>;
   close(): Promise<void>;
 }
 

@@ -290,7 +290,7 @@ export class PathClient implements NokvClient {
     return watchPath(this.metadata, pathBytes(path), options);
   }
 
-  get blocks(): BlockStore {
+  async blocks(): Promise<BlockStore> {
     return this.#context.store;
   }
 
