@@ -1,5 +1,5 @@
 /** The door of the SDK. */
-import type { Clock, Owner, Random } from '@nokv/types';
+import type { BlockAccess, Clock, Owner, Random } from '@nokv/types';
 import { LOOPBACK, NokvError, RPC_PORT_DEFAULT, systemClock, systemRandom } from '@nokv/types';
 import { parseAddress } from '@nokv/protocol';
 import { BodyReader } from '@nokv/object';
@@ -30,6 +30,8 @@ export interface ConnectOptions {
   readonly owner?: Owner | undefined;
   /** Where credentials of a bucket are looked up (AWS names); without it blocks go through the server or the file store. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Ways to the blocks that may be used (`file`, `s3`, `proxied`); default: the first that the server offers and that works. */
+  readonly ways?: readonly BlockAccess['kind'][] | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: Random | undefined;
   /** How connections are made; default: sockets. For tests over memory transports. */
@@ -54,7 +56,7 @@ export async function connect(to: string | readonly string[] | ConnectOptions = 
     random,
   });
   const metadata = new WireMetadataClient({ link, actor, timeoutMs, clock, random });
-  const blocks = new LazyBlocks({ metadata, clock, env: options.env });
+  const blocks = new LazyBlocks({ metadata, clock, random, env: options.env, ways: options.ways });
   try {
     await firstConnection(link, options, clock);
   } catch (error) {

@@ -28,7 +28,6 @@ export type { WatchEvent, WatchOptions } from './watch-event.js';
 export { wirePlane } from './wire-plane.js';
 export { openConnection, openConnectionOver, type OpenConnectionOptions } from './wire/open-connection.js';
 export type { Connection, WireCallOptions, WireMutationOptions, WireReadOptions, WireStreamOptions } from './wire/connection.js';
-export { BodyReader, crc32c, type BlockStore } from '@nokv/object';
 export type { Dial } from './session/link.js';
 /** For adapters (the mount) that read and write blocks themselves and know no store. */
 export { BodyReader, crc32c, type BlockStore } from '@nokv/object';

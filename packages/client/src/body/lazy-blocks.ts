@@ -2,15 +2,18 @@
  * How this client reaches blocks: asked of the server once, opened when the first body needs it. It is a block store
  * itself, so that readers and uploads can be made before anybody knows whether they will touch a block.
  */
-import type { BlockStore } from '@nokv/object';
-import type { AccessResult, Clock } from '@nokv/types';
+import { openBlockStore, type BlockStore } from '@nokv/object';
+import type { AccessResult, BlockAccess, Clock, Random } from '@nokv/types';
+import { NokvError } from '@nokv/types';
 import type { CallOptions, MetadataClient } from '../metadata-client.js';
-import { openBlocks } from './open-blocks.js';
 
 export interface LazyBlocksOptions {
   readonly metadata: MetadataClient;
   readonly clock: Clock;
+  readonly random: Random;
   readonly env: Readonly<Record<string, string | undefined>> | undefined;
+  /** Ways that may be used; undefined: whatever the server offers. */
+  readonly ways: readonly BlockAccess['kind'][] | undefined;
 }
 
 export class LazyBlocks implements BlockStore {
@@ -65,9 +68,20 @@ export class LazyBlocks implements BlockStore {
   }
 
   async #open(options: CallOptions): Promise<BlockStore> {
-    const { metadata, env, clock } = this.#options;
-    const store = await openBlocks(await this.access(options), { metadata, env, clock });
+    const { metadata, env = {}, clock, random } = this.#options;
+    const access = await this.access(options);
+    const renew = async () => (await metadata.access()).ways;
+    const store = await openBlockStore(this.#allowed(access.ways), { env, renew, clock, random });
     this.#description = store.description;
     return store;
+  }
+
+  #allowed(offered: readonly BlockAccess[]): readonly BlockAccess[] {
+    const { ways } = this.#options;
+    if (ways === undefined) return offered;
+    const allowed = offered.filter(({ kind }) => ways.includes(kind));
+    if (allowed.length > 0) return allowed;
+    const found = offered.map(({ kind }) => kind).join(', ');
+    throw new NokvError('unsupported', `expected the server to offer one of ${ways.join(', ')} as way to the blocks, found ${found}`);
   }
 }
