@@ -4,11 +4,14 @@
  * Guarantees: `commit` applies its writes all or none, in order of calls; `committed` resolves when every later read
  * sees them; `flushed` resolves when they survive the loss of power. After a crash the environment holds exactly a
  * prefix of the commits, and every flushed commit is in it. Reads see one consistent state per `snapshot()`.
+ * When a commit fails, every later one fails too, until `resume`: what was derived from it must not be stored without it.
  * Keys are 1 to 1,978 bytes, compared byte by byte; values are owned by the reader after it copied them
  * (views are valid until the next read).
  */
 export interface OrderedKv extends KvReader {
   commit(writes: readonly KvWrite[]): KvCommit;
+  /** Takes commits again after a failed one; the caller has dropped everything that it derived from the failed commit. */
+  resume(): void;
   /** A stable state across awaits; must be released. */
   snapshot(): KvSnapshot;
   close(): Promise<void>;
@@ -16,7 +19,7 @@ export interface OrderedKv extends KvReader {
 
 export interface KvReader {
   get(key: Uint8Array): Uint8Array | undefined;
-  /** Ascending from `start` (inclusive) to `end` (exclusive). */
+  /** From `start` (inclusive) to `end` (exclusive); ascending, or the same rows the other way round with `reverse`. */
   range(start: Uint8Array, end: Uint8Array, options?: { readonly limit?: number; readonly reverse?: boolean }): Iterable<KvEntry>;
 }
 

@@ -20,6 +20,11 @@ export interface MutateContext {
   readonly requestId: RequestId;
   readonly actor: string;
   readonly acknowledgement: Acknowledgement;
+  /**
+   * How long ago the first attempt of this request was sent, by the sender's monotonic clock; absent or 0 for a first attempt.
+   * A retry that is older than the newest forgotten result is refused with `request-expired` instead of being run again.
+   */
+  readonly attemptAgeMs?: number;
 }
 
 export interface ReadContext {
@@ -54,6 +59,11 @@ export interface ShardEngine {
   readonly durableVersion: Version;
   /** Called after each flush with the batch's changes in order and the new durable version. */
   onDurable(listener: (version: Version, changes: readonly ChangeRecord[]) => void): () => void;
+  /**
+   * Called when a commit failed after visible replies of these versions went out: they will never be durable, although
+   * later versions will be. Whoever was told of them must send them again or report the loss.
+   */
+  onLost(listener: (first: Version, last: Version) => void): () => void;
   /** The highest epoch this shard's environment has served under; `adoptEpoch` writes a higher one durably. */
   readonly epoch: Epoch;
   adoptEpoch(epoch: Epoch): Promise<void>;

@@ -1,0 +1,95 @@
+/** From a command to the rows it writes: a pure function of the command and the state that the transaction shows. */
+import { unreachable } from '@nokv/types';
+import type { Command } from './command.js';
+import { adoptEpoch, forget, forgetHistory, reap, sweep } from './operations/background.js';
+import { create, link, mkdir, symlink } from './operations/create.js';
+import { publish } from './operations/publish.js';
+import { removeTree, rmdir, unlink } from './operations/remove.js';
+import { rename } from './operations/rename.js';
+import { setattr } from './operations/setattr.js';
+import { beginTree, publishTree } from './operations/tree.js';
+import { beginUpload, endUpload, renewUpload } from './operations/upload.js';
+import { removeXattr, setXattr } from './operations/xattr.js';
+import type { AnyMutationResult } from './request-result.js';
+import type { Transaction } from './transaction.js';
+
+/** Throws `NokvError` where a precondition fails; the transaction is then to be dropped. Internal commands have no result. */
+export function apply(transaction: Transaction, command: Command): AnyMutationResult | undefined {
+  switch (command.operation) {
+    case 'mkdir':
+      return mkdir(transaction, command);
+    case 'create':
+      return create(transaction, command);
+    case 'symlink':
+      return symlink(transaction, command);
+    case 'link':
+      return link(transaction, command);
+    case 'unlink':
+      return unlink(transaction, command);
+    case 'rmdir':
+      return rmdir(transaction, command);
+    case 'remove-tree':
+      return removeTree(transaction, command);
+    case 'rename':
+      return rename(transaction, command);
+    case 'setattr':
+      return setattr(transaction, command);
+    case 'xattr-set':
+      return setXattr(transaction, command);
+    case 'xattr-remove':
+      return removeXattr(transaction, command);
+    case 'begin-upload':
+      return beginUpload(transaction, command);
+    case 'renew-upload':
+      return renewUpload(transaction, command);
+    case 'end-upload':
+      return endUpload(transaction, command);
+    case 'publish':
+      return publish(transaction, command);
+    case 'begin-tree':
+      return beginTree(transaction, command);
+    case 'publish-tree':
+      return publishTree(transaction, command);
+    case 'adopt-epoch':
+      return nothing(adoptEpoch(transaction, command));
+    case 'sweep':
+      return nothing(sweep(transaction, command));
+    case 'reap':
+      return nothing(reap(transaction, command));
+    case 'forget':
+      return nothing(forget(transaction, command));
+    case 'forget-history':
+      return nothing(forgetHistory(transaction, command));
+    default:
+      return unreachable(command);
+  }
+}
+
+/** The most inode numbers that the command can take: one for what it makes, one for each missing parent. */
+export function freshInodesOf(operation: Command['operation'], args: unknown): number {
+  switch (operation) {
+    case 'mkdir':
+    case 'publish':
+    case 'publish-tree': {
+      const { parents, entry, node, to } = args as { parents?: boolean; entry?: object; node?: object; to?: object };
+      const ref = entry ?? node ?? to;
+      return parents === true && ref !== undefined && 'path' in ref ? 1 + componentsMax(ref.path as Uint8Array) : 1;
+    }
+    case 'create':
+    case 'symlink':
+    case 'begin-tree':
+      return 1;
+    default:
+      return 0;
+  }
+}
+
+function componentsMax(path: Uint8Array): number {
+  let slashes = 1;
+  for (const byte of path) if (byte === 0x2f) slashes += 1;
+  return slashes;
+}
+
+function nothing(_done: void): undefined {
+  return undefined;
+}

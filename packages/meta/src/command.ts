@@ -1,0 +1,59 @@
+/**
+ * Commands: mutations as plain data. Everything that is not decided by the state (time, fresh numbers and ids, limits of the
+ * process) was drawn before and travels in the command, so that applying the same commands gives the same state.
+ */
+import type { Epoch, InodeNumber, MutationOperation, MutationOperations, RequestId, Timespec, UploadId, Version } from '@nokv/types';
+
+/** Mutations that the shard asks of itself; they keep no result. */
+export interface InternalOperations {
+  'adopt-epoch': { readonly epoch: Epoch };
+  /** Looks at one due row of the gc queue; what it says is checked again. `blocksRemoved`: those of an extent are gone. */
+  sweep: { readonly key: Uint8Array; readonly blocksRemoved: boolean };
+  /** Takes at most `limit` entries out of the trash. */
+  reap: { readonly limit: number };
+  /** Forgets requests and changes up to these versions; `keys` are the rows to remove. */
+  forget: {
+    readonly keys: readonly Uint8Array[];
+    readonly requestsForgotten: Version;
+    readonly requestsForgottenMs: number;
+    readonly changesForgotten: Version;
+  };
+  /** Removes history rows that no reader can ask for any more. */
+  'forget-history': { readonly keys: readonly Uint8Array[] };
+}
+
+export type InternalOperation = keyof InternalOperations;
+
+/** How long what is superseded waits; part of each command, so that a replay does the same. */
+export interface Retention {
+  /** Superseded and removed bodies. */
+  readonly bodyMs: number;
+  /** Blocks of an upload that ended or expired without a manifest that names them. */
+  readonly uploadMs: number;
+  /** Blocks of an extent that no body names any more. */
+  readonly extentMs: number;
+}
+
+interface Drawn {
+  readonly actor: string;
+  readonly time: Timespec;
+  /** The first of as many fresh inode numbers as the command can need. */
+  readonly freshInode: InodeNumber;
+  readonly freshUpload: UploadId | undefined;
+  readonly retention: Retention;
+}
+
+export type MutationCommand = {
+  readonly [Op in MutationOperation]: Drawn & {
+    readonly operation: Op;
+    readonly args: MutationOperations[Op]['args'];
+    readonly requestId: RequestId;
+    readonly digest: number;
+  };
+}[MutationOperation];
+
+export type InternalCommand = {
+  readonly [Op in InternalOperation]: Drawn & { readonly operation: Op; readonly args: InternalOperations[Op] };
+}[InternalOperation];
+
+export type Command = MutationCommand | InternalCommand;

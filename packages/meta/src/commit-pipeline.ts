@@ -1,0 +1,440 @@
+/**
+ * The single writer of a shard: takes waiting commands in batches, evaluates them over the overlay, hands each batch to the store as
+ * one commit, and evaluates the next while the last ones are on their way to disk.
+ *
+ * Invariants:
+ * - A command gets its version when it is evaluated; versions rise with the order of evaluation, which is the order of commits.
+ * - A durable reply goes out after the flush of the command's batch, and a refusal after the flush of the newest batch whose
+ *   rows it rests on. A visible reply goes out once evaluated, when every later read of this shard sees it.
+ * - At most `BATCHES_IN_FLIGHT_MAX` batches are unflushed; the queue is bounded.
+ * - A failed commit drops the overlay and fails everything that was evaluated on it; the state is then that of the store.
+ *   Versions and inode numbers that were handed out are not handed out again.
+ * - A failed flush leaves it open what a power cut would undo: the shard stops serving.
+ */
+import { NokvError, localOfInode, timespecToMs, toNokvError, type ChangeRecord, type RequestId, type Version } from '@nokv/types';
+import { apply } from './apply.js';
+import type { Command, MutationCommand } from './command.js';
+import { deferred, type Deferred } from './deferred.js';
+import { SYSTEM_ITEM, changeKey, countersKey, requestKey, systemKey } from './key.js';
+import type { KvCommit, KvWrite } from './ordered-kv.js';
+import { OverlayRow, type ShardView } from './overlay.js';
+import { encodeResult, operationNumber, type AnyMutationResult } from './request-result.js';
+import { Transaction, type ShardRoots } from './transaction.js';
+import {
+  encodeChange,
+  encodeCounters,
+  encodeProgress,
+  encodeRequest,
+  type ChangeRow,
+  type CountersRow,
+  type ProgressRow,
+} from './value-log.js';
+
+const BATCH_COMMANDS_MAX = 512;
+const BATCH_BYTES_MAX = 8 * 1024 * 1024;
+const BATCHES_IN_FLIGHT_MAX = 3;
+const QUEUE_COMMANDS_MAX = 32_768;
+/** Numbers reserved ahead of use; more than can ever be unflushed, so that none is used twice across a power cut. */
+export const RESERVED_AHEAD = 1 << 20;
+const RESERVED_LEFT_MIN = 1 << 18;
+
+export interface Evaluated {
+  readonly version: Version;
+  readonly result: AnyMutationResult | undefined;
+}
+
+/** A command on its way, with everyone who waits for it. */
+export class Pending {
+  readonly command: Command;
+  readonly bytes: number;
+  /** Set once evaluated with success. */
+  evaluated: Evaluated | undefined;
+  readonly #visible: Deferred<Evaluated>[] = [];
+  readonly #durable: Deferred<Evaluated>[] = [];
+
+  constructor(command: Command, bytes: number) {
+    this.command = command;
+    this.bytes = bytes;
+  }
+
+  wait(acknowledgement: 'durable' | 'visible'): Promise<Evaluated> {
+    if (acknowledgement === 'visible' && this.evaluated !== undefined) return Promise.resolve(this.evaluated);
+    const waiter = deferred<Evaluated>();
+    (acknowledgement === 'visible' ? this.#visible : this.#durable).push(waiter);
+    return waiter.promise;
+  }
+
+  becameVisible(evaluated: Evaluated): void {
+    this.evaluated = evaluated;
+    for (const waiter of this.#visible.splice(0)) waiter.resolve(evaluated);
+  }
+
+  becameDurable(evaluated: Evaluated): void {
+    for (const waiter of this.#durable.splice(0)) waiter.resolve(evaluated);
+  }
+
+  /** Tells those who did not ask for durability. */
+  refuseVisible(error: NokvError): void {
+    for (const waiter of this.#visible.splice(0)) waiter.reject(error);
+  }
+
+  fail(error: NokvError): void {
+    this.refuseVisible(error);
+    for (const waiter of this.#durable.splice(0)) waiter.reject(error);
+  }
+}
+
+interface Batch {
+  readonly number: number;
+  readonly rows: Map<string, OverlayRow>;
+  readonly writes: KvWrite[];
+  readonly done: Pending[];
+  /** Refusals that rest on rows of this batch. */
+  readonly refused: { readonly pending: Pending; readonly error: NokvError }[];
+  readonly changes: ChangeRecord[];
+  /** Reads that saw rows of this batch. */
+  readonly readers: Deferred<void>[];
+  readonly firstVersion: Version;
+  counters: CountersRow;
+  progress: ProgressRow;
+  isEmpty: boolean;
+}
+
+export interface PipelineState {
+  readonly counters: CountersRow;
+  readonly progress: ProgressRow;
+}
+
+export interface PipelineListeners {
+  onDurable(version: Version, changes: readonly ChangeRecord[]): void;
+  /** Versions that were shown as visible and will never be durable. */
+  onLost(first: Version, last: Version): void;
+}
+
+export class CommitPipeline {
+  readonly #view: ShardView;
+  readonly #roots: ShardRoots;
+  readonly #listeners: PipelineListeners;
+  readonly #refusal: () => Error | undefined;
+  readonly #queue: Pending[] = [];
+  readonly #inFlight: Batch[] = [];
+  readonly #requests = new Map<RequestId, Pending>();
+  /** As after the last flush, and as after the last evaluation. */
+  #settled: PipelineState;
+  #current: PipelineState;
+  #batchNumber = 0;
+  #isPumpQueued = false;
+  #isPumping = false;
+  #fatal: NokvError | undefined;
+  #idle: Deferred<void> | undefined;
+  commands = 0;
+  batches = 0;
+  flushes = 0;
+
+  constructor(view: ShardView, roots: ShardRoots, state: PipelineState, listeners: PipelineListeners, refusal: () => Error | undefined) {
+    this.#view = view;
+    this.#roots = roots;
+    this.#settled = state;
+    this.#current = state;
+    this.#listeners = listeners;
+    this.#refusal = refusal;
+  }
+
+  get visible(): PipelineState {
+    return this.#current;
+  }
+
+  get durable(): PipelineState {
+    return this.#settled;
+  }
+
+  get queued(): number {
+    return this.#queue.length;
+  }
+
+  /** Why the shard cannot go on, once it cannot. */
+  get fatal(): NokvError | undefined {
+    return this.#fatal;
+  }
+
+  /** The command that is under way under this request id. */
+  underWay(requestId: RequestId): Pending | undefined {
+    return this.#requests.get(requestId);
+  }
+
+  submit(command: Command, bytes: number): Pending {
+    if (this.#fatal !== undefined) throw this.#fatal;
+    if (this.#queue.length >= QUEUE_COMMANDS_MAX) {
+      throw new NokvError('too-busy', `${QUEUE_COMMANDS_MAX} mutations wait already; try again in a moment`);
+    }
+    const pending = new Pending(command, bytes);
+    this.#queue.push(pending);
+    if ('requestId' in command) this.#requests.set(command.requestId, pending);
+    this.#schedule();
+    return pending;
+  }
+
+  /** The newest batch that is not flushed, if `touched` is at least that young; else undefined: durable already. */
+  whenFlushed(touched: number): Promise<void> | undefined {
+    const batch = this.#batchOf(touched);
+    if (batch === undefined) return undefined;
+    const reader = deferred<void>();
+    batch.readers.push(reader);
+    return reader.promise;
+  }
+
+  /** Resolves when nothing waits and nothing is in flight. */
+  async drained(): Promise<void> {
+    if (this.#queue.length === 0 && this.#inFlight.length === 0) return;
+    this.#idle ??= deferred();
+    await this.#idle.promise;
+  }
+
+  /** Commands that arrive in one turn of the event loop share a batch. */
+  #schedule(): void {
+    if (this.#isPumpQueued || this.#isPumping) return;
+    this.#isPumpQueued = true;
+    queueMicrotask(() => {
+      this.#isPumpQueued = false;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    this.#isPumping = true;
+    // Ends: every turn takes commands from the queue.
+    while (this.#queue.length > 0 && this.#inFlight.length < BATCHES_IN_FLIGHT_MAX && this.#fatal === undefined) {
+      const batch = this.#evaluate(this.#takeBatch());
+      if (!batch.isEmpty) this.#commit(batch);
+    }
+    this.#isPumping = false;
+    if (this.#queue.length === 0 && this.#inFlight.length === 0) {
+      this.#idle?.resolve();
+      this.#idle = undefined;
+    }
+  }
+
+  #takeBatch(): Pending[] {
+    let bytes = 0;
+    let count = 0;
+    for (const pending of this.#queue) {
+      bytes += pending.bytes;
+      if (count === BATCH_COMMANDS_MAX || (count > 0 && bytes > BATCH_BYTES_MAX)) break;
+      count += 1;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  #evaluate(taken: readonly Pending[]): Batch {
+    const { counters, progress } = this.#current;
+    const batch: Batch = {
+      number: ++this.#batchNumber,
+      rows: new Map(),
+      writes: [],
+      done: [],
+      refused: [],
+      changes: [],
+      readers: [],
+      firstVersion: (progress.version + 1) as Version,
+      counters,
+      progress,
+      isEmpty: true,
+    };
+    const refusal = this.#refusal();
+    for (const pending of taken) {
+      this.commands += 1;
+      // Adopting an epoch is how a closed gate comes to open.
+      if (refusal === undefined || pending.command.operation === 'adopt-epoch') this.#evaluateOne(batch, pending);
+      else this.#refuse(pending, toNokvError(refusal));
+    }
+    if (batch.isEmpty) return batch;
+    batch.progress = reserve(batch.progress);
+    this.#current = { counters: batch.counters, progress: batch.progress };
+    return batch;
+  }
+
+  #evaluateOne(batch: Batch, pending: Pending): void {
+    const { command } = pending;
+    const view = this.#view;
+    const version = (batch.progress.version + 1) as Version;
+    const transaction = new Transaction(view, this.#roots, version, command.time);
+    view.touched = 0;
+    let result: AnyMutationResult | undefined;
+    let rows;
+    try {
+      result = apply(transaction, command);
+      rows = transaction.finish();
+    } catch (error) {
+      this.#refuseWhenDurable(batch, pending, toNokvError(error), view.touched);
+      return;
+    }
+    for (const { id, key, value, decoded, before } of rows) {
+      const row = new OverlayRow(key, value, decoded, before, batch.number);
+      view.overlay.set(id, row);
+      batch.rows.set(id, row);
+    }
+    for (const write of transaction.blind) batch.writes.push(write);
+    if ('requestId' in command) log(batch, command, transaction, result as AnyMutationResult);
+    batch.isEmpty = false;
+    batch.counters = { bytes: batch.counters.bytes + transaction.bytesDelta, inodes: batch.counters.inodes + transaction.inodesDelta };
+    batch.progress = progressed(batch.progress, command, version);
+    batch.done.push(pending);
+    pending.becameVisible({ version, result });
+  }
+
+  #commit(batch: Batch): void {
+    const { rows, writes } = batch;
+    for (const { key, value } of rows.values()) writes.push({ key, value });
+    writes.push({ key: countersKey(this.#roots.root), value: encodeCounters(batch.counters) });
+    writes.push({ key: systemKey(SYSTEM_ITEM.progress), value: encodeProgress(batch.progress) });
+    this.#inFlight.push(batch);
+    this.batches += 1;
+    void this.#settle(batch, this.#view.kv.commit(writes));
+  }
+
+  /** Batches settle in the order of their commits, since the store's promises do. */
+  async #settle(batch: Batch, commit: KvCommit): Promise<void> {
+    try {
+      await commit.committed;
+    } catch (error) {
+      this.#lose(batch, toNokvError(error));
+      return;
+    }
+    try {
+      await commit.flushed;
+    } catch (error) {
+      this.#stop(batch, toNokvError(error));
+      return;
+    }
+    if (!this.#inFlight.includes(batch)) return;
+    this.flushes += 1;
+    for (const earlier of this.#inFlight.splice(0, this.#inFlight.indexOf(batch) + 1)) this.#flushed(earlier);
+    this.#pump();
+  }
+
+  #flushed(batch: Batch): void {
+    for (const id of batch.rows.keys()) this.#view.overlay.settle(id, batch.number);
+    this.#settled = { counters: batch.counters, progress: batch.progress };
+    for (const pending of batch.done) {
+      this.#forgetRequest(pending);
+      if (pending.evaluated !== undefined) pending.becameDurable(pending.evaluated);
+    }
+    for (const { pending, error } of batch.refused) this.#refuse(pending, error);
+    for (const reader of batch.readers) reader.resolve();
+    this.#listeners.onDurable(batch.progress.version, batch.changes);
+  }
+
+  /** A commit that did not happen: neither it nor anything evaluated on it did. */
+  #lose(batch: Batch, cause: NokvError): void {
+    const at = this.#inFlight.indexOf(batch);
+    // A batch that was evaluated on a lost one and went with it.
+    if (at < 0) return;
+    const lost = this.#inFlight.splice(at);
+    const { version } = this.#current.progress;
+    const base = this.#inFlight.at(-1) ?? this.#settled;
+    // Versions that were shown are not shown again; the reservation in the store covers them.
+    this.#current = { counters: base.counters, progress: { ...base.progress, version } };
+    this.#abandon(lost, new NokvError(cause.code, cause.message, { outcome: 'not-applied', details: cause.details, cause }));
+    for (const { rows } of this.#inFlight) for (const [id, row] of rows) this.#view.overlay.set(id, row);
+    this.#view.kv.resume();
+    this.#pump();
+  }
+
+  /** A flush that failed: what is stored is no longer known. */
+  #stop(batch: Batch, cause: NokvError): void {
+    if (this.#fatal !== undefined) return;
+    this.#fatal = new NokvError(
+      cause.code === 'no-space' ? 'no-space' : 'unavailable',
+      `the metadata could not be flushed to disk (${cause.message}); the shard has stopped: look at the disk and start the server again`,
+      { outcome: 'unknown', cause },
+    );
+    const lost = this.#inFlight.splice(0);
+    this.#abandon(lost.includes(batch) ? lost : [batch, ...lost], this.#fatal);
+    for (const pending of this.#queue.splice(0)) this.#refuse(pending, new NokvError(this.#fatal.code, this.#fatal.message, { cause }));
+    this.#idle?.resolve();
+    this.#idle = undefined;
+  }
+
+  #abandon(lost: readonly Batch[], error: NokvError): void {
+    this.#view.overlay.clear();
+    const [first] = lost;
+    const last = lost.at(-1);
+    if (first !== undefined && last !== undefined) this.#listeners.onLost(first.firstVersion, last.progress.version);
+    for (const { done, refused, readers } of lost) {
+      for (const pending of done) this.#refuse(pending, error);
+      for (const { pending } of refused) this.#refuse(pending, error);
+      for (const reader of readers) reader.reject(error);
+    }
+  }
+
+  #refuseWhenDurable(batch: Batch, pending: Pending, error: NokvError, touched: number): void {
+    const restsOn = touched === batch.number ? batch : this.#batchOf(touched);
+    pending.refuseVisible(error);
+    if (restsOn === undefined) this.#refuse(pending, error);
+    else restsOn.refused.push({ pending, error });
+  }
+
+  #refuse(pending: Pending, error: NokvError): void {
+    this.#forgetRequest(pending);
+    pending.fail(error);
+  }
+
+  #forgetRequest({ command }: Pending): void {
+    if ('requestId' in command) this.#requests.delete(command.requestId);
+  }
+
+  #batchOf(number: number): Batch | undefined {
+    return number === 0 ? undefined : this.#inFlight.find((batch) => batch.number >= number);
+  }
+}
+
+/** Rows of the change log and the request's result. */
+function log(batch: Batch, command: MutationCommand, transaction: Transaction, result: AnyMutationResult): void {
+  const { version, time, changes, root } = transaction;
+  const { requestId, actor, operation } = command;
+  // A request that changes nothing still leaves a row, by which its result is found when its time is over.
+  const drafts: readonly Omit<ChangeRow, 'version' | 'ordinal' | 'requestId' | 'actor' | 'time'>[] =
+    changes.length > 0 ? changes : [{ kind: 'request', ino: root, type: 'directory' }];
+  for (const [ordinal, draft] of drafts.entries()) {
+    const change: ChangeRow = { version, ordinal, ...draft, requestId, actor, time };
+    batch.writes.push({ key: changeKey(version, ordinal), value: encodeChange(change) });
+    if (isWatchable(change)) batch.changes.push(change);
+  }
+  const row = {
+    version,
+    timeMs: Math.max(0, Math.floor(timespecToMs(time))),
+    digest: command.digest,
+    operation: operationNumber(operation),
+    result: encodeResult(operation, result),
+  };
+  batch.writes.push({ key: requestKey(requestId), value: encodeRequest(row) });
+}
+
+export function isWatchable(change: ChangeRow): change is ChangeRecord {
+  return change.kind !== 'request';
+}
+
+function progressed(progress: ProgressRow, command: Command, version: Version): ProgressRow {
+  const needed = localOfInode(command.freshInode) + RESERVED_LEFT_MIN;
+  if (needed > progress.inodesReserved) return { ...progress, version, inodesReserved: needed + RESERVED_AHEAD };
+  if (command.operation !== 'forget') return { ...progress, version };
+  const { requestsForgotten, requestsForgottenMs, changesForgotten } = command.args;
+  return { ...progress, version, requestsForgotten, requestsForgottenMs, changesForgotten };
+}
+
+/** What a reopened shard counts on from: nothing below was ever shown to anyone. */
+export function reserveFrom(progress: ProgressRow): ProgressRow {
+  const version = Math.max(progress.version, progress.versionsReserved);
+  return {
+    ...progress,
+    version: version as Version,
+    versionsReserved: (version + RESERVED_AHEAD) as Version,
+    inodesReserved: progress.inodesReserved + RESERVED_AHEAD,
+  };
+}
+
+/** Keeps more versions reserved than can be unflushed at any time. */
+function reserve(progress: ProgressRow): ProgressRow {
+  if (progress.versionsReserved - progress.version > RESERVED_LEFT_MIN) return progress;
+  return { ...progress, versionsReserved: (progress.version + RESERVED_AHEAD) as Version };
+}

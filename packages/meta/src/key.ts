@@ -1,0 +1,202 @@
+/**
+ * Every key of a shard: one byte of family, then fixed-width big-endian integers, then at most one run of free bytes.
+ * Byte order of keys is the order of their parts. Names hold neither NUL nor "/", so a NUL ends a name inside a key.
+ *
+ * | family          | parts after the family byte                                              |
+ * |-----------------|--------------------------------------------------------------------------|
+ * | 01 system       | item u8 (01 format, 02 epoch, 03 progress)                               |
+ * | 10 inode        | ino u64                                                                  |
+ * | 11 dentry       | parent u64, name                                                         |
+ * | 12 link         | ino u64, parent u64, name                                                |
+ * | 13 body         | ino u64, generation u64                                                  |
+ * | 14 xattr        | ino u64, name                                                            |
+ * | 20 extent       | upload id (16 bytes)                                                     |
+ * | 21 upload       | upload id (16 bytes)                                                     |
+ * | 30 history      | a key of family 10 to 14, 00, version u64 at which its value was replaced |
+ * | 40 change       | version u64, ordinal u16                                                 |
+ * | 50 request      | request id                                                               |
+ * | 60 gc           | due time in ms u64, kind u8, then by kind (see {@link GC_KIND})          |
+ * | 70 counters     | root of the subtree u64                                                  |
+ *
+ * u64 holds safe integers only. The longest key is a history key of a link: 282 bytes.
+ */
+import type { Generation, InodeNumber, RequestId, UploadId, Version } from '@nokv/types';
+import { readU64 } from './row-reader.js';
+import { RowWriter } from './row-writer.js';
+
+/** Number of all layouts in `key.ts` and `value*.ts` together; raised by any change of one of them. */
+export const SHARD_FORMAT = 1;
+
+export const FAMILY = {
+  system: 0x01,
+  inode: 0x10,
+  dentry: 0x11,
+  link: 0x12,
+  body: 0x13,
+  xattr: 0x14,
+  extent: 0x20,
+  upload: 0x21,
+  history: 0x30,
+  change: 0x40,
+  request: 0x50,
+  gc: 0x60,
+  counters: 0x70,
+} as const;
+
+export type Family = (typeof FAMILY)[keyof typeof FAMILY];
+
+export const SYSTEM_ITEM = { format: 1, epoch: 2, progress: 3 } as const;
+
+/** Work that waits in the gc family: upload and extent rows by upload id, bodies by inode and generation, trees by inode. */
+export const GC_KIND = { upload: 1, extent: 2, body: 3, tree: 4 } as const;
+
+const writer = new RowWriter();
+
+export function systemKey(item: number): Buffer {
+  return writer.begin(2).u8(FAMILY.system).u8(item).end();
+}
+
+export function inodeKey(ino: InodeNumber): Buffer {
+  return writer.begin(9).u8(FAMILY.inode).u64(ino).end();
+}
+
+export function dentryKey(parent: InodeNumber, name: Uint8Array): Buffer {
+  return writer
+    .begin(9 + name.length)
+    .u8(FAMILY.dentry)
+    .u64(parent)
+    .bytes(name)
+    .end();
+}
+
+export function linkKey(ino: InodeNumber, parent: InodeNumber, name: Uint8Array): Buffer {
+  return writer
+    .begin(17 + name.length)
+    .u8(FAMILY.link)
+    .u64(ino)
+    .u64(parent)
+    .bytes(name)
+    .end();
+}
+
+export function bodyKey(ino: InodeNumber, generation: Generation): Buffer {
+  return writer.begin(17).u8(FAMILY.body).u64(ino).u64(generation).end();
+}
+
+export function xattrKey(ino: InodeNumber, name: Uint8Array): Buffer {
+  return writer
+    .begin(9 + name.length)
+    .u8(FAMILY.xattr)
+    .u64(ino)
+    .bytes(name)
+    .end();
+}
+
+export function extentKey(upload: UploadId): Buffer {
+  return writer.begin(17).u8(FAMILY.extent).upload(upload).end();
+}
+
+export function uploadKey(upload: UploadId): Buffer {
+  return writer.begin(17).u8(FAMILY.upload).upload(upload).end();
+}
+
+export function historyKey(key: Uint8Array, replacedAt: Version): Buffer {
+  return writer
+    .begin(10 + key.length)
+    .u8(FAMILY.history)
+    .bytes(key)
+    .u8(0)
+    .u64(replacedAt)
+    .end();
+}
+
+export function changeKey(version: Version, ordinal: number): Buffer {
+  return writer.begin(11).u8(FAMILY.change).u64(version).u16(ordinal).end();
+}
+
+export function requestKey(id: RequestId): Buffer {
+  return writer
+    .begin(1 + id.length)
+    .u8(FAMILY.request)
+    .latin1(id)
+    .end();
+}
+
+export function gcUploadKey(dueMs: number, kind: typeof GC_KIND.upload | typeof GC_KIND.extent, upload: UploadId): Buffer {
+  return writer.begin(26).u8(FAMILY.gc).u64(dueMs).u8(kind).upload(upload).end();
+}
+
+export function gcBodyKey(dueMs: number, ino: InodeNumber, generation: Generation): Buffer {
+  return writer.begin(26).u8(FAMILY.gc).u64(dueMs).u8(GC_KIND.body).u64(ino).u64(generation).end();
+}
+
+export function gcTreeKey(dueMs: number, root: InodeNumber): Buffer {
+  return writer.begin(18).u8(FAMILY.gc).u64(dueMs).u8(GC_KIND.tree).u64(root).end();
+}
+
+export function countersKey(root: InodeNumber): Buffer {
+  return writer.begin(9).u8(FAMILY.counters).u64(root).end();
+}
+
+/** First key of a family, and of everything in it that begins with `number`. */
+export function familyStart(family: Family): Buffer {
+  return writer.begin(1).u8(family).end();
+}
+
+export function familyEnd(family: Family): Buffer {
+  return writer
+    .begin(1)
+    .u8(family + 1)
+    .end();
+}
+
+export function numberStart(family: Family, number: number): Buffer {
+  return writer.begin(9).u8(family).u64(number).end();
+}
+
+export function numberEnd(family: Family, number: number): Buffer {
+  return numberStart(family, number + 1);
+}
+
+/** The first key after `key`. */
+export function keyAfter(key: Uint8Array): Buffer {
+  return writer
+    .begin(key.length + 1)
+    .bytes(key)
+    .u8(0)
+    .end();
+}
+
+export type GcWork =
+  | { readonly kind: 'upload' | 'extent'; readonly dueMs: number; readonly upload: UploadId }
+  | { readonly kind: 'body'; readonly dueMs: number; readonly ino: InodeNumber; readonly generation: Generation }
+  | { readonly kind: 'tree'; readonly dueMs: number; readonly root: InodeNumber };
+
+export function parseGcKey(key: Uint8Array): GcWork | undefined {
+  const dueMs = readU64(key, 1);
+  switch (key[9]) {
+    case GC_KIND.upload:
+    case GC_KIND.extent:
+      return {
+        kind: key[9] === GC_KIND.upload ? 'upload' : 'extent',
+        dueMs,
+        upload: Buffer.from(key.subarray(10, 26)).toString('hex') as UploadId,
+      };
+    case GC_KIND.body:
+      return { kind: 'body', dueMs, ino: readU64(key, 10) as InodeNumber, generation: readU64(key, 18) as Generation };
+    case GC_KIND.tree:
+      return { kind: 'tree', dueMs, root: readU64(key, 10) as InodeNumber };
+    default:
+      return undefined;
+  }
+}
+
+/** The version and ordinal of a change key. */
+export function parseChangeKey(key: Uint8Array): { readonly version: Version; readonly ordinal: number } {
+  return { version: readU64(key, 1) as Version, ordinal: ((key[9] as number) << 8) | (key[10] as number) };
+}
+
+/** What follows the first integer of a key: the name of a dentry or xattr. */
+export function nameOfKey(key: Uint8Array): Uint8Array {
+  return key.subarray(9);
+}

@@ -1,0 +1,207 @@
+/**
+ * The ordered key-value port over LMDB (package `lmdb`): the only file that knows the library.
+ *
+ * One commit is one batch of the library, which its writer thread applies in one LMDB transaction (several commits may share a
+ * transaction, none is ever split). With `overlappingSync` a resolved write is visible but not durable; `flushed` waits for the
+ * sync. `safeRestore` makes a reopened environment start from the last state that was synced as a whole, which virtual machines
+ * and containers need. Values are stored as they are: no records, no compression, no library encoding.
+ */
+import { NokvError, type ErrorOutcome } from '@nokv/types';
+import { open, type RootDatabase, type RangeOptions } from 'lmdb';
+import { deferred, type Deferred } from './deferred.js';
+import type { KvCommit, KvEntry, KvSnapshot, KvWrite, OrderedKv } from './ordered-kv.js';
+
+export interface LmdbKvOptions {
+  /** Directory of the environment; made when absent. */
+  readonly directory: string;
+  /**
+   * Address space reserved at first. The file grows with what is stored, not with this; past it the library maps anew, so
+   * that a generous reservation keeps growth from ever stalling.
+   */
+  readonly mapBytes?: number;
+}
+
+const MAP_BYTES_DEFAULT = 64 * 1024 ** 3;
+
+/** What the published types of the library leave out. */
+type BatchPromise = Promise<boolean> & { readonly flushed?: Promise<unknown> };
+type Transaction = ReturnType<RootDatabase['useReadTransaction']>;
+
+interface Waiting {
+  readonly writes: readonly KvWrite[];
+  readonly committed: Deferred<void>;
+  readonly flushed: Deferred<void>;
+}
+
+export async function openLmdbKv(options: LmdbKvOptions): Promise<OrderedKv> {
+  return new LmdbKv(openEnvironment(options));
+}
+
+class LmdbKv implements OrderedKv {
+  readonly #db: RootDatabase<Uint8Array, Uint8Array>;
+  /** Commits that wait for the one before them to be committed: none may be stored when an earlier one failed. */
+  readonly #queue: Waiting[] = [];
+  readonly #pending = new Set<Promise<unknown>>();
+  #isCommitting = false;
+  #failure: NokvError | undefined;
+  #isClosed = false;
+
+  constructor(db: RootDatabase<Uint8Array, Uint8Array>) {
+    this.#db = db;
+  }
+
+  get(key: Uint8Array): Uint8Array | undefined {
+    return this.#db.getBinaryFast(key);
+  }
+
+  range(start: Uint8Array, end: Uint8Array, options: { readonly limit?: number; readonly reverse?: boolean } = {}): Iterable<KvEntry> {
+    return this.#db.getRange(rangeOptions(start, end, options, undefined));
+  }
+
+  commit(writes: readonly KvWrite[]): KvCommit {
+    const waiting: Waiting = { writes, committed: deferred(), flushed: deferred() };
+    waiting.committed.promise.catch(() => undefined);
+    waiting.flushed.promise.catch(() => undefined);
+    if (this.#isClosed) {
+      fail(waiting, new NokvError('unavailable', 'the environment was closed before this commit; open it again'));
+    } else if (this.#failure === undefined) {
+      this.#queue.push(waiting);
+      if (!this.#isCommitting) this.#commitNext();
+    } else {
+      fail(waiting, this.#failure);
+    }
+    return { committed: waiting.committed.promise, flushed: waiting.flushed.promise };
+  }
+
+  resume(): void {
+    this.#failure = undefined;
+  }
+
+  snapshot(): KvSnapshot {
+    const transaction: Transaction = this.#db.useReadTransaction();
+    // The published types know the option for other calls only.
+    const getBinary = this.#db.getBinary.bind(this.#db) as (key: Uint8Array, options: object) => Uint8Array | undefined;
+    return {
+      get: (key) => getBinary(key, { transaction }),
+      range: (start, end, options = {}) => this.#db.getRange(rangeOptions(start, end, options, transaction)),
+      release: () => transaction.done(),
+    };
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    while (this.#pending.size > 0 || this.#queue.length > 0) await Promise.allSettled([...this.#pending]);
+    this.#isClosed = true;
+    await this.#db.close();
+  }
+
+  /** Hands the oldest waiting commit to the library; the next follows once this one is committed, while it is being flushed. */
+  #commitNext(): void {
+    const waiting = this.#queue.shift();
+    this.#isCommitting = waiting !== undefined;
+    if (waiting === undefined) return;
+    const db = this.#db;
+    this.#pending.add(waiting.flushed.promise);
+    const forget = (): boolean => this.#pending.delete(waiting.flushed.promise);
+    waiting.flushed.promise.then(forget, forget);
+    const onFailure = (error: unknown): void => {
+      this.#failure = translate(error, 'not-applied');
+      for (const failed of [waiting, ...this.#queue.splice(0)]) fail(failed, this.#failure);
+      this.#isCommitting = false;
+    };
+    try {
+      const batch = db.batch(() => {
+        for (const { key, value } of waiting.writes) void (value === undefined ? db.remove(key) : db.put(key, value));
+      }) as BatchPromise;
+      const flush = batch.flushed ?? batch;
+      batch.then(() => {
+        waiting.committed.resolve();
+        this.#commitNext();
+        flush.then(
+          () => waiting.flushed.resolve(),
+          (error: unknown) => waiting.flushed.reject(translate(error, 'unknown')),
+        );
+      }, onFailure);
+    } catch (error) {
+      onFailure(error);
+    }
+  }
+}
+
+function fail(waiting: Waiting, error: Error): void {
+  waiting.committed.reject(error);
+  waiting.flushed.reject(error);
+}
+
+function openEnvironment(options: LmdbKvOptions): RootDatabase<Uint8Array, Uint8Array> {
+  try {
+    return open<Uint8Array, Uint8Array>({
+      path: options.directory,
+      noSubdir: false,
+      keyEncoding: 'binary',
+      encoding: 'binary',
+      compression: false,
+      cache: false,
+      maxDbs: 1,
+      maxReaders: 256,
+      mapSize: options.mapBytes ?? MAP_BYTES_DEFAULT,
+      overlappingSync: true,
+      separateFlushed: true,
+      safeRestore: true,
+      noReadAhead: false,
+    } as Parameters<typeof open>[0]) as unknown as RootDatabase<Uint8Array, Uint8Array>;
+  } catch (error) {
+    throw translate(error, 'not-applied');
+  }
+}
+
+/** The library takes an inclusive start and an exclusive end in both directions, begins at `start`, and copies keys and values. */
+function rangeOptions(
+  start: Uint8Array,
+  end: Uint8Array,
+  options: { readonly limit?: number; readonly reverse?: boolean },
+  transaction: Transaction | undefined,
+): RangeOptions {
+  const isReverse = options.reverse === true;
+  const range = isReverse
+    ? // Backwards the library includes its start and excludes its end: both bounds move by one key.
+      { start: end, end: start, reverse: true, exclusiveStart: true, inclusiveEnd: true }
+    : { start, end };
+  return {
+    ...range,
+    ...(options.limit === undefined ? {} : { limit: options.limit }),
+    ...(transaction === undefined ? {} : { transaction }),
+  } as unknown as RangeOptions;
+}
+
+/** LMDB's and the system's errors in ours; the number is errno or LMDB's own (lmdb.h). */
+function translate(error: unknown, outcome: ErrorOutcome): NokvError {
+  if (error instanceof NokvError) return error;
+  const { code, message } = rootOf(error);
+  const details = { lmdb: String(code ?? ''), message };
+  if (code === 28 || code === 'ENOSPC' || code === -30792 || /MDB_MAP_FULL|No space left/.test(message)) {
+    return new NokvError('no-space', 'the disk under the metadata is full; free some space and try again', {
+      outcome,
+      details,
+      cause: error,
+    });
+  }
+  if (/MDB_INVALID|MDB_VERSION_MISMATCH|MDB_CORRUPTED|MDB_PAGE_NOTFOUND/.test(message)) {
+    return new NokvError('corrupt', `the metadata environment cannot be read (${message}); restore it from a backup`, {
+      outcome,
+      details,
+      cause: error,
+    });
+  }
+  return new NokvError('unavailable', `the metadata environment refused a commit: ${message}; look at the disk and start again`, {
+    outcome,
+    details,
+    cause: error,
+  });
+}
+
+function rootOf(error: unknown): { readonly code: unknown; readonly message: string } {
+  if (!(error instanceof Error)) return { code: undefined, message: String(error) };
+  const { code } = error as Error & { code?: unknown };
+  return { code, message: error.message };
+}

@@ -1,0 +1,126 @@
+/**
+ * Entering names into directories and taking them out: the only code that changes what a directory counts.
+ * A directory's children, links, mtime and ctime change together with its entries, in the same command.
+ */
+import { NokvError, type InodeNumber } from '@nokv/types';
+import { gcBodyKey } from '../key.js';
+import { dropReferences } from './extents.js';
+import { corruptNamespace, type Transaction } from '../transaction.js';
+import type { Retention } from '../command.js';
+import type { Inode } from '../value-inode.js';
+
+const NO_PARENT = 0 as InodeNumber;
+const NO_NAME = new Uint8Array(0);
+const MODE_SETGID = 0o2000;
+
+export interface Location {
+  readonly parent: InodeNumber;
+  readonly name: Uint8Array;
+}
+
+/** Puts an inode under a free name, or under that of an entry that was taken out in the same command. */
+export function enterName(transaction: Transaction, inode: Inode, { parent, name }: Location): void {
+  const directory = editLiving(transaction, parent);
+  directory.children += 1;
+  if (inode.type === 'directory') directory.nlink += 1;
+  touch(transaction, directory);
+  transaction.putEntry(parent, name, inode.ino, inode.type);
+  if (inode.nlink > 1 && inode.type !== 'directory') transaction.putLink(inode.ino, parent, name);
+  else place(inode, parent, name, transaction.version);
+}
+
+/** Takes a name out of its directory; the inode itself stays as it is. */
+export function leaveName(transaction: Transaction, inode: Inode, { parent, name }: Location): void {
+  const directory = transaction.edit(parent);
+  if (directory.children === 0) throw corruptNamespace(`directory ${parent} counts no entries but has one`);
+  directory.children -= 1;
+  if (inode.type === 'directory') directory.nlink -= 1;
+  touch(transaction, directory);
+  transaction.removeEntry(parent, name);
+  if (inode.nlink > 1 && inode.type !== 'directory') transaction.removeLink(inode.ino, parent, name);
+}
+
+/**
+ * Takes a name away from an inode that is no directory. With its last name the inode goes: its attributes' rows at once,
+ * its body when its retention ends.
+ * @returns the links that are left.
+ */
+export function unlinkName(transaction: Transaction, ino: InodeNumber, at: Location, retention: Retention): number {
+  const inode = transaction.edit(ino);
+  inode.ctime = transaction.time;
+  const others = inode.nlink === 2 ? transaction.links(ino, 3) : [];
+  leaveName(transaction, inode, at);
+  inode.nlink -= 1;
+  if (inode.nlink === 0) {
+    dropInode(transaction, inode, retention);
+  } else if (inode.nlink === 1) {
+    const last = others.find(({ parent, name }) => parent !== at.parent || Buffer.compare(name, at.name) !== 0);
+    const entry = last === undefined ? undefined : transaction.entry(last.parent, last.name);
+    if (last === undefined || entry === undefined) throw corruptNamespace(`inode ${ino} has lost the row of its last link`);
+    transaction.removeLink(ino, last.parent, last.name);
+    place(inode, last.parent, last.name, entry.birth);
+  }
+  return inode.nlink;
+}
+
+/** Removes an inode that no name leads to. */
+export function dropInode(transaction: Transaction, inode: Inode, retention: Retention): void {
+  if (inode.xattrListBytes > 0) {
+    for (const name of transaction.xattrNames(inode.ino)) transaction.putXattr(inode.ino, name, undefined);
+  }
+  transaction.removeInode(inode);
+  retireBody(transaction, inode, retention);
+}
+
+/** Queues the current body of an inode to be forgotten once nobody may ask for it any more. */
+export function retireBody(transaction: Transaction, inode: Inode, retention: Retention): void {
+  if (inode.generation === 0) return;
+  transaction.addWork(gcBodyKey(dueMs(transaction, retention.bodyMs), inode.ino, inode.generation));
+}
+
+/** Forgets a body whose time has come. */
+export function forgetBody(transaction: Transaction, ino: InodeNumber, generation: Inode['generation'], retention: Retention): void {
+  const body = transaction.body(ino, generation);
+  if (body === undefined) return;
+  transaction.dropBody(ino, generation);
+  dropReferences(transaction, body.body, retention);
+}
+
+/** Remembers the second name of an inode: from now on both have rows, and the first entry repeats no attributes. */
+export function becomeShared(transaction: Transaction, inode: Inode): void {
+  transaction.putLink(inode.ino, inode.parent, inode.name);
+  transaction.refreshEntry(inode.parent, inode.name);
+  place(inode, NO_PARENT, NO_NAME, 0 as Inode['namedAt']);
+}
+
+/** Group and mode of something made in `directory`, as Linux gives them: a set-gid directory passes its group on. */
+export function inherit(directory: Inode, inode: Inode): void {
+  if ((directory.mode & MODE_SETGID) === 0) return;
+  inode.gid = directory.gid;
+  if (inode.type === 'directory') inode.mode |= MODE_SETGID;
+}
+
+/** The directory, to be changed; one that was removed as a whole takes no new entries. */
+export function editLiving(transaction: Transaction, directory: InodeNumber): Inode {
+  const current = transaction.inode(directory);
+  if (current === undefined || (current.parent === transaction.trash && directory !== transaction.trash)) {
+    throw new NokvError('not-found', `directory inode ${directory} was removed`);
+  }
+  return transaction.edit(directory);
+}
+
+export function dueMs(transaction: Transaction, afterMs: number): number {
+  const { sec, nsec } = transaction.time;
+  return Math.max(0, sec * 1000 + Math.floor(nsec / 1e6) + afterMs);
+}
+
+function touch(transaction: Transaction, directory: Inode): void {
+  directory.mtime = transaction.time;
+  directory.ctime = transaction.time;
+}
+
+function place(inode: Inode, parent: InodeNumber, name: Uint8Array, namedAt: Inode['namedAt']): void {
+  inode.parent = parent;
+  inode.name = name;
+  inode.namedAt = namedAt;
+}

@@ -1,0 +1,181 @@
+/** publish: makes a body the new generation of a file. */
+import {
+  INLINE_BYTES_MAX,
+  NokvError,
+  UPLOAD_BLOCKS_MAX,
+  isHole,
+  type Body,
+  type Generation,
+  type InodeNumber,
+  type Manifest,
+  type Piece,
+  type PublishResult,
+} from '@nokv/types';
+import type { MutationCommand } from '../command.js';
+import { alreadyExists, describe, isDirectory, notFound, resolvePlace, type Place } from '../resolve.js';
+import type { Transaction } from '../transaction.js';
+import { checkText8 } from '../value-body.js';
+import { toAttributes, type Inode } from '../value-inode.js';
+import { FreshInodes, insertFresh, location, makeInode, parentMaker } from './create.js';
+import { editLiving } from './directory.js';
+import { closeUpload } from './extents.js';
+import { checkTime, replaceBody } from './setattr.js';
+import { liveUpload } from './upload.js';
+
+type PublishCommand = Extract<MutationCommand, { operation: 'publish' }>;
+
+const UINT32_MAX = 0xffff_ffff;
+/** Uploads that one body may name: the width of their numbers in the row. */
+const UPLOADS_MAX = 65_535;
+
+export function publish(transaction: Transaction, { args, freshInode, retention }: PublishCommand): PublishResult {
+  checkArguments(args);
+  const fresh = new FreshInodes(freshInode);
+  const target = findTarget(transaction, args, fresh);
+  const current = target.kind === 'file' ? target.inode : undefined;
+  checkPreconditions(transaction, args, current);
+  const created = current === undefined;
+  const inode = target.kind === 'file' ? transaction.edit(target.inode.ino) : makeFile(transaction, target.place, args, fresh);
+  checkPieces(transaction, args, inode.ino);
+  const { digest, contentType, producer, body } = args;
+  replaceBody(transaction, inode, { digest, contentType, producer, body }, retention);
+  inode.mtime = args.mtime ?? transaction.time;
+  inode.ctime = transaction.time;
+  if (!created && args.setMode === true) inode.mode = args.mode & 0o7777;
+  if (args.upload !== undefined && args.endUpload !== false) closeUpload(transaction, args.upload, retention);
+  const at = target.kind === 'place' ? location(target.place) : inode.parent === 0 ? undefined : { parent: inode.parent, name: inode.name };
+  transaction.change('published', inode, at);
+  return { attributes: toAttributes(inode), generation: inode.generation, created };
+}
+
+type Target = { readonly kind: 'file'; readonly inode: Inode } | { readonly kind: 'place'; readonly place: Place };
+
+function findTarget(transaction: Transaction, args: PublishCommand['args'], fresh: FreshInodes): Target {
+  const { node } = args;
+  let ino: InodeNumber;
+  if ('ino' in node) {
+    ino = node.ino;
+  } else {
+    const makeDirectory = args.parents === true ? parentMaker(transaction, fresh, args) : undefined;
+    const place = resolvePlace(transaction, node, { follow: true, makeDirectory });
+    if (place.entry === undefined) return { kind: 'place', place };
+    if (place.entry.type === 'directory') throw isDirectory(node);
+    if (args.ifGeneration === 0) throw alreadyExists(node);
+    ino = place.entry.ino;
+  }
+  const inode = transaction.inode(ino);
+  if (inode === undefined) throw notFound(node);
+  if (inode.type === 'directory') throw isDirectory(node);
+  if (inode.type !== 'file') throw new NokvError('not-regular-file', `${describe(node)} is a ${inode.type}; only files have bodies`);
+  return { kind: 'file', inode };
+}
+
+function makeFile(transaction: Transaction, place: Place, args: PublishCommand['args'], fresh: FreshInodes): Inode {
+  const inode = makeInode(transaction, fresh.take(), 'file', args);
+  editLiving(transaction, place.parent);
+  insertFresh(transaction, place, inode);
+  transaction.change('created', inode, location(place));
+  return inode;
+}
+
+function checkPreconditions(transaction: Transaction, args: PublishCommand['args'], current: Inode | undefined): void {
+  const { ifGeneration, ifDigest, node } = args;
+  const generation = current?.generation ?? (0 as Generation);
+  if (ifGeneration !== undefined && ifGeneration !== generation) {
+    throw new NokvError(
+      'generation-mismatch',
+      `${describe(node)}: expected generation ${ifGeneration}, found ${generation}; read it again and decide`,
+      {
+        details: { expected: ifGeneration, generation },
+      },
+    );
+  }
+  if (ifDigest === undefined) return;
+  const found = current === undefined || generation === 0 ? undefined : transaction.body(current.ino, generation)?.digest;
+  if (found !== ifDigest) {
+    throw new NokvError(
+      'generation-mismatch',
+      `${describe(node)}: expected digest ${ifDigest}, found ${found ?? 'none'}; read it again and decide`,
+      {
+        details: { expectedDigest: ifDigest, digest: found ?? null, generation },
+      },
+    );
+  }
+}
+
+/** Every piece comes from the open upload of this publish or from a body that the base inode has or had. */
+function checkPieces(transaction: Transaction, args: PublishCommand['args'], target: InodeNumber): void {
+  if (args.body.kind === 'inline') return;
+  const isOpen = args.upload !== undefined && liveUpload(transaction, args.upload) !== undefined;
+  let reused = args.body.manifest.extents.filter(
+    (extent): extent is Piece => !isHole(extent) && !(isOpen && extent.upload === args.upload),
+  );
+  if (reused.length === 0) return;
+  for (const { body } of transaction.bodies(args.base ?? target)) {
+    if (body.kind === 'inline') continue;
+    const known = new Set<string>();
+    for (const extent of body.manifest.extents) if (!isHole(extent)) known.add(pieceId(extent));
+    reused = reused.filter((piece) => !known.has(pieceId(piece)));
+    if (reused.length === 0) return;
+  }
+  const [piece] = reused;
+  throw new NokvError(
+    'bad-upload',
+    `${describe(args.node)}: block ${piece?.index} of upload ${piece?.upload} belongs neither to an open upload of this publish nor to ` +
+      `a body of inode ${args.base ?? target}; begin an upload and send the block`,
+    { details: { upload: piece?.upload ?? null, index: piece?.index ?? null } },
+  );
+}
+
+/** What a piece is stored as; which part of it a file shows may differ. */
+function pieceId({ upload, index, offset, length, crc32c }: Piece): string {
+  return `${upload}/${index}/${offset}/${length}/${crc32c}`;
+}
+
+function checkArguments(args: PublishCommand['args']): void {
+  checkText8(args.digest, 'a digest');
+  checkText8(args.contentType, 'a content type');
+  checkText8(args.producer, 'a producer');
+  if (args.mtime !== undefined) checkTime(args.mtime);
+  checkBody(args.body);
+}
+
+function checkBody(body: Body): void {
+  if (body.kind === 'inline') {
+    if (body.bytes.length > INLINE_BYTES_MAX) {
+      throw new NokvError(
+        'too-large',
+        `an inline body has at most ${INLINE_BYTES_MAX} bytes, found ${body.bytes.length}; upload it as blocks`,
+      );
+    }
+    return;
+  }
+  checkManifest(body.manifest);
+}
+
+function checkManifest({ size, extents }: Manifest): void {
+  let sum = 0;
+  const uploads = new Set<string>();
+  for (const extent of extents) {
+    if (!Number.isSafeInteger(extent.take) || extent.take < 1) throw badManifest(`an extent takes ${extent.take} bytes`);
+    sum += extent.take;
+    if (isHole(extent)) continue;
+    uploads.add(extent.upload);
+    checkPiece(extent);
+  }
+  if (sum !== size || !Number.isSafeInteger(size)) throw badManifest(`its extents hold ${sum} bytes, its size is ${size}`);
+  if (uploads.size > UPLOADS_MAX)
+    throw badManifest(`it names ${uploads.size} uploads, ${UPLOADS_MAX} at most are possible; rewrite the file`);
+}
+
+function checkPiece({ index, offset, length, crc32c, skip, take }: Piece): void {
+  for (const value of [index, offset, length, crc32c, skip, take]) {
+    if (!Number.isInteger(value) || value < 0 || value > UINT32_MAX) throw badManifest(`${value} is no field of a piece`);
+  }
+  if (index >= UPLOAD_BLOCKS_MAX) throw badManifest(`block ${index}; an upload has ${UPLOAD_BLOCKS_MAX} blocks at most`);
+  if (skip + take > length) throw badManifest(`a piece of ${length} bytes cannot show ${take} from ${skip} on`);
+}
+
+function badManifest(what: string): NokvError {
+  return new NokvError('invalid-argument', `the block list is wrong: ${what}`);
+}

@@ -1,0 +1,160 @@
+/** setattr: mode, owner, times and size; only a change of size publishes a new body. */
+import {
+  INLINE_BYTES_MAX,
+  NokvError,
+  isHole,
+  type Body,
+  type Extent,
+  type Generation,
+  type MutationOperations,
+  type Timespec,
+} from '@nokv/types';
+import type { MutationCommand } from '../command.js';
+import { describe, isDirectory, resolveInode } from '../resolve.js';
+import type { Transaction } from '../transaction.js';
+import type { BodyRow } from '../value-body.js';
+import { toAttributes, type Inode } from '../value-inode.js';
+import { retireBody } from './directory.js';
+import { addReferences } from './extents.js';
+
+type SetattrCommand = Extract<MutationCommand, { operation: 'setattr' }>;
+
+const MODE_SETUID = 0o4000;
+const MODE_SETGID = 0o2000;
+const MODE_GROUP_EXECUTE = 0o010;
+
+export function setattr(transaction: Transaction, { args, retention }: SetattrCommand): MutationOperations['setattr']['result'] {
+  const found = resolveInode(transaction, args.node, args.follow !== false);
+  checkArguments(args);
+  if (args.size !== undefined && found.type !== 'file') {
+    if (found.type === 'directory') throw isDirectory(args.node);
+    throw new NokvError('not-regular-file', `${describe(args.node)} is a ${found.type}; only files have a size to set`);
+  }
+  const inode = transaction.edit(found.ino);
+  inode.ctime = transaction.time;
+  if (args.uid !== undefined || args.gid !== undefined) chown(inode, args.uid, args.gid);
+  if (args.mode !== undefined) inode.mode = args.mode & 0o7777;
+  if (args.atime !== undefined) inode.atime = timeOf(args.atime, transaction.time);
+  if (args.size !== undefined) {
+    inode.mtime = transaction.time;
+    if (args.size !== inode.size) resize(transaction, inode, args.size, args, retention);
+  }
+  if (args.mtime !== undefined) inode.mtime = timeOf(args.mtime, transaction.time);
+  transaction.change('attributes', inode, inode.parent === 0 ? undefined : { parent: inode.parent, name: inode.name });
+  return { attributes: toAttributes(inode) };
+}
+
+/** Makes a stored body current: the inode shows its size, the old body waits for the end of its retention. */
+export function replaceBody(
+  transaction: Transaction,
+  inode: Inode,
+  body: Omit<BodyRow, 'birth'>,
+  retention: SetattrCommand['retention'],
+): void {
+  retireBody(transaction, inode, retention);
+  addReferences(transaction, body.body);
+  transaction.putBody(inode.ino, body);
+  const allocated = allocatedBytes(body.body);
+  transaction.bytesDelta += allocated - inode.allocated;
+  inode.allocated = allocated;
+  inode.size = body.body.kind === 'inline' ? body.body.bytes.length : body.body.manifest.size;
+  inode.generation = transaction.version as number as Generation;
+  inode.ordinal += 1;
+}
+
+export function allocatedBytes(body: Body): number {
+  if (body.kind === 'inline') return body.bytes.length;
+  let bytes = 0;
+  for (const extent of body.manifest.extents) if (!isHole(extent)) bytes += extent.take;
+  return bytes;
+}
+
+function resize(
+  transaction: Transaction,
+  inode: Inode,
+  size: number,
+  args: SetattrCommand['args'],
+  retention: SetattrCommand['retention'],
+): void {
+  const old = inode.generation === 0 ? undefined : transaction.body(inode.ino, inode.generation);
+  const body = resized(old?.body ?? { kind: 'inline', bytes: new Uint8Array(0) }, size);
+  if (body === undefined) {
+    throw new NokvError(
+      'too-large',
+      `${describe(args.node)} keeps its ${inode.size} bytes in the metadata, where bodies end at ${INLINE_BYTES_MAX}; ` +
+        `publish it as blocks to make it ${size} bytes long`,
+      { details: { size, inlineBytesMax: INLINE_BYTES_MAX } },
+    );
+  }
+  // The digest was that of other bytes.
+  replaceBody(transaction, inode, { digest: undefined, contentType: old?.contentType, producer: old?.producer, body }, retention);
+}
+
+/** The body cut or filled up with zeros to `size` bytes; undefined where that needs bytes in blocks that are not there. */
+function resized(body: Body, size: number): Body | undefined {
+  if (body.kind === 'inline') {
+    const { bytes } = body;
+    if (size <= bytes.length) return { kind: 'inline', bytes: bytes.slice(0, size) };
+    if (size <= INLINE_BYTES_MAX) {
+      const longer = new Uint8Array(size);
+      longer.set(bytes);
+      return { kind: 'inline', bytes: longer };
+    }
+    return bytes.every((byte) => byte === 0) ? { kind: 'blocks', manifest: { size, extents: [{ hole: true, take: size }] } } : undefined;
+  }
+  if (size === 0) return { kind: 'inline', bytes: new Uint8Array(0) };
+  const { manifest } = body;
+  return {
+    kind: 'blocks',
+    manifest: { size, extents: size < manifest.size ? cut(manifest.extents, size) : extend(manifest.extents, size - manifest.size) },
+  };
+}
+
+function cut(extents: readonly Extent[], size: number): Extent[] {
+  const kept: Extent[] = [];
+  let left = size;
+  for (const extent of extents) {
+    if (left === 0) break;
+    const take = Math.min(extent.take, left);
+    kept.push(take === extent.take ? extent : { ...extent, take });
+    left -= take;
+  }
+  return kept;
+}
+
+function extend(extents: readonly Extent[], more: number): Extent[] {
+  const last = extents.at(-1);
+  if (last !== undefined && isHole(last)) return [...extents.slice(0, -1), { hole: true, take: last.take + more }];
+  return [...extents, { hole: true, take: more }];
+}
+
+/** A file that changes hands loses its set-id bits (chown(2)). */
+function chown(inode: Inode, uid: number | undefined, gid: number | undefined): void {
+  if (uid !== undefined) inode.uid = uid;
+  if (gid !== undefined) inode.gid = gid;
+  if (inode.type !== 'file') return;
+  inode.mode &= ~MODE_SETUID;
+  if ((inode.mode & MODE_GROUP_EXECUTE) !== 0) inode.mode &= ~MODE_SETGID;
+}
+
+function timeOf(time: Timespec | 'now', now: Timespec): Timespec {
+  return time === 'now' ? now : time;
+}
+
+function checkArguments({ size, uid, gid, mode, atime, mtime }: SetattrCommand['args']): void {
+  if (size !== undefined && (!Number.isSafeInteger(size) || size < 0)) {
+    throw new NokvError('invalid-argument', `a size is a whole number of bytes from 0, found ${size}`);
+  }
+  for (const [what, value] of Object.entries({ uid, gid, mode })) {
+    if (value !== undefined && (!Number.isInteger(value) || value < 0 || value > 0xffff_ffff)) {
+      throw new NokvError('invalid-argument', `${what} is a whole number of 32 bits, found ${value}`);
+    }
+  }
+  for (const time of [atime, mtime]) if (time !== undefined && time !== 'now') checkTime(time);
+}
+
+export function checkTime({ sec, nsec }: Timespec): void {
+  if (!Number.isSafeInteger(sec) || !Number.isInteger(nsec) || nsec < 0 || nsec > 999_999_999) {
+    throw new NokvError('invalid-argument', `a time has whole seconds and 0 to 999,999,999 nanoseconds, found ${sec} and ${nsec}`);
+  }
+}

@@ -1,0 +1,310 @@
+/** The read operations over one read view. Synchronous; refusals are thrown. */
+import {
+  LIST_LIMIT_MAX,
+  LOCAL_INODES_PER_SHARD,
+  NokvError,
+  checkName,
+  joinPath,
+  unreachable,
+  type Body,
+  type ChangeRecord,
+  type ChangesResult,
+  type Generation,
+  type InodeNumber,
+  type ListEntry,
+  type ListResult,
+  type NodeCard,
+  type ReadOperation,
+  type ReadOperations,
+  type ReadPlan,
+  type ReadResult,
+  type StatfsResult,
+  type Version,
+} from '@nokv/types';
+import {
+  FAMILY,
+  changeKey,
+  dentryKey,
+  familyEnd,
+  historyKey,
+  inodeKey,
+  keyAfter,
+  nameOfKey,
+  numberEnd,
+  numberStart,
+  parseChangeKey,
+  xattrKey,
+} from './key.js';
+import { isWatchable } from './commit-pipeline.js';
+import { checkXattrName, noXattr } from './operations/xattr.js';
+import type { ReadView } from './read-view.js';
+import { describe, notDirectory, notFound, resolveInode } from './resolve.js';
+import { readU64 } from './row-reader.js';
+import { copyBytes } from './row-writer.js';
+import { decodeXattr } from './value-body.js';
+import { decodeDentry, decodeInode, toAttributes, type Inode } from './value-inode.js';
+import { decodeChange, type CountersRow } from './value-log.js';
+
+/** What reads need to know beside the rows. */
+export interface ReadState {
+  readonly counters: CountersRow;
+  /** Newest version that a change listing may show. */
+  readonly newest: Version;
+  readonly changesForgotten: Version;
+  readonly bytesCapacity: number;
+}
+
+const NO_TARGET = new Uint8Array(0);
+const CHANGES_LIMIT_MAX = 65_536;
+
+export function read<Op extends ReadOperation>(
+  reader: ReadView,
+  state: ReadState,
+  operation: Op,
+  args: ReadOperations[Op]['args'],
+): ReadResult<Op> {
+  return answer(reader, state, operation, args) as ReadResult<Op>;
+}
+
+type AnyRead = { readonly [Op in ReadOperation]: ReadOperations[Op]['result'] }[ReadOperation];
+type Args<Op extends ReadOperation> = ReadOperations[Op]['args'];
+
+function answer(reader: ReadView, state: ReadState, operation: ReadOperation, args: unknown): AnyRead {
+  switch (operation) {
+    case 'lookup':
+      return lookup(reader, args as Args<'lookup'>);
+    case 'getattr':
+      return toAttributes(resolveInode(reader, args as Args<'getattr'>, false));
+    case 'stat':
+      return stat(reader, args as Args<'stat'>);
+    case 'list':
+      return list(reader, args as Args<'list'>);
+    case 'readlink':
+      return readlink(reader, args as Args<'readlink'>);
+    case 'path-of':
+      return pathOf(reader, args as Args<'path-of'>);
+    case 'xattr-get':
+      return xattrGet(reader, args as Args<'xattr-get'>);
+    case 'xattr-list':
+      return { names: xattrNames(reader, resolveInode(reader, (args as Args<'xattr-list'>).node, true)) };
+    case 'open-read':
+      return openRead(reader, args as Args<'open-read'>);
+    case 'statfs':
+      return statfs(state);
+    case 'changes':
+      return changes(reader, state, args as Args<'changes'>);
+    default:
+      return unreachable(operation);
+  }
+}
+
+function lookup(reader: ReadView, { parent, name }: Args<'lookup'>): ReadResult<'lookup'> {
+  checkName(name);
+  const found = reader.attributesAt(parent, name);
+  if (found !== undefined) return found;
+  const directory = reader.inode(parent);
+  if (directory === undefined) throw notFound({ parent, name }, `directory inode ${parent} does not exist`);
+  if (directory.type !== 'directory') throw notDirectory({ parent, name }, `inode ${parent}`);
+  throw notFound({ parent, name });
+}
+
+function stat(reader: ReadView, { node, follow }: Args<'stat'>): NodeCard {
+  const inode = resolveInode(reader, node, follow !== false);
+  const head = inode.generation === 0 ? undefined : reader.bodyHead(inode.ino, inode.generation);
+  return {
+    ...toAttributes(inode),
+    ...(head?.digest === undefined ? {} : { digest: head.digest }),
+    ...(head?.contentType === undefined ? {} : { contentType: head.contentType }),
+    ...(head?.producer === undefined ? {} : { producer: head.producer }),
+    inline: head === undefined || head.inline,
+    ...(inode.type === 'symlink' ? { target: inode.target } : {}),
+    xattrs: xattrNames(reader, inode),
+  };
+}
+
+/** One scan over the entries of a directory; attributes come with the entries, save for directories and shared files. */
+function list(reader: ReadView, { node, after, limit, attributes }: Args<'list'>): ListResult {
+  if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT_MAX) {
+    throw new NokvError('invalid-argument', `a page holds 1 to ${LIST_LIMIT_MAX} entries, found limit ${limit}`);
+  }
+  const directory = resolveInode(reader, node, true);
+  if (directory.type !== 'directory') throw notDirectory(node);
+  const start = after === undefined ? numberStart(FAMILY.dentry, directory.ino) : keyAfter(dentryKey(directory.ino, after));
+  const entries: ListEntry[] = [];
+  /** Entries that repeat no attributes: read once the scan is over, since the scan's values last until the next read. */
+  const bare: number[] = [];
+  let more = false;
+  for (const { key, value } of reader.view.range(start, numberEnd(FAMILY.dentry, directory.ino))) {
+    if (entries.length === limit) {
+      more = true;
+      break;
+    }
+    const name = nameOfKey(key);
+    const { ino, type } = decodeDentry(value);
+    const entry = { name: copyBytes(name, 0, name.length), ino, type };
+    if (!attributes) entries.push(entry);
+    else if (value.length > BARE_ENTRY_BYTES) entries.push({ ...entry, ...withAttributes(reader, value) });
+    else {
+      bare.push(entries.length);
+      entries.push(entry);
+    }
+  }
+  for (const at of bare) {
+    const entry = entries[at] as ListEntry;
+    const inode = reader.inode(entry.ino);
+    if (inode !== undefined) entries[at] = { ...entry, attributes: toAttributes(inode) };
+  }
+  return { directory: directory.ino, entries, more };
+}
+
+const BARE_ENTRY_BYTES = 17;
+
+function withAttributes(reader: ReadView, value: Uint8Array): Pick<ListEntry, 'attributes'> {
+  const attributes = reader.attributesOf(value);
+  return attributes === undefined ? {} : { attributes };
+}
+
+function readlink(reader: ReadView, { node }: Args<'readlink'>): ReadResult<'readlink'> {
+  const { type, target } = resolveInode(reader, node, false);
+  if (type !== 'symlink') throw new NokvError('not-symlink', `${describe(node)} is a ${type}, not a symlink`);
+  return { target };
+}
+
+function pathOf(reader: ReadView, { ino }: Args<'path-of'>): ReadResult<'path-of'> {
+  const names: Uint8Array[] = [];
+  let at = ino;
+  // Ends at a root: parents of directories form a tree.
+  while (at !== reader.root) {
+    const inode = reader.inode(at);
+    const place = inode === undefined ? undefined : placeOf(reader, inode);
+    if (place === undefined) throw notFound({ ino }, at === ino && inode === undefined ? undefined : 'no path leads to it');
+    names.push(place.name);
+    at = place.parent;
+  }
+  return { path: joinPath(names.reverse()) };
+}
+
+/** A name of an inode: its one name, or the first of several. */
+function placeOf(reader: ReadView, inode: Inode): { readonly parent: InodeNumber; readonly name: Uint8Array } | undefined {
+  if (inode.parent !== 0) return inode;
+  if (inode.type === 'directory') return undefined;
+  for (const { key } of reader.view.range(numberStart(FAMILY.link, inode.ino), numberEnd(FAMILY.link, inode.ino))) {
+    return { parent: readU64(key, 9) as InodeNumber, name: copyBytes(key, 17, key.length) };
+  }
+  return undefined;
+}
+
+function xattrGet(reader: ReadView, { node, name }: Args<'xattr-get'>): ReadResult<'xattr-get'> {
+  checkXattrName(name);
+  const { ino, xattrListBytes } = resolveInode(reader, node, true);
+  const bytes = xattrListBytes === 0 ? undefined : reader.view.get(xattrKey(ino, name));
+  if (bytes === undefined) throw noXattr(describe(node), name);
+  return { value: decodeXattr(bytes) };
+}
+
+function xattrNames(reader: ReadView, { ino, xattrListBytes }: Inode): Uint8Array[] {
+  if (xattrListBytes === 0) return [];
+  const names: Uint8Array[] = [];
+  for (const { key } of reader.view.range(numberStart(FAMILY.xattr, ino), numberEnd(FAMILY.xattr, ino))) {
+    names.push(copyBytes(key, 9, key.length));
+  }
+  return names;
+}
+
+function openRead(reader: ReadView, { node, generation }: Args<'open-read'>): ReadPlan {
+  const wanted = generation === undefined || generation === 0 ? undefined : generation;
+  const inode = wanted !== undefined && 'ino' in node ? (reader.inode(node.ino) ?? removedInode(reader, node.ino)) : undefined;
+  const found = inode ?? resolveInode(reader, node, true);
+  if (found.type === 'directory') throw new NokvError('is-directory', `${describe(node)} is a directory; list it instead`);
+  if (found.type !== 'file') throw new NokvError('not-regular-file', `${describe(node)} is a ${found.type}; only files have bodies`);
+  const attributes = toAttributes(found);
+  const shown = wanted ?? found.generation;
+  if (shown === 0) return { attributes, generation: shown, body: { kind: 'inline', bytes: NO_TARGET } };
+  const row = reader.body(found.ino, shown);
+  if (row === undefined) throw noBody(node, shown, found.generation);
+  const { digest, contentType, body } = row;
+  return {
+    attributes: shown === found.generation ? attributes : { ...attributes, size: sizeOf(body), generation: shown },
+    generation: shown,
+    ...(digest === undefined ? {} : { digest }),
+    ...(contentType === undefined ? {} : { contentType }),
+    body,
+  };
+}
+
+function sizeOf(body: Body): number {
+  return body.kind === 'inline' ? body.bytes.length : body.manifest.size;
+}
+
+function noBody(node: Args<'open-read'>['node'], wanted: Generation, current: Generation): NokvError {
+  if (wanted > current) {
+    return new NokvError('not-found', `${describe(node)} has no generation ${wanted}; the current one is ${current}`, {
+      details: { generation: current },
+    });
+  }
+  return new NokvError(
+    'retention-ended',
+    `generation ${wanted} of ${describe(node)} is not kept (any more); the current one is ${current}`,
+    {
+      details: { generation: current },
+    },
+  );
+}
+
+/** The last attributes of an inode that was removed, as long as history has them: for files that are read after their last unlink. */
+function removedInode(reader: ReadView, ino: InodeNumber): Inode | undefined {
+  const unflushed = reader.replacedInode(ino);
+  if (unflushed !== undefined) return gone(unflushed);
+  const key = inodeKey(ino);
+  const start = historyKey(key, 0 as Version);
+  const end = historyKey(key, Number.MAX_SAFE_INTEGER as Version);
+  for (const { value } of reader.view.kv.range(start, end, { reverse: true, limit: 1 })) return gone(decodeInode(ino, value));
+  return undefined;
+}
+
+function gone(inode: Inode): Inode {
+  inode.nlink = 0;
+  return inode;
+}
+
+function statfs({ counters, bytesCapacity }: ReadState): StatfsResult {
+  return {
+    bytesUsed: counters.bytes,
+    inodesUsed: counters.inodes,
+    bytesFree: Math.max(0, bytesCapacity - counters.bytes),
+    inodesFree: LOCAL_INODES_PER_SHARD - counters.inodes,
+  };
+}
+
+/** Changes that are durable; all changes of a version come on one page, which may so pass the limit. */
+function changes(reader: ReadView, { newest, changesForgotten }: ReadState, { since, limit }: Args<'changes'>): ChangesResult {
+  if (!Number.isInteger(limit) || limit < 1 || limit > CHANGES_LIMIT_MAX) {
+    throw new NokvError('invalid-argument', `a page holds 1 to ${CHANGES_LIMIT_MAX} changes, found limit ${limit}`);
+  }
+  if (since < changesForgotten) {
+    throw new NokvError(
+      'cursor-too-old',
+      `changes up to version ${changesForgotten} are forgotten; read the tree again and go on from ${newest}`,
+      {
+        details: { oldest: changesForgotten, next: newest },
+      },
+    );
+  }
+  const found: ChangeRecord[] = [];
+  if (since >= newest) return { changes: found, next: since };
+  let next = newest;
+  let rows = 0;
+  for (const { key, value } of reader.view.kv.range(changeKey((since + 1) as Version, 0), familyEnd(FAMILY.change))) {
+    const { version, ordinal } = parseChangeKey(key);
+    if (version > newest) break;
+    if (rows >= limit && ordinal === 0) {
+      next = (version - 1) as Version;
+      break;
+    }
+    rows += 1;
+    reader.view.rowsRead += 1;
+    const change = decodeChange(version, ordinal, value);
+    if (isWatchable(change)) found.push(change);
+  }
+  return { changes: found, next };
+}

@@ -1,0 +1,160 @@
+/**
+ * The result of a mutation as its request row keeps it: operation number (in the row), then by operation
+ * - attributes and a flag u8 (mkdir, create, symlink, publish-tree; link, setattr without meaning of the flag): an inode row
+ * - publish: the same and nothing more (the generation is among the attributes)
+ * - unlink: ino u64, nlink u32; rmdir, remove-tree, rename, xattr-set, xattr-remove: ino u64
+ * - begin-upload, renew-upload: upload id, expiry; end-upload: upload id; begin-tree: root u64, name to the end
+ */
+import {
+  unreachable,
+  type Attributes,
+  type InodeNumber,
+  type MutationOperation,
+  type MutationOperations,
+  type MutationResult,
+  type UploadId,
+} from '@nokv/types';
+import { RowReader, corruptRow } from './row-reader.js';
+import { RowWriter } from './row-writer.js';
+import { Inode, decodeInode, encodeInode, toAttributes } from './value-inode.js';
+
+/** Numbers of operations in request rows; a new operation gets the next number. */
+const OPERATIONS: readonly MutationOperation[] = [
+  'mkdir',
+  'create',
+  'symlink',
+  'link',
+  'unlink',
+  'rmdir',
+  'remove-tree',
+  'rename',
+  'setattr',
+  'xattr-set',
+  'xattr-remove',
+  'begin-upload',
+  'renew-upload',
+  'end-upload',
+  'publish',
+  'begin-tree',
+  'publish-tree',
+];
+
+export function operationNumber(operation: MutationOperation): number {
+  return OPERATIONS.indexOf(operation);
+}
+
+export type AnyMutationResult = MutationOperations[MutationOperation]['result'];
+
+const writer = new RowWriter();
+
+/** @param result that of `operation`. */
+export function encodeResult(operation: MutationOperation, result: AnyMutationResult): Buffer {
+  switch (operation) {
+    case 'mkdir':
+    case 'create':
+    case 'symlink':
+    case 'publish-tree':
+    case 'publish':
+    case 'link':
+    case 'setattr': {
+      const { attributes, created } = result as { attributes: Attributes; created?: boolean };
+      const row = encodeInode(inodeOf(attributes));
+      return writer
+        .begin(9 + row.length)
+        .u8(created === true ? 1 : 0)
+        .u64(attributes.ino)
+        .bytes(row)
+        .end();
+    }
+    case 'unlink': {
+      const { ino, nlink } = result as MutationResult<'unlink'>;
+      return writer.begin(12).u64(ino).u32(nlink).end();
+    }
+    case 'rmdir':
+    case 'remove-tree':
+    case 'rename':
+    case 'xattr-set':
+    case 'xattr-remove':
+      return writer
+        .begin(8)
+        .u64((result as MutationResult<'rmdir'>).ino)
+        .end();
+    case 'begin-upload':
+    case 'renew-upload': {
+      const { upload, expiresAt } = result as MutationResult<'begin-upload'>;
+      return writer.begin(28).upload(upload).time(expiresAt).end();
+    }
+    case 'end-upload':
+      return writer
+        .begin(16)
+        .upload((result as MutationResult<'end-upload'>).upload)
+        .end();
+    case 'begin-tree': {
+      const { root, name } = result as MutationResult<'begin-tree'>;
+      return writer
+        .begin(8 + name.length)
+        .u64(root)
+        .bytes(name)
+        .end();
+    }
+    default:
+      return unreachable(operation);
+  }
+}
+
+export function decodeResult(operationNumber: number, bytes: Uint8Array): AnyMutationResult {
+  const operation = OPERATIONS[operationNumber];
+  if (operation === undefined) throw corruptRow(`${operationNumber} is no operation`);
+  const row = new RowReader(bytes);
+  switch (operation) {
+    case 'mkdir':
+    case 'create':
+    case 'symlink':
+    case 'publish-tree':
+    case 'publish':
+    case 'link':
+    case 'setattr': {
+      const created = row.u8() === 1;
+      const ino = row.u64() as InodeNumber;
+      const attributes = toAttributes(decodeInode(ino, row.bytes(row.rest)));
+      if (operation === 'link' || operation === 'setattr') return { attributes };
+      return operation === 'publish' ? { attributes, generation: attributes.generation, created } : { attributes, created };
+    }
+    case 'unlink':
+      return { ino: row.u64() as InodeNumber, nlink: row.u32() };
+    case 'rmdir':
+    case 'remove-tree':
+    case 'rename':
+    case 'xattr-set':
+    case 'xattr-remove':
+      return { ino: row.u64() as InodeNumber };
+    case 'begin-upload':
+    case 'renew-upload':
+      return { upload: row.upload() as UploadId, expiresAt: row.time() };
+    case 'end-upload':
+      return { upload: row.upload() as UploadId };
+    case 'begin-tree':
+      return { root: row.u64() as InodeNumber, name: row.bytes(row.rest) };
+    default:
+      return unreachable(operation);
+  }
+}
+
+/** Attributes back in the shape that the row codec writes; 512-byte units stand for the bytes they cover. */
+function inodeOf(attributes: Attributes): Inode {
+  const inode = new Inode(attributes.ino, attributes.type, attributes.atime);
+  inode.mode = attributes.mode;
+  inode.uid = attributes.uid;
+  inode.gid = attributes.gid;
+  inode.nlink = attributes.nlink;
+  inode.rdev = attributes.rdev;
+  inode.size = attributes.size;
+  inode.allocated = attributes.blocks * 512;
+  inode.mtime = attributes.mtime;
+  inode.ctime = attributes.ctime;
+  inode.revision = attributes.revision;
+  inode.generation = attributes.generation;
+  inode.ordinal = attributes.ordinal;
+  inode.children = attributes.children;
+  return inode;
+}

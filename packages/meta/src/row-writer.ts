@@ -1,0 +1,106 @@
+/**
+ * Builds keys and values in slabs of memory: one small view per row instead of one allocation per row, and few
+ * distinct array buffers for the native store to learn the addresses of.
+ *
+ * Rows that were ended are never written again; a slab lives as long as any row in it. Not for use across a
+ * `begin` of the same writer.
+ */
+import type { Timespec } from '@nokv/types';
+
+const SLAB_BYTES = 128 * 1024;
+const TWO_32 = 4_294_967_296;
+
+export class RowWriter {
+  #slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  #start = 0;
+  #at = 0;
+
+  /** Begins a row of at most `bytesMax` bytes. */
+  begin(bytesMax: number): this {
+    if (this.#at + bytesMax > this.#slab.length) {
+      this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, bytesMax));
+      this.#at = 0;
+    }
+    this.#start = this.#at;
+    return this;
+  }
+
+  u8(value: number): this {
+    this.#slab[this.#at++] = value;
+    return this;
+  }
+
+  u16(value: number): this {
+    const slab = this.#slab;
+    slab[this.#at++] = value >>> 8;
+    slab[this.#at++] = value;
+    return this;
+  }
+
+  u32(value: number): this {
+    const slab = this.#slab;
+    const at = this.#at;
+    slab[at] = value >>> 24;
+    slab[at + 1] = value >>> 16;
+    slab[at + 2] = value >>> 8;
+    slab[at + 3] = value;
+    this.#at = at + 4;
+    return this;
+  }
+
+  /** A safe integer, big-endian; negative ones in two's complement. */
+  u64(value: number): this {
+    return this.u32(Math.floor(value / TWO_32)).u32(value >>> 0);
+  }
+
+  time(time: Timespec): this {
+    return this.u64(time.sec).u32(time.nsec);
+  }
+
+  bytes(bytes: Uint8Array): this {
+    const length = bytes.length;
+    if (length > 32) {
+      this.#slab.set(bytes, this.#at);
+    } else {
+      const slab = this.#slab;
+      const at = this.#at;
+      for (let i = 0; i < length; i++) slab[at + i] = bytes[i] as number;
+    }
+    this.#at += length;
+    return this;
+  }
+
+  /** Characters of one byte each. */
+  latin1(text: string): this {
+    this.#at += this.#slab.latin1Write(text, this.#at);
+    return this;
+  }
+
+  /** 32 lower-case hex characters as 16 bytes. */
+  upload(id: string): this {
+    this.#at += this.#slab.hexWrite(id, this.#at, 16);
+    return this;
+  }
+
+  end(): Buffer {
+    return this.#slab.subarray(this.#start, this.#at);
+  }
+}
+
+declare global {
+  interface Buffer {
+    /** Node's own, not in its published types: `toString` and `write` without their dispatch. */
+    latin1Slice(start: number, end: number): string;
+    hexSlice(start: number, end: number): string;
+    latin1Write(text: string, at: number): number;
+    hexWrite(text: string, at: number, length: number): number;
+  }
+}
+
+/** A copy that the caller owns; also of buffers whose `length` was narrowed by the store. */
+export function copyBytes(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  const copy = new Uint8Array(end - start);
+  if (copy.length > 32) copy.set(bytes.subarray(start, end));
+  else for (let i = 0; i < copy.length; i++) copy[i] = bytes[start + i] as number;
+  return copy;
+}

@@ -1,0 +1,425 @@
+/**
+ * A shard over an ordered key-value store: checks and makes its system rows, draws what commands need, answers reads, remembers
+ * requests and joins retries. The commit pipeline below does the writing, `maintenance.ts` the background work.
+ *
+ * Reads answer at once unless they saw a row whose commit is not flushed; then they wait for that flush.
+ */
+import {
+  NokvError,
+  assert,
+  makeInodeNumber,
+  makeUploadId,
+  requestId as checkRequestId,
+  timespecToMs,
+  type Acknowledgement,
+  type Clock,
+  type Epoch,
+  type InodeNumber,
+  type MutationOperation,
+  type MutationOperations,
+  type MutationResult,
+  type Random,
+  type ReadOperation,
+  type ReadOperations,
+  type ReadResult,
+  type RequestId,
+  type ShardId,
+  type UploadId,
+  type Version,
+} from '@nokv/types';
+import { freshInodesOf } from './apply.js';
+import type { Command, InternalOperation, InternalOperations, Retention } from './command.js';
+import { CommitPipeline, RESERVED_AHEAD, reserveFrom, type Evaluated, type Pending, type PipelineState } from './commit-pipeline.js';
+import { SYSTEM_ITEM, countersKey, inodeKey, requestKey, systemKey, uploadKey } from './key.js';
+import { Maintenance, type LogWindow } from './maintenance.js';
+import type { KvWrite, OrderedKv } from './ordered-kv.js';
+import { Overlay, ShardView } from './overlay.js';
+import { ReadView } from './read-view.js';
+import { read } from './reads.js';
+import { digestOf } from './request-digest.js';
+import { decodeResult } from './request-result.js';
+import type { Committed, MutateContext, ReadContext, ShardEngine, ShardGate, ShardStats } from './shard-engine.js';
+import type { ShardRoots } from './transaction.js';
+import { decodeUpload } from './value-body.js';
+import { Inode, encodeInode } from './value-inode.js';
+import {
+  decodeCounters,
+  decodeEpoch,
+  decodeFormat,
+  decodeProgress,
+  decodeRequest,
+  encodeCounters,
+  encodeEpoch,
+  encodeFormat,
+  encodeProgress,
+  type ProgressRow,
+} from './value-log.js';
+
+export interface ShardOptions {
+  /** Owned by the shard from now on: `close` closes it. */
+  readonly kv: OrderedKv;
+  readonly shard: ShardId;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Default: bodies 24 hours, blocks of ended uploads 1 minute, blocks that no body names any more 10 minutes. */
+  readonly retention?: Partial<Retention>;
+  /** How long and how many request results and changes are kept; see {@link LogWindow} for the defaults. */
+  readonly window?: Partial<LogWindow>;
+  /** What `statfs` calls the size of the namespace (default 1 PiB). */
+  readonly bytesCapacity?: number;
+}
+
+const RETENTION_DEFAULT: Retention = { bodyMs: 24 * 3600 * 1000, uploadMs: 60 * 1000, extentMs: 10 * 60 * 1000 };
+const BYTES_CAPACITY_DEFAULT = 2 ** 50;
+const DIRECTORY_MODE = 0o755;
+/** Bytes of a command beside its body, for the bounds of batches. */
+const COMMAND_BYTES = 512;
+
+/** Opens a shard, making it where the store is empty. Refuses stores of another format or another shard. */
+export async function openShard(options: ShardOptions): Promise<ShardEngine> {
+  const { kv, shard, clock } = options;
+  const roots: ShardRoots = {
+    root: makeInodeNumber(shard, 1),
+    staging: makeInodeNumber(shard, 2),
+    trash: makeInodeNumber(shard, 3),
+  };
+  const format = kv.get(systemKey(SYSTEM_ITEM.format));
+  if (format === undefined) await bootstrap(kv, shard, roots, clock);
+  else checkFormat(format, shard);
+  const state = await reserve(kv, roots);
+  return new Shard(options, roots, state);
+}
+
+class Shard implements ShardEngine {
+  readonly #options: ShardOptions;
+  readonly #retention: Retention;
+  readonly #view: ShardView;
+  readonly #reader: ReadView;
+  readonly #roots: ShardRoots;
+  readonly #pipeline: CommitPipeline;
+  readonly #maintenance: Maintenance;
+  readonly #durableListeners = new Set<Parameters<ShardEngine['onDurable']>[0]>();
+  readonly #lostListeners = new Set<Parameters<ShardEngine['onLost']>[0]>();
+  #gate: ShardGate | undefined;
+  #nextLocal: number;
+  #epoch: Epoch;
+  #reads = 0;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: ShardOptions, roots: ShardRoots, state: PipelineState) {
+    this.#options = options;
+    this.#roots = roots;
+    this.#retention = { ...RETENTION_DEFAULT, ...options.retention };
+    this.#view = new ShardView(options.kv, new Overlay());
+    this.#reader = new ReadView(this.#view, roots.root);
+    this.#nextLocal = state.progress.inodesReserved - RESERVED_AHEAD;
+    this.#epoch = readEpoch(options.kv);
+    this.#pipeline = new CommitPipeline(
+      this.#view,
+      roots,
+      state,
+      {
+        onDurable: (version, changes) => this.#durableListeners.forEach((listener) => listener(version, changes)),
+        onLost: (first, last) => this.#lostListeners.forEach((listener) => listener(first, last)),
+      },
+      () => this.#gate?.refusal(),
+    );
+    this.#maintenance = new Maintenance(
+      this.#view,
+      roots,
+      this.#pipeline,
+      (operation, args) => this.#submitInternal(operation, args),
+      () => this.#gate?.refusal(),
+      options.clock,
+      options.window ?? {},
+    );
+  }
+
+  read<Op extends ReadOperation>(
+    operation: Op,
+    args: ReadOperations[Op]['args'],
+    context: ReadContext,
+  ): ReadResult<Op> | Promise<ReadResult<Op>> {
+    this.#refuseIfClosed();
+    this.#reads += 1;
+    const view = this.#view;
+    view.touched = 0;
+    let result: ReadResult<Op>;
+    try {
+      result = this.#answer(operation, args, context.visible);
+    } catch (error) {
+      const flush = context.visible || view.touched === 0 ? undefined : this.#pipeline.whenFlushed(view.touched);
+      if (flush === undefined) throw error;
+      return flush.then(() => {
+        throw error;
+      });
+    }
+    if (context.visible || view.touched === 0) return result;
+    const flush = this.#pipeline.whenFlushed(view.touched);
+    return flush === undefined ? result : flush.then(() => result);
+  }
+
+  mutate<Op extends MutationOperation>(
+    operation: Op,
+    args: MutationOperations[Op]['args'],
+    context: MutateContext,
+  ): Promise<Committed<MutationResult<Op>>> {
+    try {
+      return this.#mutate(operation, args, context) as Promise<Committed<MutationResult<Op>>>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  hasUpload(upload: UploadId): boolean {
+    const bytes = this.#view.get(uploadKey(upload));
+    if (bytes === undefined) return false;
+    const { state, expires } = decodeUpload(bytes);
+    return state === 'open' && timespecToMs(expires) > this.#options.clock.nowMs();
+  }
+
+  get visibleVersion(): Version {
+    return this.#pipeline.visible.progress.version;
+  }
+
+  get durableVersion(): Version {
+    return this.#pipeline.durable.progress.version;
+  }
+
+  onDurable(listener: Parameters<ShardEngine['onDurable']>[0]): () => void {
+    this.#durableListeners.add(listener);
+    return () => this.#durableListeners.delete(listener);
+  }
+
+  onLost(listener: Parameters<ShardEngine['onLost']>[0]): () => void {
+    this.#lostListeners.add(listener);
+    return () => this.#lostListeners.delete(listener);
+  }
+
+  get epoch(): Epoch {
+    return this.#epoch;
+  }
+
+  async adoptEpoch(epoch: Epoch): Promise<void> {
+    if (epoch <= this.#epoch) {
+      throw new NokvError('fenced', `this shard has served under epoch ${this.#epoch}; epoch ${epoch} is over`, {
+        details: { epoch: this.#epoch, asked: epoch },
+      });
+    }
+    await this.#submitInternal('adopt-epoch', { epoch });
+    if (epoch > this.#epoch) this.#epoch = epoch;
+  }
+
+  setGate(gate: ShardGate): void {
+    this.#gate = gate;
+  }
+
+  maintain(removeBlocks: (upload: UploadId) => Promise<void>): Promise<{ readonly more: boolean }> {
+    try {
+      this.#refuseIfClosed();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#maintenance.slice(removeBlocks);
+  }
+
+  get stats(): ShardStats {
+    const { commands, batches, flushes, queued } = this.#pipeline;
+    return { commands, batches, flushes, queued, reads: this.#reads, rowsRead: this.#view.rowsRead };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  #answer<Op extends ReadOperation>(operation: Op, args: ReadOperations[Op]['args'], visible: boolean): ReadResult<Op> {
+    const { visible: current, durable } = this.#pipeline;
+    return read(
+      this.#reader,
+      {
+        counters: (visible ? current : durable).counters,
+        newest: durable.progress.version,
+        changesForgotten: durable.progress.changesForgotten,
+        bytesCapacity: this.#options.bytesCapacity ?? BYTES_CAPACITY_DEFAULT,
+      },
+      operation,
+      args,
+    );
+  }
+
+  #mutate(operation: MutationOperation, args: MutationOperations[MutationOperation]['args'], context: MutateContext): Promise<Evaluated> {
+    this.#refuseIfClosed();
+    const { acknowledgement } = context;
+    const requestId = checkRequestId(context.requestId);
+    const digest = digestOf(operation, args);
+    const underWay = this.#pipeline.underWay(requestId);
+    if (underWay !== undefined) return this.#join(underWay, digest, requestId, acknowledgement);
+    const stored = this.#storedResult(requestId, digest);
+    if (stored !== undefined) return Promise.resolve(stored);
+    this.#refuseExpired(requestId, context.attemptAgeMs);
+    const fresh = freshInodesOf(operation, args);
+    const command = {
+      operation,
+      args,
+      requestId,
+      digest,
+      actor: checkActor(context.actor),
+      time: this.#options.clock.now(),
+      freshInode: this.#drawInodes(fresh),
+      freshUpload: operation === 'begin-upload' ? this.#drawUpload() : undefined,
+      retention: this.#retention,
+    } as Command;
+    return this.#pipeline.submit(command, COMMAND_BYTES + bytesOf(args)).wait(acknowledgement);
+  }
+
+  /** The same request while its first arrival is under way. */
+  #join(pending: Pending, digest: number, requestId: RequestId, acknowledgement: Acknowledgement): Promise<Evaluated> {
+    if (!('digest' in pending.command) || pending.command.digest !== digest) throw reused(requestId);
+    return pending.wait(acknowledgement);
+  }
+
+  #storedResult(requestId: RequestId, digest: number): Evaluated | undefined {
+    const bytes = this.#options.kv.get(requestKey(requestId));
+    if (bytes === undefined) return undefined;
+    const row = decodeRequest(bytes);
+    if (row.digest !== digest) throw reused(requestId);
+    return { version: row.version, result: decodeResult(row.operation, row.result) };
+  }
+
+  /** A request first sent before the newest forgotten result may have had its result forgotten: it is not run again. */
+  #refuseExpired(requestId: RequestId, attemptAgeMs: number | undefined): void {
+    if (attemptAgeMs === undefined || attemptAgeMs <= 0) return;
+    const { requestsForgottenMs } = this.#pipeline.visible.progress;
+    if (requestsForgottenMs > 0 && this.#options.clock.nowMs() - attemptAgeMs <= requestsForgottenMs) {
+      throw new NokvError(
+        'request-expired',
+        `request ${requestId} was first sent ${Math.round(attemptAgeMs / 1000)} s ago and its result, if any, is forgotten; look whether it took effect`,
+        { outcome: 'unknown' },
+      );
+    }
+  }
+
+  #submitInternal<Op extends InternalOperation>(operation: Op, args: InternalOperations[Op]): Promise<Evaluated> {
+    const command = {
+      operation,
+      args,
+      actor: 'nokv',
+      time: this.#options.clock.now(),
+      freshInode: this.#roots.root,
+      freshUpload: undefined,
+      retention: this.#retention,
+    } as Command;
+    return this.#pipeline.submit(command, COMMAND_BYTES).wait('durable');
+  }
+
+  #drawInodes(count: number): InodeNumber {
+    const first = makeInodeNumber(this.#options.shard, this.#nextLocal);
+    this.#nextLocal += count;
+    return first;
+  }
+
+  #drawUpload(): UploadId {
+    const { clock, random } = this.#options;
+    return makeUploadId(clock.nowMs(), random.bytes(10));
+  }
+
+  #refuseIfClosed(): void {
+    if (this.#closing !== undefined) throw new NokvError('draining', 'the shard is closing; ask again in a moment, or another server');
+    const refusal = this.#pipeline.fatal ?? this.#gate?.refusal();
+    if (refusal !== undefined) throw refusal;
+  }
+
+  async #close(): Promise<void> {
+    await this.#pipeline.drained();
+    if (this.#pipeline.fatal === undefined) await this.#returnReservation();
+    await this.#options.kv.close();
+  }
+
+  /** After an orderly end the next start continues exactly here. */
+  async #returnReservation(): Promise<void> {
+    const { progress } = this.#pipeline.visible;
+    const exact: ProgressRow = { ...progress, versionsReserved: progress.version, inodesReserved: this.#nextLocal };
+    try {
+      await this.#options.kv.commit([{ key: systemKey(SYSTEM_ITEM.progress), value: encodeProgress(exact) }]).flushed;
+    } catch {
+      // The reservation stays as it is: the next start skips the numbers in it, as after a crash.
+    }
+  }
+}
+
+async function bootstrap(kv: OrderedKv, shard: ShardId, roots: ShardRoots, clock: Clock): Promise<void> {
+  for (const { key } of kv.range(Uint8Array.of(0), Uint8Array.of(0xff), { limit: 1 })) {
+    throw new NokvError(
+      'unsupported-format',
+      `expected a nokv shard or an empty environment, found a first key of ${key.length} bytes; choose another data directory`,
+    );
+  }
+  const time = clock.now();
+  const version = 1 as Version;
+  const progress: ProgressRow = {
+    version,
+    versionsReserved: version,
+    inodesReserved: 4,
+    requestsForgotten: 0 as Version,
+    requestsForgottenMs: 0,
+    changesForgotten: 0 as Version,
+  };
+  const directories = Object.values(roots).map((ino: InodeNumber): KvWrite => {
+    const inode = new Inode(ino, 'directory', time);
+    inode.birth = version;
+    inode.mode = DIRECTORY_MODE;
+    inode.nlink = 2;
+    return { key: inodeKey(ino), value: encodeInode(inode) };
+  });
+  await kv.commit([
+    ...directories,
+    { key: systemKey(SYSTEM_ITEM.format), value: encodeFormat({ shard, madeMs: Math.max(0, Math.floor(timespecToMs(time))) }) },
+    { key: systemKey(SYSTEM_ITEM.epoch), value: encodeEpoch(0) },
+    { key: systemKey(SYSTEM_ITEM.progress), value: encodeProgress(progress) },
+    { key: countersKey(roots.root), value: encodeCounters({ bytes: 0, inodes: 0 }) },
+  ]).flushed;
+}
+
+function checkFormat(bytes: Uint8Array, shard: ShardId): void {
+  const format = decodeFormat(bytes);
+  if (format.shard !== shard) {
+    throw new NokvError(
+      'unsupported-format',
+      `expected the environment of shard ${shard}, found that of shard ${format.shard}; choose its own data directory`,
+    );
+  }
+}
+
+/** Continues above everything that was ever handed out, and makes that durable before anything new is. */
+async function reserve(kv: OrderedKv, roots: ShardRoots): Promise<PipelineState> {
+  const progressRow = kv.get(systemKey(SYSTEM_ITEM.progress));
+  assert(progressRow !== undefined, 'a shard has a progress row');
+  const progress = reserveFrom(decodeProgress(progressRow));
+  const countersRow = kv.get(countersKey(roots.root));
+  assert(countersRow !== undefined, 'a shard has a counters row');
+  const counters = decodeCounters(countersRow);
+  await kv.commit([{ key: systemKey(SYSTEM_ITEM.progress), value: encodeProgress(progress) }]).flushed;
+  return { counters, progress };
+}
+
+function readEpoch(kv: OrderedKv): Epoch {
+  const bytes = kv.get(systemKey(SYSTEM_ITEM.epoch));
+  assert(bytes !== undefined, 'a shard has an epoch row');
+  return decodeEpoch(bytes) as Epoch;
+}
+
+function reused(requestId: RequestId): NokvError {
+  return new NokvError('request-reused', `request id ${requestId} was used for another request; draw a fresh one for each mutation`);
+}
+
+function checkActor(actor: string): string {
+  if (Buffer.byteLength(actor) > 255) throw new NokvError('invalid-argument', 'an actor has at most 255 bytes');
+  return actor;
+}
+
+/** About the memory that a command holds. */
+function bytesOf(args: MutationOperations[MutationOperation]['args']): number {
+  if ('body' in args) return args.body.kind === 'inline' ? args.body.bytes.length : args.body.manifest.extents.length * 64;
+  return 'value' in args ? args.value.length : 0;
+}

@@ -1,0 +1,183 @@
+/**
+ * Values of bodies, extents, the staging ledger and extended attributes.
+ *
+ * body:   birth u64, digest (text8), content type (text8), producer (text8), kind u8, then
+ *         kind 1 inline: the bytes, to the end of the row
+ *         kind 2 blocks: size u64, count of upload ids u16, the ids (16 bytes each), count of extents u32, then for each
+ *           hole 00, take u64 | piece 01, number of the upload id u16, index u32, offset u32, length u32, crc32c u32, skip u32, take u32
+ * extent: references u32 (bodies that name the upload), blocks u32, bytes u64
+ * upload: state u8 (1 open, 2 ended), begun ms u64, expires (sec u64, nsec u32), actor (text8), target (to the end)
+ * xattr:  birth u64, the bytes
+ *
+ * text8 is a length u8 and that many bytes of UTF-8. Offsets inside a block fit 32 bits: a block is at most 4 GiB.
+ */
+import { NokvError, type Body, type Extent, type Timespec, type UploadId, type Version } from '@nokv/types';
+import { RowReader, corruptRow } from './row-reader.js';
+import { RowWriter, copyBytes } from './row-writer.js';
+
+export const TEXT8_BYTES_MAX = 255;
+const KIND_INLINE = 1;
+const KIND_BLOCKS = 2;
+
+export interface BodyRow {
+  readonly birth: Version;
+  readonly digest: string | undefined;
+  readonly contentType: string | undefined;
+  readonly producer: string | undefined;
+  readonly body: Body;
+}
+
+export interface ExtentRow {
+  readonly references: number;
+  readonly blocks: number;
+  readonly bytes: number;
+}
+
+export interface UploadRow {
+  readonly state: 'open' | 'ended';
+  readonly begunMs: number;
+  readonly expires: Timespec;
+  readonly actor: string;
+  readonly target: string;
+}
+
+const writer = new RowWriter();
+
+export function encodeBody(row: BodyRow): Buffer {
+  const { body } = row;
+  const head = writer.begin(bodyBytesMax(row)).u64(row.birth);
+  text8(head, row.digest);
+  text8(head, row.contentType);
+  text8(head, row.producer);
+  if (body.kind === 'inline') return head.u8(KIND_INLINE).bytes(body.bytes).end();
+  const { manifest } = body;
+  const uploads = new Map<UploadId, number>();
+  for (const extent of manifest.extents) {
+    if (!('hole' in extent) && !uploads.has(extent.upload)) uploads.set(extent.upload, uploads.size);
+  }
+  head.u8(KIND_BLOCKS).u64(manifest.size).u16(uploads.size);
+  for (const upload of uploads.keys()) head.upload(upload);
+  head.u32(manifest.extents.length);
+  for (const extent of manifest.extents) {
+    if ('hole' in extent) {
+      head.u8(0).u64(extent.take);
+    } else {
+      head
+        .u8(1)
+        .u16(uploads.get(extent.upload) ?? 0)
+        .u32(extent.index)
+        .u32(extent.offset)
+        .u32(extent.length)
+        .u32(extent.crc32c)
+        .u32(extent.skip)
+        .u32(extent.take);
+    }
+  }
+  return head.end();
+}
+
+export function decodeBody(bytes: Uint8Array): BodyRow {
+  const row = new RowReader(bytes);
+  const birth = row.u64() as Version;
+  const digest = readText8(row);
+  const contentType = readText8(row);
+  const producer = readText8(row);
+  return { birth, digest, contentType, producer, body: readBody(row) };
+}
+
+/** What `stat` shows of a body, without its extents. */
+export function decodeBodyHead(bytes: Uint8Array): Omit<BodyRow, 'body'> & { readonly inline: boolean } {
+  const row = new RowReader(bytes);
+  const birth = row.u64() as Version;
+  const digest = readText8(row);
+  const contentType = readText8(row);
+  const producer = readText8(row);
+  return { birth, digest, contentType, producer, inline: row.u8() === KIND_INLINE };
+}
+
+export function encodeExtent(row: ExtentRow): Buffer {
+  return writer.begin(16).u32(row.references).u32(row.blocks).u64(row.bytes).end();
+}
+
+export function decodeExtent(bytes: Uint8Array): ExtentRow {
+  const row = new RowReader(bytes);
+  const extent = { references: row.u32(), blocks: row.u32(), bytes: row.u64() };
+  row.end();
+  return extent;
+}
+
+export function encodeUpload(row: UploadRow): Buffer {
+  const target = Buffer.from(row.target);
+  const head = writer.begin(22 + 256 + target.length).u8(row.state === 'open' ? 1 : 2);
+  text8(head.u64(row.begunMs).time(row.expires), row.actor);
+  return head.bytes(target).end();
+}
+
+export function decodeUpload(bytes: Uint8Array): UploadRow {
+  const row = new RowReader(bytes);
+  const state = row.u8();
+  if (state !== 1 && state !== 2) throw corruptRow(`${state} is no state of an upload`);
+  const begunMs = row.u64();
+  const expires = row.time();
+  const actor = readText8(row) ?? '';
+  return { state: state === 1 ? 'open' : 'ended', begunMs, expires, actor, target: Buffer.from(row.bytes(row.rest)).toString() };
+}
+
+export function encodeXattr(birth: Version, value: Uint8Array): Buffer {
+  return writer
+    .begin(8 + value.length)
+    .u64(birth)
+    .bytes(value)
+    .end();
+}
+
+export function decodeXattr(bytes: Uint8Array): Uint8Array {
+  return copyBytes(bytes, 8, bytes.length);
+}
+
+/** Refuses text that does not fit where it is kept. */
+export function checkText8(text: string | undefined, what: string): void {
+  if (text !== undefined && Buffer.byteLength(text) > TEXT8_BYTES_MAX) {
+    throw new NokvError('invalid-argument', `${what} has at most ${TEXT8_BYTES_MAX} bytes, found ${Buffer.byteLength(text)}`);
+  }
+}
+
+/** Room for the row; generous, since what is not used is not taken. */
+function bodyBytesMax(row: BodyRow): number {
+  const { body } = row;
+  return 8 + 3 * 256 + 15 + (body.kind === 'inline' ? body.bytes.length : body.manifest.extents.length * 43);
+}
+
+export function text8(row: RowWriter, text: string | undefined): void {
+  if (text === undefined || text.length === 0) {
+    row.u8(0);
+    return;
+  }
+  const bytes = Buffer.from(text);
+  row.u8(bytes.length).bytes(bytes);
+}
+
+/** Undefined for the empty text. */
+export function readText8(row: RowReader): string | undefined {
+  const length = row.u8();
+  return length === 0 ? undefined : Buffer.from(row.bytes(length)).toString();
+}
+
+function readBody(row: RowReader): Body {
+  const kind = row.u8();
+  if (kind === KIND_INLINE) return { kind: 'inline', bytes: row.bytes(row.rest) };
+  if (kind !== KIND_BLOCKS) throw corruptRow(`${kind} is no kind of body`);
+  const size = row.u64();
+  const uploads = Array.from({ length: row.u16() }, () => row.upload() as UploadId);
+  const count = row.u32();
+  const extents: Extent[] = [];
+  for (let i = 0; i < count; i++) extents.push(row.u8() === 0 ? { hole: true, take: row.u64() } : readPiece(row, uploads));
+  row.end();
+  return { kind: 'blocks', manifest: { size, extents } };
+}
+
+function readPiece(row: RowReader, uploads: readonly UploadId[]): Extent {
+  const upload = uploads[row.u16()];
+  if (upload === undefined) throw corruptRow('a piece of an upload that the body does not name');
+  return { upload, index: row.u32(), offset: row.u32(), length: row.u32(), crc32c: row.u32(), skip: row.u32(), take: row.u32() };
+}
