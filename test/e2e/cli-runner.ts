@@ -104,7 +104,15 @@ export async function startCliServer(
       return stdout;
     };
     return {
-      ...{ rpc: ready.rpc, http: ready.http, data: ready.data, pid: ready.pid, ready, env, run, must, end },
+      rpc: ready.rpc,
+      http: ready.http,
+      data: ready.data,
+      pid: ready.pid,
+      ready,
+      env,
+      run,
+      must,
+      end,
       stderr: () => stderr,
       json: async (args, more) => jsonLines(await must([...args, '--json'], more)),
       [Symbol.asyncDispose]: cleanUp,

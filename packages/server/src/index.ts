@@ -1,4 +1,5 @@
 export { startServer } from './start-server.js';
+export { probeControl, probeStore } from './probes.js';
 export { localPlane, type LocalPlaneParts } from './local-plane.js';
 export type { LogLevel, RunningServer, ServerConfig, ServerPorts } from './server-config.js';
 export type { Peer, ServedMutateContext, Service, WatchOptions } from './service.js';

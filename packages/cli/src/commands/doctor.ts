@@ -25,8 +25,9 @@ export async function doctor(call: Doctor): Promise<void> {
     '/dev/fuse': checkDevice,
     mounting: checkMounting,
     server: checkServer,
+    ...(flags.object === undefined ? {} : { store: checkStore }),
+    ...(flags.control === undefined ? {} : { control: checkControl }),
   };
-  void flags;
   let failed = 0;
   for (const [check, run] of Object.entries(checks)) {
     const finding: Finding = { check, ...(await run(call)) };
@@ -87,5 +88,34 @@ async function checkServer(call: Doctor): Promise<Omit<Finding, 'check'>> {
     if (error.code === 'unsupported-version') return fail(`${address}: ${error.message}`, 'use a client and a server of one release');
     if (error.kind === 'denied') return fail(`${address}: ${error.message}`, 'give a valid token with --token-file');
     return fail(`${address}: ${error.message}`, 'start one with "nokv serve", or correct --server');
+  }
+}
+
+const STORE_FIXES: Readonly<Record<string, string>> = {
+  'no-bucket': 'make the bucket, or correct its name in the URL',
+  'bad-credentials': 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, to keys of this store',
+  'permission-denied': 'allow these keys to read, write, list and delete in the bucket',
+  'store-unfit': 'use a store that honours If-None-Match on PUT, ranges, and listing after writing',
+  'bad-configuration': 'write file:///dir or s3://bucket/prefix?endpoint=URL&region=R&pathStyle=true',
+};
+
+async function checkStore({ flags, io }: Doctor): Promise<Omit<Finding, 'check'>> {
+  const { probeStore } = await import('@nokv/server');
+  try {
+    return pass(`${await probeStore(flags.object ?? '', { clock: io.clock, random: io.random, env: io.env })} does all that is needed`);
+  } catch (cause) {
+    const error = toNokvError(cause);
+    return fail(error.message, STORE_FIXES[error.code] ?? 'see that the endpoint of the URL is right and the server is running');
+  }
+}
+
+async function checkControl({ flags, io }: Doctor): Promise<Omit<Finding, 'check'>> {
+  const { probeControl } = await import('@nokv/server');
+  try {
+    return pass(`${await probeControl(flags.control ?? '', { clock: io.clock, random: io.random })} answers`);
+  } catch (cause) {
+    const error = toNokvError(cause);
+    const fix = error.kind === 'invalid' ? 'write etcd://host:2379/prefix' : 'see that etcd is running and that its address is right';
+    return fail(error.message, fix);
   }
 }
