@@ -3,7 +3,7 @@
  * the claim, so that a store that was swapped or emptied later is refused instead of silently taken for ours.
  */
 import { fileURLToPath } from 'node:url';
-import { claimNamespace, openFileStore, type ObjectStore } from '@nokv/object';
+import { admissionProbe, claimNamespace, openFileStore, openS3Store, parseS3Url, type ObjectStore } from '@nokv/object';
 import { BLOCK_BYTES_DEFAULT, NokvError, type BlockAccess, type Clock, type Random } from '@nokv/types';
 import type { DataDirectory } from './data-directory.js';
 import { measuredStore } from './measured-store.js';
@@ -30,6 +30,8 @@ export async function openStore(url: string | undefined, parts: OpenStoreParts):
   const { data } = parts;
   const { store, way } = await openByUrl(url, parts);
   try {
+    // What a directory can do does not change; behind an endpoint there may be another server every day.
+    if (way.kind === 's3' || (await data.readStoreClaim()) === undefined) await admissionProbe(store, { random: parts.random });
     const marker = await claim(store, data, parts.random);
     return {
       store: measuredStore(store, parts.latencies, parts.clock),
@@ -50,6 +52,11 @@ async function openByUrl(url: string | undefined, parts: OpenStoreParts): Promis
     const directory = url === undefined ? parts.data.objectsDirectory : directoryOf(url);
     const store = await openFileStore(directory, { clock: parts.clock, random: parts.random });
     return { store, way: { kind: 'file', directory } };
+  }
+  if (url.startsWith('s3:')) {
+    const location = parseS3Url(url, parts.env);
+    const store = await openS3Store(location, { env: parts.env, clock: parts.clock, random: parts.random });
+    return { store, way: { kind: 's3', ...location } };
   }
   throw new NokvError('bad-configuration', `expected --object file:///dir or s3://bucket/prefix, found "${withoutSecrets(url)}"`);
 }

@@ -1,10 +1,10 @@
 /** The RPC listener's handlers: each operation goes to the service, with what the call says of itself. */
 import type { ServerInfo } from '@nokv/protocol';
-import type { MutationOperation, ReadOperation } from '@nokv/types';
+import type { Clock, MutationOperation, ReadOperation } from '@nokv/types';
 import type { MutationCall, ReadCall, RpcHandlers } from './rpc/handlers.js';
 import type { Service } from './service.js';
 
-export function rpcHandlers(service: Service, info: () => ServerInfo): RpcHandlers {
+export function rpcHandlers(service: Service, clock: Clock, info: () => ServerInfo): RpcHandlers {
   const read =
     <Op extends ReadOperation>(operation: Op) =>
     (args: Parameters<Service['read']>[1], call: ReadCall) =>
@@ -16,6 +16,8 @@ export function rpcHandlers(service: Service, info: () => ServerInfo): RpcHandle
         requestId: call.requestId,
         actor: call.actor,
         acknowledgement: call.acknowledgement,
+        // Machines that share a deployment agree on the time to well within the window in which results are kept.
+        attemptAgeMs: Math.max(0, clock.nowMs() - call.firstAttemptMs),
         signal: call.signal,
       });
   return {

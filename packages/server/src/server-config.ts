@@ -14,6 +14,11 @@ export interface ServerConfig {
   readonly durability: 'local';
   readonly nodeId: string | undefined;
   readonly leaseTtlMs: number;
+  /**
+   * How long blocks are kept after their upload ended without publishing them (default one minute): a client that was
+   * told too late may still be sending some.
+   */
+  readonly uploadGraceMs?: number | undefined;
   /** JSON lines on stderr from this level on; default `info`. */
   readonly logLevel?: LogLevel | undefined;
 }

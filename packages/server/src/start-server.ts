@@ -88,7 +88,8 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
   closers.add(() => opened.store.close());
 
   const kv = await openLmdbKv({ directory: data.metaDirectory });
-  const engine = await openShard({ kv, shard: SHARD, clock, random });
+  const retention = config.uploadGraceMs === undefined ? {} : { retention: { uploadMs: config.uploadGraceMs } };
+  const engine = await openShard({ kv, shard: SHARD, clock, random, ...retention });
   closers.add(() => engine.close());
 
   const coordinator = control.kind === 'embedded' ? embedded(engine, data) : await etcdCoordinator({ ...control, leaseTtlMs: config.leaseTtlMs, clock });
@@ -131,7 +132,7 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
     shards: [{ shard: SHARD, epoch: engine.epoch, visible: engine.visibleVersion, durable: engine.durableVersion }],
   });
   const rpcListener = await listenRpc(config.listen, {
-    handlers: rpcHandlers(service, info),
+    handlers: rpcHandlers(service, clock, info),
     clock,
     software: SOFTWARE,
     onAnswer: (operation, elapsedMs, error) => rpcLatencies.observe(operation, elapsedMs, error),
@@ -166,6 +167,16 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
   metrics.add('counter', 'nokv_blocks_swept_total', 'Blocks of expired uploads that were removed.', () => background.blocksRemoved);
   log.info({ data: data.path, rpc: rpc.address, http: http.address, store: opened.store.description, control: coordinator.description, epoch: engine.epoch, ms: Math.round(clock.monotonicMs() - startedAtMs) }, 'serving');
 
+  // Whoever was told of versions that are lost now must hear of it: connections end, and clients that keep their own
+  // promise to replay (mounts) send again what was not announced as durable.
+  const lost = new Promise<Error>((resolve) => {
+    engine.onLost((first, last) => {
+      const error = new NokvError('unavailable', `versions ${first} to ${last} were shown and could not be made durable; see the log for why, then start again`);
+      log.error({ first, last }, 'lost visible versions');
+      resolve(error);
+    });
+  });
+
   let stopped: Promise<void> | undefined;
   async function stop(graceMs: number): Promise<void> {
     log.info({ graceMs }, 'draining');
@@ -183,7 +194,7 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
     data: data.path,
     objectStore: opened.store.description,
     control: coordinator.description,
-    failed: shardHost.failed,
+    failed: Promise.race([shardHost.failed, lost]),
     stop: (graceMs = GRACE_MS_DEFAULT) => (stopped ??= stop(graceMs)),
   };
 }
