@@ -1,11 +1,11 @@
 /**
- * The client's end of a connection.
+ * The client's end of a connection: frames in and out, the hello, the end.
  *
- * Invariants: a call has exactly one answer; a stream id is used once until the ids run round; what was never written
- * is `not-applied` when it fails, what was written is `unknown` if it is a mutation. After the end of the connection
- * nothing waits: every call and stream has been told. Unsent calls and buffered items are bounded.
+ * Invariants: a stream id is used once until the ids run round; what is written in one tick leaves in one write; after
+ * the end nothing waits: every call, stream and ping has been told. Calls are in {@link CallTable}, which says what
+ * their failure means.
  */
-import type { Clock, ErrorCode } from '@nokv/types';
+import type { Clock } from '@nokv/types';
 import { NokvError } from '@nokv/types';
 import type {
   AdaptivePoller,
@@ -26,7 +26,6 @@ import type {
 } from '@nokv/protocol';
 import {
   CREDIT_MAX,
-  Deadlines,
   FRAME_TYPES,
   FrameDecoder,
   HELLO_BYTES_MAX,
@@ -44,12 +43,13 @@ import {
   writePong,
   writeRequest,
 } from '@nokv/protocol';
+import type { PendingCall } from './call-table.js';
+import { CallTable } from './call-table.js';
 import type { CallRest, Connection, WireMutationOptions, WireReadOptions, WireStreamOptions } from './connection.js';
-import type { PendingCall } from './pending.js';
-import { PendingStream } from './pending.js';
+import { PendingStream } from './pending-stream.js';
+import { Pings } from './pings.js';
+import { cancelled, lost, notApplied, tooLarge } from './wire-errors.js';
 
-/** Calls that may wait for their turn; beyond it: `too-busy`. */
-const WAITING_MAX = 65_536;
 const WINDOW_DEFAULT = 32;
 /** A silent server is asked after this long, and given up after as long again. */
 const SILENCE_MS_MAX = 15_000;
@@ -63,8 +63,6 @@ export interface WireConnectionOptions {
   readonly poller: AdaptivePoller | undefined;
 }
 
-type Pending = PendingCall | PendingStream;
-
 export class WireConnection implements Connection {
   readonly peer: string;
   readonly closed: Promise<NokvError>;
@@ -76,25 +74,24 @@ export class WireConnection implements Connection {
   readonly #writer = new MessageWriter();
   readonly #reader = new MessageReader();
   readonly #decoder = new FrameDecoder(HELLO_BYTES_MAX);
-  readonly #deadlines: Deadlines;
-  readonly #pending = new Map<number, Pending>();
-  #callsInFlight = 0;
-  /** Calls beyond the server's limit, or beyond what the transport takes, in order. */
-  readonly #waiting = new Set<PendingCall>();
-  readonly #pings = new Map<number, (cause: NokvError | undefined) => void>();
+  readonly #calls: CallTable;
+  readonly #streams = new Map<number, PendingStream>();
+  readonly #pings: Pings;
+  /** Fires at the end of the connection. */
   readonly #stop = new AbortController();
-  readonly #linger = new AbortController();
+  /** Fires when the transport has closed. */
+  readonly #isGone = new AbortController();
   #hello: ServerHello | undefined;
   #onHello: ((outcome: ServerHello | NokvError) => void) | undefined;
   #resolveClosed: (reason: NokvError) => void = () => undefined;
   #resolveDraining: () => void = () => undefined;
+  /** Set while `close` waits for what is in flight. */
   #onIdle: (() => void) | undefined;
   #end: NokvError | undefined;
   #isDraining = false;
   #isFlushing = false;
   #isBlocked = false;
   #lastStream = 0;
-  #lastPing = 0;
   #lastReceivedAt: number;
 
   constructor(transport: Transport, options: WireConnectionOptions) {
@@ -104,7 +101,15 @@ export class WireConnection implements Connection {
     this.#clock = options.clock;
     this.#poller = options.poller;
     this.#lastReceivedAt = options.clock.monotonicMs();
-    this.#deadlines = new Deadlines(options.clock, (now) => this.#expire(now));
+    this.#pings = new Pings(options.clock, transport.peer);
+    this.#calls = new CallTable({
+      peer: transport.peer,
+      clock: options.clock,
+      canWrite: () => !this.#isBlocked,
+      write: (call) => this.#writeCall(call),
+      cancel: (stream) => this.#control(FRAME_TYPES.cancel, stream),
+      onSettled: () => this.#checkIdle(),
+    });
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -122,7 +127,7 @@ export class WireConnection implements Connection {
         onDrain: () => this.#onDrain(),
         onClose: (cause) => {
           this.#fail(lost(this.peer, cause));
-          this.#linger.abort();
+          this.#isGone.abort();
         },
       });
       writeClientHello(this.#writer, hello);
@@ -140,26 +145,29 @@ export class WireConnection implements Connection {
   }
 
   get inFlight(): number {
-    return this.#pending.size + this.#waiting.size;
+    return this.#calls.size + this.#streams.size;
   }
 
   call<Op extends UnaryOperation>(operation: Op, args: ArgsOf<Op>, ...rest: CallRest<Op>): Promise<AnswerOf<Op>> {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) return Promise.reject(refusal);
     const definition = definitionOf<Operation>(operation);
     const options = rest[0] as (WireReadOptions & Partial<WireMutationOptions>) | undefined;
     const timeoutMs = options?.timeoutMs ?? this.#options.timeoutMs;
-    const envelope: Envelope = { deadlineMs: Math.max(1, Math.ceil(timeoutMs)), traceId: options?.traceId ?? '' };
+    const common: Envelope = { deadlineMs: Math.max(1, Math.ceil(timeoutMs)), traceId: options?.traceId ?? '' };
+    const envelope = this.#envelope(definition, common, options);
+    const deadlineAt = this.#clock.monotonicMs() + timeoutMs;
     return new Promise<AnswerOf<Op>>((resolve, reject) => {
-      this.#begin({
-        kind: 'call',
+      this.#calls.begin({
         definition,
         args,
-        envelope: this.#envelope(definition, envelope, options),
-        deadlineAt: this.#clock.monotonicMs() + timeoutMs,
+        envelope,
+        deadlineAt,
         resolve: resolve as (answer: never) => void,
         reject,
-        stream: 0,
         signal: options?.signal,
         onAbort: undefined,
+        stream: 0,
       });
     });
   }
@@ -181,12 +189,10 @@ export class WireConnection implements Connection {
         if (items === undefined) return;
         for (const item of items) {
           yield item as ItemOf<Op>;
-          if (stream.isOver) continue;
-          const credit = stream.consumed();
-          if (credit > 0) {
-            writeCredit(this.#writer, stream.stream, credit);
-            this.#flushSoon();
-          }
+          const credit = stream.isOver ? 0 : stream.consumed();
+          if (credit === 0) continue;
+          writeCredit(this.#writer, stream.stream, credit);
+          this.#flushSoon();
         }
       }
     } finally {
@@ -197,20 +203,7 @@ export class WireConnection implements Connection {
 
   ping(timeoutMs = SILENCE_MS_MAX): Promise<number> {
     if (this.#end !== undefined) return Promise.reject(this.#end);
-    const mark = (this.#lastPing = (this.#lastPing + 1) >>> 0);
-    const start = this.#clock.monotonicMs();
-    return new Promise((resolve, reject) => {
-      const timer = new AbortController();
-      this.#pings.set(mark, (cause) => {
-        this.#pings.delete(mark);
-        timer.abort();
-        if (cause === undefined) resolve(this.#clock.monotonicMs() - start);
-        else reject(cause);
-      });
-      this.#clock.sleep(timeoutMs, timer.signal).then(
-        () => this.#pings.get(mark)?.(new NokvError('deadline-exceeded', `${this.peer} did not answer a ping within ${timeoutMs} ms`)),
-        () => undefined,
-      );
+    return this.#pings.ping(timeoutMs, (mark) => {
       writePing(this.#writer, mark);
       this.#flushSoon();
     });
@@ -226,21 +219,25 @@ export class WireConnection implements Connection {
       await Promise.race([idle, this.closed, this.#clock.sleep(graceMs, timer.signal).catch(() => undefined)]);
       timer.abort();
     }
-    if (this.#end === undefined) {
-      this.#flush();
-      this.#transport.end();
-      this.#fail(new NokvError('connection-lost', `the connection to ${this.peer} was closed by this side`));
-    }
+    this.#finish(`the connection to ${this.peer} was closed by this side`);
     await this.closed;
   }
 
   /* ------------------------------------------------------------- outgoing */
 
+  /** Why nothing new can be asked, if so. */
+  #refusal(): NokvError | undefined {
+    if (this.#end !== undefined) return notApplied(this.#end);
+    if (!this.#isDraining) return undefined;
+    return new NokvError('draining', `the connection to ${this.peer} takes no more calls; open another`);
+  }
+
   #envelope(
     definition: OperationDefinition,
-    common: Envelope,
+    { deadlineMs, traceId }: Envelope,
     options: Partial<WireMutationOptions> & WireReadOptions = {},
   ): EnvelopeOf<Operation> {
+    const common = { deadlineMs, traceId };
     if (definition.kind === 'read') return { ...common, visible: options.visible ?? false } as EnvelopeOf<'stat'>;
     if (definition.kind !== 'mutation') return common as EnvelopeOf<'access'>;
     return {
@@ -249,57 +246,14 @@ export class WireConnection implements Connection {
       actor: options.actor ?? this.#options.actor,
       acknowledgement: options.acknowledgement ?? 'durable',
       firstAttemptMs: options.firstAttemptMs ?? this.#clock.nowMs(),
-    } as EnvelopeOf<'mkdir'>;
+    };
   }
 
-  #begin(call: PendingCall): void {
-    const refusal = this.#refusal();
-    if (refusal !== undefined) return call.reject(refusal);
-    if (call.signal?.aborted === true) return call.reject(cancelled(call.definition.operation, 'not-applied'));
-    if (this.#waiting.size > 0 || this.#isBlocked || this.#callsInFlight >= this.server.inFlightMax) {
-      if (this.#waiting.size >= WAITING_MAX) {
-        return call.reject(new NokvError('too-busy', `${WAITING_MAX} calls wait for ${this.peer} already; make fewer at a time`));
-      }
-      this.#waiting.add(call);
-    } else {
-      this.#send(call);
-      if (call.stream === 0) return;
-    }
-    if (call.signal !== undefined) {
-      call.onAbort = () => this.#giveUp(call, 'cancelled');
-      call.signal.addEventListener('abort', call.onAbort, { once: true });
-    }
-    this.#deadlines.watch(call.deadlineAt);
-  }
-
-  /** Why no new call can be made, if so. */
-  #refusal(): NokvError | undefined {
-    if (this.#end !== undefined) return notApplied(this.#end);
-    return this.#isDraining ? new NokvError('draining', `the connection to ${this.peer} takes no more calls; open another`) : undefined;
-  }
-
-  #send(call: PendingCall): void {
+  #writeCall(call: PendingCall): number {
     const stream = this.#nextStream();
-    try {
-      writeRequest(this.#writer, stream, call.definition.operation, call.args, call.envelope, this.server.frameBytesMax);
-    } catch (error) {
-      return call.reject(error as NokvError);
-    }
-    call.stream = stream;
-    this.#pending.set(stream, call);
-    this.#callsInFlight += 1;
+    writeRequest(this.#writer, stream, call.definition.operation, call.args, call.envelope, this.server.frameBytesMax);
     this.#flushSoon();
-  }
-
-  #sendWaiting(): void {
-    const now = this.#waiting.size > 0 ? this.#clock.monotonicMs() : 0;
-    for (const call of this.#waiting) {
-      if (this.#isBlocked || this.#callsInFlight >= this.server.inFlightMax) return;
-      this.#waiting.delete(call);
-      const deadlineMs = Math.max(1, Math.ceil(call.deadlineAt - now));
-      this.#send(Object.assign(call, { envelope: { ...call.envelope, deadlineMs } }));
-      if (call.stream === 0) this.#unlisten(call);
-    }
+    return stream;
   }
 
   #openStream(operation: StreamOperation, args: unknown, options: WireStreamOptions): PendingStream {
@@ -307,75 +261,24 @@ export class WireConnection implements Connection {
     if (refusal !== undefined) throw refusal;
     const credit = Math.min(Math.max(1, Math.floor(options.window ?? WINDOW_DEFAULT)), CREDIT_MAX);
     const stream = new PendingStream(definitionOf<Operation>(operation), this.#nextStream(), credit);
-    writeRequest(
-      this.#writer,
-      stream.stream,
-      operation,
-      args,
-      { deadlineMs: 0, traceId: options.traceId ?? '', credit },
-      this.server.frameBytesMax,
-    );
-    this.#pending.set(stream.stream, stream);
+    const envelope = { deadlineMs: 0, traceId: options.traceId ?? '', credit };
+    writeRequest(this.#writer, stream.stream, operation, args, envelope, this.server.frameBytesMax);
+    this.#streams.set(stream.stream, stream);
     this.#flushSoon();
     return stream;
   }
 
   /** The consumer left: if the server did not end the stream, it is told to. */
   #forgetStream(stream: PendingStream): void {
-    if (this.#pending.get(stream.stream) !== stream) return;
-    this.#pending.delete(stream.stream);
+    if (!this.#streams.delete(stream.stream)) return;
     this.#control(FRAME_TYPES.cancel, stream.stream);
     this.#checkIdle();
-  }
-
-  /** Ends a call before its answer came, and tells the server if it knows of it. */
-  #giveUp(call: PendingCall, why: 'cancelled' | 'deadline-exceeded'): void {
-    const { operation, kind } = call.definition;
-    const wasSent = call.stream !== 0;
-    if (wasSent) {
-      this.#control(FRAME_TYPES.cancel, call.stream);
-      this.#forgetCall(call);
-    } else {
-      this.#waiting.delete(call);
-      this.#unlisten(call);
-    }
-    const outcome = wasSent && kind === 'mutation' ? 'unknown' : 'not-applied';
-    const what = why === 'cancelled' ? cancelled(operation, outcome) : timedOut(operation, this.peer, outcome);
-    call.reject(what);
-    this.#checkIdle();
-  }
-
-  #forgetCall(call: PendingCall): void {
-    this.#pending.delete(call.stream);
-    this.#callsInFlight -= 1;
-    this.#unlisten(call);
-    if (this.#waiting.size > 0) this.#sendWaiting();
-  }
-
-  #unlisten(call: PendingCall): void {
-    if (call.onAbort !== undefined) call.signal?.removeEventListener('abort', call.onAbort);
-    call.onAbort = undefined;
-  }
-
-  #expire(now: number): number {
-    let next = Number.POSITIVE_INFINITY;
-    const due: PendingCall[] = [];
-    // Those that wait come first: ending a call in flight would send one of them.
-    for (const calls of [this.#waiting.values(), this.#pending.values()]) {
-      for (const call of calls) {
-        if (call.kind === 'stream') continue;
-        if (call.deadlineAt <= now) due.push(call);
-        else if (call.deadlineAt < next) next = call.deadlineAt;
-      }
-    }
-    for (const call of due) this.#giveUp(call, 'deadline-exceeded');
-    return next;
   }
 
   #nextStream(): number {
     do {
       this.#lastStream = this.#lastStream >= 0xffffffff ? 1 : this.#lastStream + 1;
-    } while (this.#pending.has(this.#lastStream));
+    } while (this.#calls.has(this.#lastStream) || this.#streams.has(this.#lastStream));
     return this.#lastStream;
   }
 
@@ -401,7 +304,7 @@ export class WireConnection implements Connection {
 
   #onDrain(): void {
     this.#isBlocked = false;
-    if (this.#end === undefined) this.#sendWaiting();
+    if (this.#end === undefined) this.#calls.sendWaiting();
   }
 
   /* ------------------------------------------------------------- incoming */
@@ -420,24 +323,20 @@ export class WireConnection implements Connection {
 
   #onFrame(frame: Frame): void {
     if (this.#hello === undefined) return this.#onFirstFrame(frame);
-    const pending = this.#pending.get(frame.stream);
     switch (frame.type) {
       case FRAME_TYPES.response:
-        if (pending?.kind === 'call') this.#onResponse(pending, frame);
-        return;
+        return this.#onResponse(frame);
       case FRAME_TYPES.item:
-        if (pending?.kind === 'stream') this.#onItem(pending, frame);
-        return;
+        return this.#onItem(frame);
       case FRAME_TYPES.end:
-        if (pending?.kind === 'stream') this.#endStream(pending, undefined);
-        return;
+        return this.#endStream(frame.stream, undefined);
       case FRAME_TYPES.error:
-        return this.#onError(pending, frame);
+        return this.#onError(frame);
       case FRAME_TYPES.ping:
         writePong(this.#writer, frame.payload);
         return this.#flushSoon();
       case FRAME_TYPES.pong:
-        return this.#pings.get(readPong(this.#reader.reset(frame.payload)))?.(undefined);
+        return this.#pings.pong(readPong(this.#reader.reset(frame.payload)));
       case FRAME_TYPES.goaway:
         return this.#startDraining();
       case FRAME_TYPES.hello:
@@ -452,58 +351,64 @@ export class WireConnection implements Connection {
   #onFirstFrame(frame: Frame): void {
     if (frame.type === FRAME_TYPES.error && frame.oversize === undefined) throw readError(this.#reader.reset(frame.payload));
     if (frame.type !== FRAME_TYPES.helloAck || frame.oversize !== undefined) {
-      throw new NokvError(
-        'malformed-frame',
-        `expected the answer to a hello from ${this.peer}, found a frame of type ${frame.type}; is this a nokv RPC port?`,
-      );
+      const what = `expected the answer to a hello from ${this.peer}, found a frame of type ${frame.type}`;
+      throw new NokvError('malformed-frame', `${what}; is this a nokv RPC port?`);
     }
-    this.#hello = readServerHello(frame.payload);
-    this.#decoder.payloadBytesMax = this.#hello.frameBytesMax;
-    this.#onHello?.(this.#hello);
+    const hello = readServerHello(frame.payload);
+    this.#hello = hello;
+    this.#decoder.payloadBytesMax = hello.frameBytesMax;
+    this.#calls.inFlightMax = hello.inFlightMax;
+    this.#onHello?.(hello);
     this.#onHello = undefined;
     void this.#watchSilence();
   }
 
-  #onResponse(call: PendingCall, frame: Frame): void {
-    this.#forgetCall(call);
-    const outcome = call.definition.kind === 'mutation' ? 'unknown' : 'not-applied';
+  #onResponse(frame: Frame): void {
+    const call = this.#calls.answered(frame.stream);
+    if (call === undefined) return;
     try {
-      if (frame.oversize !== undefined) throw tooLarge(frame.oversize, this.server.frameBytesMax);
+      this.#refuseOversize(frame);
       call.resolve(readAnswer(this.#reader.reset(frame.payload), call.definition) as never);
     } catch (error) {
       const { code, message, details } = error as NokvError;
-      call.reject(
-        new NokvError(code, `the answer to ${call.definition.operation} cannot be read: ${message}`, { outcome, details, cause: error }),
-      );
+      const outcome = call.definition.kind === 'mutation' ? 'unknown' : 'not-applied';
+      const what = `the answer to ${call.definition.operation} cannot be read: ${message}`;
+      call.reject(new NokvError(code, what, { outcome, details, cause: error }));
     }
     this.#checkIdle();
   }
 
-  #onItem(stream: PendingStream, frame: Frame): void {
+  #onItem(frame: Frame): void {
+    const stream = this.#streams.get(frame.stream);
+    if (stream === undefined) return;
     try {
-      if (frame.oversize !== undefined) throw tooLarge(frame.oversize, this.server.frameBytesMax);
+      this.#refuseOversize(frame);
       if (stream.push(readAnswer(this.#reader.reset(frame.payload), stream.definition))) return;
     } catch (error) {
-      this.#control(FRAME_TYPES.cancel, stream.stream);
-      return this.#endStream(stream, error as NokvError);
+      this.#control(FRAME_TYPES.cancel, frame.stream);
+      return this.#endStream(frame.stream, error as NokvError);
     }
     throw new NokvError('malformed-frame', `the server sent more items of ${stream.definition.operation} than it was granted`);
   }
 
-  #onError(pending: Pending | undefined, frame: Frame): void {
+  #onError(frame: Frame): void {
     const error =
       frame.oversize === undefined ? readError(this.#reader.reset(frame.payload)) : tooLarge(frame.oversize, this.server.frameBytesMax);
     // On stream 0 it is about the connection, which the server is about to close.
     if (frame.stream === 0) throw error;
-    if (pending?.kind === 'stream') return this.#endStream(pending, error);
-    if (pending === undefined) return;
-    this.#forgetCall(pending);
-    pending.reject(error);
+    if (this.#streams.has(frame.stream)) return this.#endStream(frame.stream, error);
+    this.#calls.answered(frame.stream)?.reject(error);
     this.#checkIdle();
   }
 
-  #endStream(stream: PendingStream, error: NokvError | undefined): void {
-    this.#pending.delete(stream.stream);
+  #refuseOversize(frame: Frame): void {
+    if (frame.oversize !== undefined) throw tooLarge(frame.oversize, this.server.frameBytesMax);
+  }
+
+  #endStream(id: number, error: NokvError | undefined): void {
+    const stream = this.#streams.get(id);
+    if (stream === undefined) return;
+    this.#streams.delete(id);
     stream.end(error);
     this.#checkIdle();
   }
@@ -514,29 +419,30 @@ export class WireConnection implements Connection {
     if (this.#isDraining) return;
     this.#isDraining = true;
     this.#resolveDraining();
-    const error = new NokvError('draining', `${this.peer} is shutting down; the call was not sent`);
-    for (const call of this.#waiting) {
-      this.#unlisten(call);
-      call.reject(error);
-    }
-    this.#waiting.clear();
+    this.#calls.failWaiting(new NokvError('draining', `${this.peer} is shutting down; the call was not sent`));
     this.#checkIdle();
   }
 
   /** A draining connection closes as soon as it has nothing to wait for. */
   #checkIdle(): void {
     if (!this.#isDraining || this.#end !== undefined || this.inFlight > 0) return;
-    if (this.#onIdle !== undefined) return this.#onIdle();
+    if (this.#onIdle === undefined) this.#finish(`the connection to ${this.peer} was drained and closed`);
+    else this.#onIdle();
+  }
+
+  /** Ends in good order: what was written leaves first. */
+  #finish(why: string): void {
+    if (this.#end !== undefined) return;
     this.#flush();
     this.#transport.end();
-    this.#fail(new NokvError('connection-lost', `the connection to ${this.peer} was drained and closed`));
+    this.#fail(new NokvError('connection-lost', why));
   }
 
   /** The bytes make no sense, or the server refused us: nothing more is exchanged. */
   #break(error: unknown): void {
-    this.#fail(
-      error instanceof NokvError ? error : new NokvError('internal', 'the connection broke on an unexpected failure', { cause: error }),
-    );
+    const reason =
+      error instanceof NokvError ? error : new NokvError('internal', 'the connection broke on an unexpected failure', { cause: error });
+    this.#fail(reason);
     this.#transport.destroy();
   }
 
@@ -545,84 +451,27 @@ export class WireConnection implements Connection {
     if (this.#end !== undefined) return;
     this.#end = reason;
     this.#isDraining = true;
-    this.#deadlines.close();
     this.#stop.abort();
     this.#onHello?.(reason);
     this.#onHello = undefined;
-    for (const call of this.#waiting) {
-      this.#unlisten(call);
-      call.reject(notApplied(reason));
-    }
-    this.#waiting.clear();
-    for (const pending of this.#pending.values()) {
-      if (pending.kind === 'stream') {
-        pending.end(notApplied(reason));
-        continue;
-      }
-      this.#unlisten(pending);
-      pending.reject(pending.definition.kind === 'mutation' ? unknownOutcome(reason) : notApplied(reason));
-    }
-    this.#pending.clear();
-    for (const settle of this.#pings.values()) settle(notApplied(reason));
+    this.#calls.fail(reason);
+    for (const stream of this.#streams.values()) stream.end(notApplied(reason));
+    this.#streams.clear();
+    this.#pings.fail(notApplied(reason));
     this.#resolveDraining();
     this.#resolveClosed(reason);
     const destroy = (): void => this.#transport.destroy();
-    void this.#clock.sleep(LINGER_MS, this.#linger.signal).then(destroy, destroy);
+    void this.#clock.sleep(LINGER_MS, this.#isGone.signal).then(destroy, destroy);
   }
 
-  /** Finds a server that vanished while calls wait for it. */
+  /** Finds a server that vanished while somebody waits for it. */
   async #watchSilence(): Promise<void> {
     while (this.#end === undefined) {
       await this.#clock.sleep(SILENCE_MS_MAX, this.#stop.signal).catch(() => undefined);
       if (this.#end !== undefined) return;
-      const silentMs = this.#clock.monotonicMs() - this.#lastReceivedAt;
-      if (this.#pending.size === 0 || silentMs < SILENCE_MS_MAX) continue;
-      await this.ping().catch(() =>
-        this.#break(new NokvError('connection-lost', `${this.peer} has been silent for ${Math.round(silentMs)} ms`)),
-      );
+      const silentMs = Math.round(this.#clock.monotonicMs() - this.#lastReceivedAt);
+      if (this.inFlight === 0 || silentMs < SILENCE_MS_MAX) continue;
+      await this.ping().catch(() => this.#break(new NokvError('connection-lost', `${this.peer} has been silent for ${silentMs} ms`)));
     }
   }
-}
-
-function lost(peer: string, cause: Error | undefined): NokvError {
-  return new NokvError(
-    'connection-lost',
-    `the connection to ${peer} ended${cause === undefined ? '' : ` (${cause.message})`}`,
-    cause === undefined ? {} : { cause },
-  );
-}
-
-function notApplied(reason: NokvError): NokvError {
-  return new NokvError(lossCode(reason), reason.message, { details: reason.details, cause: reason });
-}
-
-function unknownOutcome(reason: NokvError): NokvError {
-  return new NokvError(
-    lossCode(reason),
-    `${reason.message}; whether the mutation took effect is unknown: ask again with the same request id`,
-    {
-      outcome: 'unknown',
-      details: reason.details,
-      cause: reason,
-    },
-  );
-}
-
-/** Calls fail with `connection-lost` whatever ended the connection, except what tells the caller more. */
-function lossCode(reason: NokvError): ErrorCode {
-  return reason.code === 'draining' || reason.kind === 'denied' || reason.kind === 'fenced' ? reason.code : 'connection-lost';
-}
-
-function cancelled(operation: string, outcome: 'unknown' | 'not-applied'): NokvError {
-  return new NokvError('cancelled', `${operation} was cancelled by the caller`, { outcome });
-}
-
-function timedOut(operation: string, peer: string, outcome: 'unknown' | 'not-applied'): NokvError {
-  return new NokvError('deadline-exceeded', `${operation} had no answer from ${peer} before its deadline`, { outcome });
-}
-
-function tooLarge(length: number, limit: number): NokvError {
-  return new NokvError('frame-too-large', `a frame carries at most ${limit} bytes here, found ${length}; ask for less at a time`, {
-    details: { limit, length },
-  });
 }

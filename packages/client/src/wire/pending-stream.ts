@@ -1,28 +1,11 @@
-/** What waits for answers on a connection. */
 import type { NokvError } from '@nokv/types';
-import type { EnvelopeOf, Operation, OperationDefinition } from '@nokv/protocol';
-
-/** A call from the moment it is made until it has its answer. */
-export interface PendingCall {
-  readonly kind: 'call';
-  readonly definition: OperationDefinition;
-  readonly args: unknown;
-  readonly envelope: EnvelopeOf<Operation>;
-  readonly deadlineAt: number;
-  readonly resolve: (answer: never) => void;
-  readonly reject: (error: NokvError) => void;
-  /** 0 while it waits its turn. */
-  stream: number;
-  signal: AbortSignal | undefined;
-  onAbort: (() => void) | undefined;
-}
+import type { OperationDefinition } from '@nokv/protocol';
 
 /**
  * Items of one stream that came and were not taken. The server sends no more than it was granted, so that the queue is
  * bounded by the window.
  */
 export class PendingStream {
-  readonly kind = 'stream';
   readonly definition: OperationDefinition;
   readonly stream: number;
   readonly #window: number;
