@@ -91,6 +91,8 @@ describe('reads and refusals', () => {
   test('a server that cannot be reached is not applied, with the reason', async () => {
     proxy.refuse(true);
     proxy.cutAll();
+    // Once a read has failed the client knows that its connection is gone: nothing of the mutation can have been sent.
+    await client.stat('/', { timeoutMs: 100 }).catch(() => undefined);
     const error = await client.mkdir('/never-sent', { timeoutMs: 300 }).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ kind: 'unavailable', outcome: 'not-applied' });
     proxy.refuse(false);

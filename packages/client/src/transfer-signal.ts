@@ -1,4 +1,5 @@
 /** One signal for a long transfer: the caller's, and its deadline if it gave one. */
+import { setMaxListeners } from 'node:events';
 import type { Clock } from '@nokv/types';
 import { NokvError } from '@nokv/types';
 import type { CallOptions } from './metadata-client.js';
@@ -12,6 +13,8 @@ export function transferSignal(
   { signal, timeoutMs }: CallOptions,
 ): { readonly signal: AbortSignal; readonly stop: () => void } {
   const end = new AbortController();
+  // Every call in flight listens; how many there are is bounded by the jobs of the transfer.
+  setMaxListeners(0, end.signal);
   const freed = new AbortController();
   const cancel = () => end.abort(new NokvError('cancelled', 'the caller aborted the call', { cause: signal?.reason }));
   if (signal?.aborted === true) cancel();

@@ -8,7 +8,7 @@ export interface PutTreeOptions extends CallOptions {
   readonly replace?: boolean | undefined;
   /** Make missing parents of the destination (default true). */
   readonly parents?: boolean | undefined;
-  /** Operations and uploads in flight, 1 to 256; default 32. */
+  /** Operations and uploads in flight, 1 to 256; default 64. Large bodies are moved three at a time. */
   readonly jobs?: number | undefined;
   readonly onProgress?: ProgressListener | undefined;
   /** Fifos, sockets and devices: `refuse` (default) before anything is sent, or `skip` and name them in the report. */

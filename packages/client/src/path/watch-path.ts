@@ -18,21 +18,16 @@ export async function* watchPath(metadata: MetadataClient, root: Uint8Array, opt
     for (const change of changes) {
       // What moved or went may be a parent of anything that is kept.
       if (change.type === 'directory' && (change.kind === 'renamed' || change.kind === 'removed')) paths.clear();
-      const path = await placeOf(change.parent, change.name, change);
-      const fromPath = await placeOf(change.fromParent, change.fromName, change);
+      const path = change.parent === undefined ? await pathOf(change.ino) : await placeOf(change.parent, change.name);
+      const fromPath = await placeOf(change.fromParent, change.fromName);
+      if (options.signal?.aborted === true) return;
       if (!isBelow(path, root) && !isBelow(fromPath, root)) continue;
       yield eventOf(change, path, fromPath);
     }
   }
 
-  async function placeOf(
-    parent: InodeNumber | undefined,
-    name: Uint8Array | undefined,
-    change: ChangeRecord,
-  ): Promise<Uint8Array | undefined> {
-    if (parent === undefined || name === undefined) {
-      return change.kind === 'renamed' ? undefined : parent === undefined ? await pathOf(change.ino) : undefined;
-    }
+  async function placeOf(parent: InodeNumber | undefined, name: Uint8Array | undefined): Promise<Uint8Array | undefined> {
+    if (parent === undefined || name === undefined) return undefined;
     const directory = await pathOf(parent);
     return directory === undefined ? undefined : joinPath([...splitPath(directory), name]);
   }
@@ -43,7 +38,8 @@ export async function* watchPath(metadata: MetadataClient, root: Uint8Array, opt
     try {
       path = (await metadata.read('path-of', { ino }, { signal: options.signal })).path;
     } catch (error) {
-      if (!isNokvError(error, 'not-found')) throw error;
+      // A watcher that leaves hears of nothing more: neither the path nor the abort.
+      if (!isNokvError(error, 'not-found') && options.signal?.aborted !== true) throw error;
     }
     if (paths.size >= PATHS_MAX) paths.delete(paths.keys().next().value as InodeNumber);
     paths.set(ino, path);

@@ -17,7 +17,7 @@ import { transferSignal } from '../transfer-signal.js';
 import type { GetTreeOptions, TreeReport } from '../trees.js';
 import { childPath } from './local-tree.js';
 import { TaskPool } from './task-pool.js';
-import { transferJobs } from './transfer-jobs.js';
+import { LARGE_FILES_MAX, LARGE_FILE_BYTES_MIN, transferJobs } from './transfer-jobs.js';
 
 /** Entries asked for at once. */
 const PAGE_ENTRIES = 2000;
@@ -28,6 +28,7 @@ const CREATE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL |
 interface Restore {
   readonly context: ClientContext;
   readonly pool: TaskPool;
+  readonly large: TaskPool;
   readonly stop: () => void;
   readonly meter: ProgressMeter;
   readonly replace: boolean;
@@ -76,13 +77,16 @@ async function restoreTree(restore: Restore, from: NodeRef, localDirectory: stri
           await makeDirectory(path);
           pending.push({ path, attributes: entry.attributes });
         } else {
-          await restore.pool.add(() => restoreEntry(restore, entry.attributes, directory.path, path));
+          const isLarge = entry.attributes.type === 'file' && entry.attributes.size >= LARGE_FILE_BYTES_MIN;
+          const { path: parent } = directory;
+          await (isLarge ? restore.large : restore.pool).add(() => restoreEntry(restore, entry.attributes, parent, path));
         }
       }
     }
   } catch (error) {
     restore.pool.fail(error);
   }
+  await restore.large.drain().catch((error: unknown) => restore.pool.fail(error));
   await restore.pool.drain();
   for (const { path, attributes } of finished.toReversed()) {
     await onThisMachine(`set mode and times of ${formatName(path)}`, async () => {
@@ -113,9 +117,11 @@ function startRestore(context: ClientContext, options: GetTreeOptions): Restore 
   const meter = new ProgressMeter(options.onProgress, context.clock);
   const transfer = transferSignal(context.clock, options);
   meter.phase('scan');
+  const pool = new TaskPool(transferJobs(options.jobs), transfer.signal);
   return {
     context,
-    pool: new TaskPool(transferJobs(options.jobs), transfer.signal),
+    pool,
+    large: new TaskPool(LARGE_FILES_MAX, pool.signal),
     stop: transfer.stop,
     meter,
     replace: options.replace ?? false,

@@ -22,11 +22,10 @@ import { localRoot, scanLocal, walkLocal, type LocalEntry } from './local-tree.j
 import { PackedFiles } from './packed-files.js';
 import { readLocalFile } from './read-local-file.js';
 import { TaskPool } from './task-pool.js';
-import { transferJobs } from './transfer-jobs.js';
+import { LARGE_FILES_MAX, LARGE_FILE_BYTES_MIN, transferJobs } from './transfer-jobs.js';
 
-/** Larger files get uploads of their own; each such upload has several blocks under way, so few run side by side. */
-const PACKED_FILE_BYTES_MAX = 1024 * 1024;
-const LARGE_FILES_MAX = 3;
+/** Larger files get uploads of their own. */
+const PACKED_FILE_BYTES_MAX = LARGE_FILE_BYTES_MIN - 1;
 const OWNER_WRITE = 0o700;
 
 interface Sending {

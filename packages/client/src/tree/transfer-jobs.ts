@@ -1,6 +1,7 @@
 import { NokvError } from '@nokv/types';
 
-const JOBS_DEFAULT = 32;
+/** Enough to fill the server's batches; what is in memory for it is small bodies only. */
+const JOBS_DEFAULT = 64;
 const JOBS_MAX = 256;
 
 /** How many operations of a transfer may be in flight. */
@@ -11,3 +12,7 @@ export function transferJobs(jobs: number | undefined): number {
   }
   return jobs;
 }
+
+/** Bodies from this size on are moved few at a time: each has several blocks in memory. */
+export const LARGE_FILE_BYTES_MIN = 1024 * 1024 + 1;
+export const LARGE_FILES_MAX = 3;
