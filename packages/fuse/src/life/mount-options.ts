@@ -22,6 +22,8 @@ export interface MountOptions {
   readonly cacheTimeoutMs?: number | undefined;
   /** Where state files of running mounts lie; default {@link defaultRunDirectory}. */
   readonly runDirectory?: string | undefined;
+  /** Where the log goes, for the record only. */
+  readonly logFile?: string | undefined;
   /** One line per event worth an operator's eye; default: silent. */
   readonly log?: ((line: string) => void) | undefined;
   readonly clock?: Clock | undefined;

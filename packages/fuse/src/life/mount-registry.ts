@@ -81,8 +81,13 @@ export function isAlive(pid: number): boolean {
   }
 }
 
+/** Path without extension of what belongs to the mount on `directory`. */
+export function mountFileBase(runDirectory: string, directory: string): string {
+  return join(runDirectory, createHash('sha256').update(directory).digest('hex').slice(0, 24));
+}
+
 function recordFile(runDirectory: string, directory: string): string {
-  return join(runDirectory, `${createHash('sha256').update(directory).digest('hex').slice(0, 24)}.json`);
+  return `${mountFileBase(runDirectory, directory)}.json`;
 }
 
 function readRecord(file: string): MountRecord | undefined {

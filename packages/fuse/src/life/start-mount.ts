@@ -16,7 +16,8 @@ import { openKernelSession } from '../kernel/kernel-session.js';
 import { mountedType, unmountDevice } from '../kernel/mount-device.js';
 import type { Invalidator, Session } from '../session/file-system.js';
 import type { MountOptions, RunningMount, SessionKind } from './mount-options.js';
-import { defaultRunDirectory, findMount, forgetMount, recordMount } from './mount-registry.js';
+import { serveControl } from './mount-control.js';
+import { defaultRunDirectory, findMount, forgetMount, mountFileBase, recordMount } from './mount-registry.js';
 
 const CALL_TIMEOUT_MS = 30_000;
 const CACHE_TIMEOUT_MS = 300_000;
@@ -77,6 +78,7 @@ async function serve(client: NokvClient, directory: string, options: MountOption
     readOnly: fileSystem.readOnly,
     session: kind,
     startedAt: new Date(clock.nowMs()).toISOString(),
+    ...(options.logFile === undefined ? {} : { logFile: options.logFile }),
   });
   const live = session;
   // The device may go without a word (umount(8)): what is still on its way is finished first.
@@ -84,7 +86,7 @@ async function serve(client: NokvClient, directory: string, options: MountOption
     .then(() => fileSystem.syncfs())
     .catch((error: unknown) => log(`not everything could be published: ${error instanceof Error ? error.message : String(error)}`))
     .then(settle);
-  return {
+  const mount: RunningMount = {
     directory,
     session: kind,
     lacks,
@@ -101,6 +103,11 @@ async function serve(client: NokvClient, directory: string, options: MountOption
     },
     closed,
   };
+  const control = await serveControl(`${mountFileBase(runDirectory, directory)}.sock`, (request) =>
+    request.operation === 'drain' ? mount.drain() : mount.unmount({ force: request.force === true }),
+  );
+  void closed.then(() => control.close());
+  return mount;
 }
 
 async function openSession(
