@@ -2,7 +2,7 @@
  * Writes MessagePack (https://github.com/msgpack/msgpack/blob/master/spec.md) and frames into one growing slab.
  *
  * Frames written one after the other lie one after the other, so that everything queued in a tick leaves in one write
- * without a copy. Bytes that `take` hands out are never written again. Every value has one encoding, the shortest.
+ * without a copy. Bytes that `take` hands out are never written again, unless `rewind` says that nobody needs them. Every value has one encoding, the shortest.
  */
 import { NokvError } from '@nokv/types';
 import type { FrameType } from './frame.js';
@@ -35,6 +35,13 @@ export class MessageWriter {
     const bytes = this.#slab.subarray(this.#start, this.#at);
     this.#start = this.#at;
     return bytes;
+  }
+
+  /** Uses the slab from its start again: only when nobody looks at the bytes any more that were handed out. */
+  rewind(): void {
+    if (this.#at !== this.#start) return;
+    this.#at = 0;
+    this.#start = 0;
   }
 
   /* ---------------------------------------------------------------- frames */

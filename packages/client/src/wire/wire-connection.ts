@@ -12,7 +12,6 @@ import type {
   AnswerOf,
   ArgsOf,
   ClientHello,
-  Envelope,
   EnvelopeOf,
   Frame,
   FrameType,
@@ -154,8 +153,7 @@ export class WireConnection implements Connection {
     const definition = definitionOf<Operation>(operation);
     const options = rest[0] as (WireReadOptions & Partial<WireMutationOptions>) | undefined;
     const timeoutMs = options?.timeoutMs ?? this.#options.timeoutMs;
-    const common: Envelope = { deadlineMs: Math.max(1, Math.ceil(timeoutMs)), traceId: options?.traceId ?? '' };
-    const envelope = this.#envelope(definition, common, options);
+    const envelope = this.#envelope(definition, Math.max(1, Math.ceil(timeoutMs)), options);
     const deadlineAt = this.#clock.monotonicMs() + timeoutMs;
     return new Promise<AnswerOf<Op>>((resolve, reject) => {
       this.#calls.begin({
@@ -234,14 +232,15 @@ export class WireConnection implements Connection {
 
   #envelope(
     definition: OperationDefinition,
-    { deadlineMs, traceId }: Envelope,
+    deadlineMs: number,
     options: Partial<WireMutationOptions> & WireReadOptions = {},
   ): EnvelopeOf<Operation> {
-    const common = { deadlineMs, traceId };
-    if (definition.kind === 'read') return { ...common, visible: options.visible ?? false } as EnvelopeOf<'stat'>;
-    if (definition.kind !== 'mutation') return common as EnvelopeOf<'access'>;
+    const traceId = options.traceId ?? '';
+    if (definition.kind === 'read') return { deadlineMs, traceId, visible: options.visible ?? false } as EnvelopeOf<'stat'>;
+    if (definition.kind !== 'mutation') return { deadlineMs, traceId } as EnvelopeOf<'access'>;
     return {
-      ...common,
+      deadlineMs,
+      traceId,
       requestId: options.requestId as EnvelopeOf<'mkdir'>['requestId'],
       actor: options.actor ?? this.#options.actor,
       acknowledgement: options.acknowledgement ?? 'durable',
@@ -300,6 +299,7 @@ export class WireConnection implements Connection {
     if (this.#end !== undefined || this.#writer.length === 0) return;
     this.#poller?.sent();
     if (!this.#transport.write(this.#writer.take())) this.#isBlocked = true;
+    if (this.#transport.unsentBytes === 0) this.#writer.rewind();
   };
 
   #onDrain(): void {

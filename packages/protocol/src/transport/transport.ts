@@ -14,7 +14,7 @@ export interface Transport {
   /** Begins delivery. Called once. */
   start(handlers: TransportHandlers): void;
   /**
-   * Takes ownership of the bytes and queues them. False when more than the high-water mark is unsent: stop and wait
+   * Takes ownership of the bytes and queues them; when `unsentBytes` is 0 afterwards they are the caller's again. False when more than the high-water mark is unsent: stop and wait
    * for `onDrain`. After close the bytes are dropped.
    */
   write(bytes: Uint8Array): boolean;

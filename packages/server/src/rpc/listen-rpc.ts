@@ -44,7 +44,7 @@ class Listener implements RpcListener, SessionHost {
   readonly options: RpcOptions;
   readonly limits: RpcLimits;
   readonly clock: Clock;
-  readonly counters = new RpcCounters();
+  readonly counters: RpcCounters;
   readonly poller: AdaptivePoller | undefined;
   isDraining = false;
   readonly #server: Server | undefined;
@@ -58,6 +58,7 @@ class Listener implements RpcListener, SessionHost {
     this.limits = { ...RPC_LIMITS_DEFAULT, ...options.limits };
     this.clock = options.clock;
     this.poller = options.poller === false ? undefined : (options.poller ?? new AdaptivePoller(options.clock));
+    this.counters = new RpcCounters(this.poller);
   }
 
   get stats(): RpcStats {

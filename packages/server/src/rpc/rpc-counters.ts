@@ -1,5 +1,6 @@
 /** What a listener counts, for /metrics. */
 import type { NokvError } from '@nokv/types';
+import type { AdaptivePoller, AdaptivePollerStats } from '@nokv/protocol';
 import type { RpcStats } from './rpc-listener.js';
 
 interface OperationCounter {
@@ -15,6 +16,16 @@ export class RpcCounters implements RpcStats {
   bytesIn = 0;
   bytesOut = 0;
   readonly operations = new Map<string, OperationCounter>();
+
+  readonly #poller: AdaptivePoller | undefined;
+
+  constructor(poller: AdaptivePoller | undefined) {
+    this.#poller = poller;
+  }
+
+  get polling(): AdaptivePollerStats | undefined {
+    return this.#poller?.stats;
+  }
 
   request(operation: string): void {
     this.#counter(operation).requests += 1;

@@ -1,6 +1,6 @@
 /** What `listenRpc` (listen-rpc.ts) is told and what it returns. */
 import type { Clock, NokvError } from '@nokv/types';
-import type { AdaptivePoller, ClientHello, Transport } from '@nokv/protocol';
+import type { AdaptivePoller, AdaptivePollerStats, ClientHello, Transport } from '@nokv/protocol';
 import type { ClientInfo, RpcHandlers } from './handlers.js';
 
 export interface RpcLimits {
@@ -45,7 +45,9 @@ export interface RpcStats {
   readonly streams: number;
   readonly bytesIn: number;
   readonly bytesOut: number;
-  /** Per operation: requests and errors by code, since the start. */
+  /** Undefined when the listener sleeps between messages. */
+  readonly polling: AdaptivePollerStats | undefined;
+  /** Per operation (`unreadable` for what named none): requests and errors by code, since the start. */
   readonly operations: ReadonlyMap<string, { readonly requests: number; readonly errors: ReadonlyMap<string, number> }>;
 }
 

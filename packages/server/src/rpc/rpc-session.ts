@@ -419,6 +419,7 @@ export class RpcSession {
     this.#host.counters.bytesOut += length;
     this.#host.poller?.sent();
     if (!this.#transport.write(this.#writer.take())) this.#isBlocked = true;
+    if (this.#transport.unsentBytes === 0) this.#writer.rewind();
   };
 
   #onDrain(): void {
