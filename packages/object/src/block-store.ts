@@ -3,7 +3,7 @@
  * (direct access) and over the server's HTTP port (proxied access).
  */
 import type { UploadId } from '@nokv/types';
-import type { StoreCallOptions } from './object-store.js';
+import type { GetOptions, StoreCallOptions } from './object-store.js';
 
 export interface BlockStore {
   readonly description: string;
@@ -12,9 +12,12 @@ export interface BlockStore {
    * after a lost answer); any other is `corrupt`.
    */
   putBlock(upload: UploadId, index: number, bytes: Uint8Array, options: PutBlockOptions): Promise<void>;
-  getBlock(upload: UploadId, index: number, offset: number, length: number, options?: StoreCallOptions): Promise<Uint8Array>;
+  getBlock(upload: UploadId, index: number, offset: number, length: number, options?: GetBlockOptions): Promise<Uint8Array>;
   close(): Promise<void>;
 }
+
+/** `into` as in {@link GetOptions}. */
+export type GetBlockOptions = Pick<GetOptions, 'signal' | 'into'>;
 
 export interface PutBlockOptions extends StoreCallOptions {
   readonly crc32c: number;

@@ -1,4 +1,4 @@
-export type { BlockStore, PutBlockOptions } from './block-store.js';
+export type { BlockStore, GetBlockOptions, PutBlockOptions } from './block-store.js';
 export type {
   GetOptions,
   ListOptions,

@@ -58,12 +58,3 @@ export function noObject(key: string, where: string): NokvError {
 export function compareKeys(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
-
-export function cancelled(signal: AbortSignal, outcome: 'not-applied' | 'unknown'): NokvError {
-  if (signal.reason instanceof NokvError) return signal.reason;
-  return new NokvError('cancelled', 'the call was cancelled', { outcome, cause: signal.reason });
-}
-
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw cancelled(signal, 'not-applied');
-}

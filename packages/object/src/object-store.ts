@@ -36,6 +36,11 @@ export interface PutOptions extends StoreCallOptions {
 export interface GetOptions extends StoreCallOptions {
   readonly offset?: number | undefined;
   readonly length?: number | undefined;
+  /**
+   * The caller's buffer: a store may fill it and answer with a view of it, which saves an allocation. After a failure or
+   * an abort the store may still write to it.
+   */
+  readonly into?: Uint8Array | undefined;
 }
 
 export interface ListOptions extends StoreCallOptions {

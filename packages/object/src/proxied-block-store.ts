@@ -7,11 +7,10 @@
  */
 import { NokvError, isErrorCode, systemClock, systemRandom, type Clock, type Random, type UploadId } from '@nokv/types';
 import { formatCrc32c } from './block-checksum.js';
-import type { BlockStore, PutBlockOptions } from './block-store.js';
+import type { BlockStore, GetBlockOptions, PutBlockOptions } from './block-store.js';
 import { HttpEndpoint, type HttpAnswer } from './http/http-endpoint.js';
 import { retryAfterMs, translateHttpFailure } from './http/http-errors.js';
 import { checkRange } from './object-key.js';
-import type { StoreCallOptions } from './object-store.js';
 import { RETRY_POLICY_DEFAULT, Retries, TryAgain, type Attempt, type RetryPolicy } from './retries.js';
 
 export interface ProxiedBlockStoreOptions {
@@ -68,13 +67,13 @@ class ProxiedBlockStore implements BlockStore {
     });
   }
 
-  getBlock(upload: UploadId, index: number, offset: number, length: number, options: StoreCallOptions = {}): Promise<Uint8Array> {
+  getBlock(upload: UploadId, index: number, offset: number, length: number, options: GetBlockOptions = {}): Promise<Uint8Array> {
     checkRange(offset, length);
     if (length === 0) return Promise.resolve(new Uint8Array(0));
     let isRefused = false;
     return this.#retries.run(`${this.description}: read block ${upload}/${index}`, options.signal, async (attempt) => {
       const headers = { authorization: `Bearer ${await this.#readToken(isRefused)}`, range: `bytes=${offset}-${offset + length - 1}` };
-      const answer = await this.#exchange('GET', upload, index, headers, undefined, length, attempt);
+      const answer = await this.#exchange('GET', upload, index, headers, undefined, length, attempt, options.into);
       if (answer.status === 206 && answer.body.length === length) return answer.body;
       if (answer.status < 300) {
         throw new TryAgain(
@@ -105,6 +104,7 @@ class ProxiedBlockStore implements BlockStore {
     body: Uint8Array | undefined,
     answerBytes: number,
     { signal }: Attempt,
+    into?: Uint8Array,
   ): Promise<HttpAnswer> {
     try {
       return await this.#endpoint.exchange({
@@ -114,6 +114,7 @@ class ProxiedBlockStore implements BlockStore {
         body,
         signal,
         idleMs: IDLE_MS,
+        into,
         answerBytesMax: Math.max(answerBytes, ERROR_BYTES_MAX),
       });
     } catch (error) {

@@ -6,7 +6,7 @@
  * a repeat may help; whatever else it throws ends the call. After an attempt whose outcome is unknown the whole call's is.
  */
 import { NokvError, type Clock, type Random } from '@nokv/types';
-import { cancelled } from './object-key.js';
+import { cancelled } from './cancellation.js';
 
 export interface RetryPolicy {
   readonly attemptsMax: number;

@@ -14,7 +14,7 @@ export function blocksOf(store: ObjectStore): BlockStore {
       const outcome = await store.putIfAbsent(key, bytes, { crc32c: options.crc32c, signal: options.signal });
       if (outcome === 'exists') await checkSame(store, key, bytes.length, options.crc32c, options);
     },
-    getBlock: (upload, index, offset, length, options) => store.get(blockKey(upload, index), { offset, length, signal: options?.signal }),
+    getBlock: (upload, index, offset, length, options) => store.get(blockKey(upload, index), { ...options, offset, length }),
     close: () => store.close(),
   };
 }

@@ -4,18 +4,19 @@
  * Every piece that comes from a store is verified against the manifest's checksum before a byte of it is shown; a
  * mismatch is fetched once more, then fails `corrupt`. Results are views of verified pieces: callers must not change them.
  */
-import { NokvError, blockKey, bodySize, isHole, type Body, type Piece } from '@nokv/types';
-import { crc32c, formatCrc32c } from '../block-checksum.js';
+import { bodySize, isHole, type Body, type Piece } from '@nokv/types';
 import type { BlockStore } from '../block-store.js';
-import { throwIfAborted } from '../object-key.js';
+import { throwIfAborted } from '../cancellation.js';
 import { PieceCache } from './piece-cache.js';
 import { partsOf, type BodyPart } from './body-parts.js';
+import { READ_AHEAD_BYTES_FIRST, ReadAhead } from './read-ahead.js';
+import { fetchPiece } from './fetch-piece.js';
 
 export interface BodyReaderOptions {
   readonly store: BlockStore;
   /** Verified pieces kept in memory; default 64 MiB, 0 keeps none. */
   readonly cacheBytes?: number | undefined;
-  /** Bytes fetched ahead of a sequential reader, at most; default 32 MiB. */
+  /** Bytes fetched ahead of a sequential reader, at most; default 16 MiB. */
   readonly readAheadBytesMax?: number | undefined;
 }
 
@@ -29,6 +30,11 @@ export interface StreamOptions extends ReadOptions {
   readonly offset?: number | undefined;
   /** To the end of the body when absent. */
   readonly length?: number | undefined;
+  /**
+   * The caller is done with a chunk when it asks for the next: its memory is used again, so that a stream of any size
+   * runs in a few buffers. Default false: every chunk is the caller's to keep.
+   */
+  readonly reuse?: boolean | undefined;
 }
 
 /** Positional reads of one body that notice when they are sequential and fetch ahead. */
@@ -37,11 +43,9 @@ export interface BodyHandle {
 }
 
 const CACHE_BYTES_DEFAULT = 64 * 1024 * 1024;
-const READ_AHEAD_BYTES_DEFAULT = 32 * 1024 * 1024;
-/** Where read-ahead begins; it doubles with every step that stays sequential. */
-const READ_AHEAD_BYTES_FIRST = 256 * 1024;
-/** Pieces may be small: never more than this many gets at once for one reader. */
-const AHEAD_PIECES_MAX = 64;
+const READ_AHEAD_BYTES_DEFAULT = 16 * 1024 * 1024;
+/** A kernel may send the reads of a sequential reader slightly out of order. */
+const SEQUENTIAL_SLACK_BYTES = 1024 * 1024;
 /** Zeros are handed out in parts of this size. */
 const HOLE_BYTES_MAX = 1024 * 1024;
 
@@ -88,49 +92,84 @@ export class BodyReader {
       if (offset < body.bytes.length && length > 0) yield body.bytes.subarray(offset, offset + length);
       return;
     }
-    // A stream that would sweep the whole cache out leaves it alone.
-    const keep = length <= this.#cacheBytes / 4;
     const stop = new AbortController();
     const signal = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
-    const ahead = new ReadAhead(partsOf(body.manifest, offset, length), this.#aheadBytesMax, (part) =>
-      this.#part(part, keep, { ...options, signal }),
-    );
+    const fetch = options.reuse === true ? this.#reusing({ ...options, signal }) : this.#keeping(length, { ...options, signal });
+    const ahead = new ReadAhead(partsOf(body.manifest, offset, length), this.#aheadBytesMax, fetch.part);
     try {
       for (;;) {
         throwIfAborted(options.signal);
         const next = ahead.next();
         if (next === undefined) return;
-        if (isHole(next.part.extent)) yield* zeros(next.part.length);
-        else yield await next.bytes;
+        if (isHole(next.part.extent)) {
+          yield* zeros(next.part.length);
+          continue;
+        }
+        const bytes = await next.bytes;
+        yield bytes;
+        fetch.done(bytes);
       }
     } finally {
       stop.abort();
     }
   }
 
+  /** Shared with other readers through the cache; a stream that would sweep the whole cache out leaves it alone. */
+  #keeping(length: number, options: ReadOptions): PartFetch {
+    const keep = length <= this.#cacheBytes / 4;
+    return { part: (part) => this.#part(part, keep, options), done: () => undefined };
+  }
+
+  /** Into buffers of this stream alone, which come back when the caller is done with them. */
+  #reusing({ path, signal }: ReadOptions): PartFetch {
+    const free: ArrayBufferLike[] = [];
+    const lent = new Map<Uint8Array, ArrayBufferLike>();
+    return {
+      part: async (part) => {
+        const { extent } = part;
+        if (isHole(extent)) return new Uint8Array(part.length);
+        const found = free.pop();
+        const buffer = found !== undefined && found.byteLength >= extent.length ? found : Buffer.allocUnsafeSlow(extent.length).buffer;
+        const piece =
+          this.#cache.peek(keyOf(extent)) ?? (await fetchPiece(this.#store, extent, path, { signal, into: new Uint8Array(buffer) }));
+        const bytes = piece.subarray(part.start, part.start + part.length);
+        lent.set(bytes, buffer);
+        return bytes;
+      },
+      done: (bytes) => {
+        const buffer = lent.get(bytes);
+        lent.delete(bytes);
+        if (buffer !== undefined) free.push(buffer);
+      },
+    };
+  }
+
   /** For mounts: one handle for each open file. */
   handle(body: Body, options: { readonly path?: string | undefined } = {}): BodyHandle {
+    const { path } = options;
     let expected = 0;
     let window = 0;
     let fetchedTo = 0;
+    const prefetch = (from: number): void => {
+      // Only when half of the window is used up: looking again each time would cost more than it brings.
+      if (body.kind === 'inline' || from + window / 2 <= fetchedTo || from >= body.manifest.size) return;
+      for (const part of partsOf(body.manifest, from, window)) this.#prefetch(part, path);
+      fetchedTo = from + window;
+    };
     return {
-      read: async (offset, length, signal) => {
-        if (body.kind === 'blocks') {
-          if (offset === expected)
-            window = window === 0 ? READ_AHEAD_BYTES_FIRST : Math.min(window * 2, this.#aheadBytesMax, this.#cacheBytes / 2);
-          else {
-            window = 0;
-            fetchedTo = 0;
-          }
-          const end = offset + length;
+      read: (offset, length, signal) => {
+        const bytes = this.read(body, offset, length, { signal, path });
+        const end = offset + length;
+        if (Math.abs(offset - expected) <= SEQUENTIAL_SLACK_BYTES) {
+          window = Math.min(Math.max(window * 2, READ_AHEAD_BYTES_FIRST), this.#aheadBytesMax, this.#cacheBytes / 2);
+          expected = Math.max(expected, end);
+          prefetch(end);
+        } else {
+          window = 0;
+          fetchedTo = 0;
           expected = end;
-          // Ask again only when half of the window is used up: a request each time would cost more than it brings.
-          if (window > 0 && end + window / 2 > fetchedTo && end < body.manifest.size) {
-            for (const part of partsOf(body.manifest, end, window)) this.#prefetch(part, options.path);
-            fetchedTo = end + window;
-          }
         }
-        return this.read(body, offset, length, { signal, path: options.path });
+        return bytes;
       },
     };
   }
@@ -144,79 +183,20 @@ export class BodyReader {
   async #part(part: BodyPart, keep: boolean, { signal, path }: ReadOptions): Promise<Uint8Array> {
     const { extent } = part;
     if (isHole(extent)) return new Uint8Array(part.length);
-    const key = `${extent.upload}/${extent.index}@${extent.offset}+${extent.length}:${extent.crc32c}`;
-    const bytes = await this.#cache.get(key, (stop) => this.#fetch(extent, path, stop), keep, signal);
+    const bytes = await this.#cache.get(keyOf(extent), (stop) => fetchPiece(this.#store, extent, path, { signal: stop }), keep, signal);
     return bytes.subarray(part.start, part.start + part.length);
   }
-
-  async #fetch(piece: Piece, path: string | undefined, signal: AbortSignal): Promise<Uint8Array> {
-    let found: number | undefined;
-    for (let attempt = 0; attempt < 2; attempt += 1) {
-      const bytes = await this.#store.getBlock(piece.upload, piece.index, piece.offset, piece.length, { signal });
-      found = crc32c(bytes);
-      if (found === piece.crc32c && bytes.length === piece.length) return bytes;
-    }
-    const key = blockKey(piece.upload, piece.index);
-    throw new NokvError(
-      'corrupt',
-      `block ${key}${path === undefined ? '' : ` of ${path}`}: expected crc32c ${formatCrc32c(piece.crc32c)} for ${piece.length} bytes from ${piece.offset}, ` +
-        `found ${formatCrc32c(found ?? 0)} twice; restore the object from a copy or publish the file again`,
-      { details: { key, ...(path === undefined ? {} : { path }) } },
-    );
-  }
 }
 
-interface Ahead {
-  readonly part: BodyPart;
-  /** Settled by the fetch; undefined for holes. */
-  readonly bytes: Promise<Uint8Array>;
+interface PartFetch {
+  readonly part: (part: BodyPart) => Promise<Uint8Array>;
+  /** The caller is done with these bytes. */
+  readonly done: (bytes: Uint8Array) => void;
 }
 
-/** Keeps fetches in flight ahead of a reader: a window that doubles with every chunk taken. */
-class ReadAhead {
-  readonly #parts: Iterator<BodyPart>;
-  readonly #bytesMax: number;
-  readonly #fetch: (part: BodyPart) => Promise<Uint8Array>;
-  readonly #queue: Ahead[] = [];
-  #window = READ_AHEAD_BYTES_FIRST;
-  #queued = 0;
-  #ended = false;
-
-  constructor(parts: Iterable<BodyPart>, bytesMax: number, fetch: (part: BodyPart) => Promise<Uint8Array>) {
-    this.#parts = parts[Symbol.iterator]();
-    this.#bytesMax = bytesMax;
-    this.#fetch = fetch;
-  }
-
-  next(): Ahead | undefined {
-    this.#fill();
-    const first = this.#queue.shift();
-    if (first === undefined) return undefined;
-    this.#queued -= costOf(first.part);
-    this.#window = Math.min(this.#window * 2, this.#bytesMax);
-    this.#fill();
-    return first;
-  }
-
-  #fill(): void {
-    while (!this.#ended && (this.#queue.length === 0 || this.#queued < this.#window) && this.#queue.length < AHEAD_PIECES_MAX) {
-      const next = this.#parts.next();
-      if (next.done === true) {
-        this.#ended = true;
-        return;
-      }
-      const part = next.value;
-      const bytes = isHole(part.extent) ? Promise.resolve(new Uint8Array(0)) : this.#fetch(part);
-      bytes.catch(() => undefined); // Thrown when the reader comes to it.
-      this.#queue.push({ part, bytes });
-      this.#queued += costOf(part);
-    }
-  }
-}
-
-/** Memory that a part takes while it waits: its whole piece. */
-function costOf({ extent }: BodyPart): number {
-  return isHole(extent) ? 0 : extent.length;
+/** The checksum is part of the key, so that a wrong manifest never gets bytes that another one vouched for. */
+function keyOf({ upload, index, offset, length, crc32c }: Piece): string {
+  return `${upload}/${index}@${offset}+${length}:${crc32c}`;
 }
 
 function* zeros(length: number): Generator<Uint8Array> {

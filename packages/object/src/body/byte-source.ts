@@ -22,6 +22,7 @@ export function byteSourceOf(source: BodySource): ByteSource {
 class ChunkSource implements ByteSource {
   readonly #chunks: AsyncIterator<Uint8Array> | Iterator<Uint8Array>;
   #rest: Uint8Array = new Uint8Array(0);
+  #isReading = false;
   #ended = false;
 
   constructor(source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) {
@@ -33,7 +34,9 @@ class ChunkSource implements ByteSource {
     while (filled < into.length) {
       if (this.#rest.length === 0) {
         if (this.#ended) break;
+        this.#isReading = true;
         const next = await this.#chunks.next();
+        this.#isReading = false;
         if (next.done === true) {
           this.#ended = true;
           break;
@@ -49,8 +52,12 @@ class ChunkSource implements ByteSource {
   }
 
   async close(): Promise<void> {
-    if (!this.#ended) await this.#chunks.return?.();
+    if (this.#ended) return;
     this.#ended = true;
+    const returned = Promise.resolve(this.#chunks.return?.());
+    // A source that never answers (a terminal) would hold up a cancelled upload for ever.
+    if (this.#isReading) returned.catch(() => undefined);
+    else await returned;
   }
 }
 

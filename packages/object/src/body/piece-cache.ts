@@ -2,7 +2,7 @@
  * Verified pieces in memory, least recently used first out, bounded by bytes; and one fetch for all who ask for the
  * same piece at once. A fetch ends early only when everybody who waits for it gave up.
  */
-import { cancelled } from '../object-key.js';
+import { orAborted } from '../cancellation.js';
 
 export type FetchPiece = (signal: AbortSignal) => Promise<Uint8Array>;
 
@@ -47,6 +47,11 @@ export class PieceCache {
     }
   }
 
+  /** What is cached, without counting as a use. */
+  peek(key: string): Uint8Array | undefined {
+    return this.#pieces.get(key);
+  }
+
   clear(): void {
     this.#pieces.clear();
     this.#bytes = 0;
@@ -78,14 +83,4 @@ export class PieceCache {
       this.#bytes -= old.length;
     }
   }
-}
-
-function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(cancelled(signal, 'not-applied'));
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }

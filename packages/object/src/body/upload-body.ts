@@ -7,7 +7,7 @@
  */
 import { BLOCK_BYTES_DEFAULT, INLINE_BYTES_MAX, NokvError, type Body, type Extent } from '@nokv/types';
 import { crc32c } from '../block-checksum.js';
-import { cancelled } from '../object-key.js';
+import { orAborted, throwIfAborted } from '../cancellation.js';
 import { BlockBuffers } from './block-buffers.js';
 import { LOCAL_DIGEST_BYTES_MAX, digestOf, localDigest, sharedDigest, type BodyDigest } from './body-digest.js';
 import { byteSourceOf, type BodySource, type ByteSource } from './byte-source.js';
@@ -39,7 +39,7 @@ export async function uploadBody(source: BodySource, options: UploadBodyOptions)
   const bytes = byteSourceOf(source);
   try {
     const head = new Uint8Array(inlineBytesMax + 1);
-    const filled = await bytes.read(head);
+    const filled = await orAborted(bytes.read(head), options.signal);
     if (filled <= inlineBytesMax) {
       const body = head.slice(0, filled);
       options.onProgress?.(filled);
@@ -61,11 +61,11 @@ async function uploadBlocks(source: ByteSource, head: Uint8Array, options: Uploa
   let stored = 0;
   try {
     for (let ended = false; !ended;) {
-      if (signal?.aborted === true) throw cancelled(signal, 'not-applied');
+      throwIfAborted(signal);
       const buffer = await buffers.take();
       const kept = size === 0 ? head.length : 0;
       if (kept > 0) buffer.set(head);
-      const filled = kept + (await source.read(buffer.subarray(kept)));
+      const filled = kept + (await orAborted(source.read(buffer.subarray(kept)), signal));
       // A first buffer cut to the hint is full at the end of the body, too: one more read finds out.
       ended = filled < buffer.length;
       if (filled === 0) {
@@ -76,7 +76,8 @@ async function uploadBlocks(source: ByteSource, head: Uint8Array, options: Uploa
       const local = ended && size === 0 && filled <= LOCAL_DIGEST_BYTES_MAX;
       size += filled;
       if (options.digest !== 'none') hash ??= local ? localDigest() : sharedDigest();
-      const hashed = hash?.update(block);
+      const hashed = Promise.resolve(hash?.update(block));
+      hashed.catch(() => undefined); // Looked at below, unless something else fails first.
       const written = (): void => {
         stored += filled;
         onProgress?.(stored);

@@ -13,7 +13,7 @@ export interface UploadGrant {
 
 export interface UploadSessionOptions {
   readonly store: BlockStore;
-  /** Records the upload (`begin-upload`); called at most once, when the first block is ready. */
+  /** Records the upload (`begin-upload`); called when the first block is ready, and again only after it failed. */
   begin(): Promise<UploadGrant>;
   /** First free index, for an upload that is resumed; default 0. */
   readonly firstIndex?: number | undefined;
@@ -36,8 +36,15 @@ export class UploadSession {
     return this.#grant;
   }
 
+  /** A failure is not kept: the next body asks again. */
   grant(): Promise<UploadGrant> {
-    this.#grant ??= this.#begin();
+    if (this.#grant === undefined) {
+      const asked = this.#begin();
+      this.#grant = asked;
+      asked.catch(() => {
+        if (this.#grant === asked) this.#grant = undefined;
+      });
+    }
     return this.#grant;
   }
 

@@ -12,7 +12,8 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { NokvError, systemClock, systemRandom, type Clock, type Random } from '@nokv/types';
-import { LIST_KEYS_MAX, checkKey, checkListLimit, checkPrefix, checkRange, noObject, shortObject, throwIfAborted } from '../object-key.js';
+import { throwIfAborted } from '../cancellation.js';
+import { LIST_KEYS_MAX, checkKey, checkListLimit, checkPrefix, checkRange, noObject, shortObject } from '../object-key.js';
 import type {
   GetOptions,
   ListOptions,
@@ -166,7 +167,8 @@ class FileObjectStore implements ObjectStore {
       const fd = await openFile(path, 'r');
       try {
         const wanted = length ?? (await this.#sizeFrom(fd, offset, key));
-        const bytes = Buffer.allocUnsafeSlow(wanted);
+        const { into } = options;
+        const bytes = into !== undefined && into.length >= wanted ? into.subarray(0, wanted) : Buffer.allocUnsafeSlow(wanted);
         const found = await readFully(fd, bytes, offset);
         if (found < wanted) throw shortObject(key, `at least ${offset + wanted}`, offset + found);
         return bytes;

@@ -23,6 +23,8 @@ export interface HttpCall {
   readonly idleMs: number;
   /** A longer answer is refused before it is read. */
   readonly answerBytesMax: number;
+  /** Filled with the answer's body where it fits and the status is 2xx. */
+  readonly into?: Uint8Array | undefined;
 }
 
 export interface HttpAnswer {
@@ -91,20 +93,42 @@ function receive(call: HttpCall, response: IncomingMessage): Promise<HttpAnswer>
     };
     const tooLong = (): void => fail(new HttpFailure('oversize', new Error(`expected an answer of at most ${call.answerBytesMax} bytes`)));
     if (expected !== undefined && expected > call.answerBytesMax) return tooLong();
-    const chunks: Buffer[] = [];
-    let received = 0;
+    const status = response.statusCode ?? 0;
+    const body = new BodyBuffer(expected, status < 300 ? call.into : undefined);
     response.on('data', (chunk: Buffer) => {
-      chunks.push(chunk);
-      received += chunk.length;
-      if (received > call.answerBytesMax) tooLong();
+      if (body.length + chunk.length > (expected ?? call.answerBytesMax)) tooLong();
+      else body.append(chunk);
     });
     response.on('error', (error) => reject(failureOf(error, call.signal)));
     response.on('end', () => {
-      if (expected !== undefined && received !== expected)
-        fail(new HttpFailure('broken', new Error(`the answer ended after ${received} of ${expected} bytes`)));
-      else resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks, received) });
+      if (expected !== undefined && body.length !== expected)
+        fail(new HttpFailure('broken', new Error(`the answer ended after ${body.length} of ${expected} bytes`)));
+      else resolve({ status, headers: response.headers, body: body.take() });
     });
   });
+}
+
+/** Collects a body: in one piece from the start where its length is known. */
+class BodyBuffer {
+  readonly #whole: Uint8Array | undefined;
+  readonly #chunks: Buffer[] = [];
+  length = 0;
+
+  constructor(expected: number | undefined, into: Uint8Array | undefined) {
+    if (expected === undefined) return;
+    this.#whole = into !== undefined && into.length >= expected ? into.subarray(0, expected) : Buffer.allocUnsafeSlow(expected);
+  }
+
+  append(chunk: Buffer): void {
+    if (this.#whole === undefined) this.#chunks.push(chunk);
+    else this.#whole.set(chunk, this.length);
+    this.length += chunk.length;
+  }
+
+  take(): Buffer {
+    if (this.#whole === undefined) return Buffer.concat(this.#chunks, this.length);
+    return Buffer.from(this.#whole.buffer, this.#whole.byteOffset, this.length);
+  }
 }
 
 function failureOf(error: Error, signal: AbortSignal | undefined): HttpFailure {

@@ -3,18 +3,8 @@
  * were given, each by the first call that it matches.
  */
 import { NokvError, systemClock, type Clock } from '@nokv/types';
-import {
-  LIST_KEYS_MAX,
-  cancelled,
-  checkKey,
-  checkListLimit,
-  checkPrefix,
-  checkRange,
-  compareKeys,
-  noObject,
-  shortObject,
-  throwIfAborted,
-} from '../object-key.js';
+import { cancelled, throwIfAborted } from '../cancellation.js';
+import { LIST_KEYS_MAX, checkKey, checkListLimit, checkPrefix, checkRange, compareKeys, noObject, shortObject } from '../object-key.js';
 import type {
   GetOptions,
   ListOptions,

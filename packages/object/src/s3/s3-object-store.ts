@@ -103,7 +103,7 @@ class S3ObjectStore implements ObjectStore {
     const { offset = 0, length, signal } = options;
     checkRange(options.offset, length);
     if (length === 0 || (length === undefined && offset > 0)) return this.#getEdge(key, offset, length, signal);
-    return this.#run(`read ${key}`, signal, (attempt) => this.#getOnce(key, offset, length, attempt));
+    return this.#run(`read ${key}`, signal, (attempt) => this.#getOnce(key, offset, length, attempt, options.into));
   }
 
   async head(key: string, options: StoreCallOptions = {}): Promise<ObjectHead | undefined> {
@@ -143,7 +143,7 @@ class S3ObjectStore implements ObjectStore {
     return this.#retries.run(`${this.description}: ${doing}`, signal, attempt);
   }
 
-  async #getOnce(key: string, offset: number, length: number | undefined, { signal }: Attempt): Promise<Uint8Array> {
+  async #getOnce(key: string, offset: number, length: number | undefined, { signal }: Attempt, into?: Uint8Array): Promise<Uint8Array> {
     const headers = length === undefined ? {} : { range: `bytes=${offset}-${offset + length - 1}` };
     const answer = await this.#requests.send({
       method: 'GET',
@@ -151,6 +151,7 @@ class S3ObjectStore implements ObjectStore {
       headers,
       signal,
       answerBytesMax: length ?? OBJECT_BYTES_MAX,
+      into,
     });
     if (answer.status === 404 && (parseErrorBody(answer.body).code ?? 'NoSuchKey') === 'NoSuchKey') throw noObject(key, this.description);
     if (answer.status === 416) throw shortObject(key, `at least ${offset + (length ?? 0)}`, offset);

@@ -15,6 +15,7 @@ export interface S3Request {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly body?: Uint8Array | undefined;
   readonly answerBytesMax?: number | undefined;
+  readonly into?: Uint8Array | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -61,6 +62,7 @@ export class S3Requests {
         body,
         signal,
         idleMs: IDLE_MS,
+        into: request.into,
         answerBytesMax: Math.max(request.answerBytesMax ?? 0, ANSWER_BYTES_MAX),
       });
     } catch (error) {

@@ -1,0 +1,42 @@
+/** One verified piece from a store. */
+import { NokvError, blockKey, isNokvError, type Piece } from '@nokv/types';
+import { crc32c, formatCrc32c } from '../block-checksum.js';
+import type { BlockStore, GetBlockOptions } from '../block-store.js';
+
+/**
+ * The piece's bytes, checked against the manifest before anybody sees them. Wrong, missing or short bytes are fetched once
+ * more, because the way may be at fault; then the error is `corrupt` with the block's key.
+ *
+ * @param path whose body it is, for the message.
+ */
+export async function fetchPiece(store: BlockStore, piece: Piece, path: string | undefined, options: GetBlockOptions): Promise<Uint8Array> {
+  const first = await fetchOnce(store, piece, options);
+  if (first instanceof Uint8Array) return first;
+  const second = await fetchOnce(store, piece, options);
+  if (second instanceof Uint8Array) return second;
+  const key = blockKey(piece.upload, piece.index);
+  throw new NokvError(
+    'corrupt',
+    `block ${key}${path === undefined ? '' : ` of ${path}`}: expected ${piece.length} bytes from ${piece.offset} with crc32c ${formatCrc32c(piece.crc32c)}, ` +
+      `found twice: ${second.found}; restore the object from a copy or publish the file again`,
+    { details: { key, ...(path === undefined ? {} : { path }) }, cause: second.cause },
+  );
+}
+
+interface Mismatch {
+  readonly found: string;
+  readonly cause?: unknown;
+}
+
+async function fetchOnce(store: BlockStore, piece: Piece, options: GetBlockOptions): Promise<Uint8Array | Mismatch> {
+  try {
+    const bytes = await store.getBlock(piece.upload, piece.index, piece.offset, piece.length, options);
+    const checksum = crc32c(bytes);
+    if (checksum === piece.crc32c && bytes.length === piece.length) return bytes;
+    return { found: `${bytes.length} bytes with crc32c ${formatCrc32c(checksum)}` };
+  } catch (cause) {
+    if (isNokvError(cause, 'no-object')) return { found: 'no such object', cause };
+    if (isNokvError(cause, 'corrupt')) return { found: cause.message, cause };
+    throw cause;
+  }
+}

@@ -1,0 +1,61 @@
+/** Keeps fetches in flight ahead of a sequential reader: a window that doubles with every chunk taken. */
+import { isHole } from '@nokv/types';
+import type { BodyPart } from './body-parts.js';
+
+/** Where read-ahead begins. */
+export const READ_AHEAD_BYTES_FIRST = 256 * 1024;
+/** Pieces may be small: never more than this many gets at once for one reader. */
+const AHEAD_PIECES_MAX = 64;
+
+export interface Ahead {
+  readonly part: BodyPart;
+  /** Empty for holes. */
+  readonly bytes: Promise<Uint8Array>;
+}
+
+export class ReadAhead {
+  readonly #parts: Iterator<BodyPart>;
+  readonly #bytesMax: number;
+  readonly #fetch: (part: BodyPart) => Promise<Uint8Array>;
+  readonly #queue: Ahead[] = [];
+  #window = READ_AHEAD_BYTES_FIRST;
+  #queued = 0;
+  #ended = false;
+
+  constructor(parts: Iterable<BodyPart>, bytesMax: number, fetch: (part: BodyPart) => Promise<Uint8Array>) {
+    this.#parts = parts[Symbol.iterator]();
+    this.#bytesMax = bytesMax;
+    this.#fetch = fetch;
+  }
+
+  /** The next part, in order; undefined at the end. */
+  next(): Ahead | undefined {
+    this.#fill();
+    const first = this.#queue.shift();
+    if (first === undefined) return undefined;
+    this.#queued -= costOf(first.part);
+    this.#window = Math.min(this.#window * 2, this.#bytesMax);
+    this.#fill();
+    return first;
+  }
+
+  #fill(): void {
+    while (!this.#ended && (this.#queue.length === 0 || this.#queued < this.#window) && this.#queue.length < AHEAD_PIECES_MAX) {
+      const next = this.#parts.next();
+      if (next.done === true) {
+        this.#ended = true;
+        return;
+      }
+      const part = next.value;
+      const bytes = isHole(part.extent) ? Promise.resolve(new Uint8Array(0)) : this.#fetch(part);
+      bytes.catch(() => undefined); // Thrown when the reader comes to it.
+      this.#queue.push({ part, bytes });
+      this.#queued += costOf(part);
+    }
+  }
+}
+
+/** Memory that a part takes while it waits: its whole piece. */
+function costOf({ extent }: BodyPart): number {
+  return isHole(extent) ? 0 : extent.length;
+}
