@@ -7,7 +7,7 @@ const CACHE_BYTES = 96 * 1024 * 1024;
 
 export async function clientBodies(client: NokvClient): Promise<BodyAccess> {
   const { blockBytes, inlineBytesMax } = await client.metadata.access();
-  const store = client.blocks;
+  const store = await client.blocks();
   const reader = new BodyReader({ store, cacheBytes: CACHE_BYTES });
   return {
     blockBytes,

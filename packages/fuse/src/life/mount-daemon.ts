@@ -48,11 +48,13 @@ export async function spawnMountDaemon(options: DaemonOptions): Promise<MountDae
   // The daemon's own directory is the root, so that it keeps no filesystem busy.
   const child = spawn(process.execPath, [script, options.directory], { detached: true, cwd: '/', stdio: ['pipe', 'pipe', log] });
   closeSync(log);
-  child.stdin.on('error', () => undefined);
-  child.stdin.end(JSON.stringify({ ...options, runDirectory, logFile }));
+  const { stdin, stdout } = child;
+  if (stdin === null || stdout === null) throw new NokvError('internal', 'a process without its pipes', { outcome: 'unknown' });
+  stdin.on('error', () => undefined);
+  stdin.end(JSON.stringify({ ...options, runDirectory, logFile }));
   const { readyTimeoutMs = READY_TIMEOUT_MS } = options;
-  const answer = await readyAnswer(child.stdout, readyTimeoutMs);
-  child.stdout.destroy();
+  const answer = await readyAnswer(stdout, readyTimeoutMs);
+  stdout.destroy();
   if (answer?.ok === true && child.pid !== undefined) {
     child.unref();
     const { directory, session, lacks } = answer;
