@@ -1,6 +1,7 @@
 /** The verbs' view of a namespace, over a client: paths as text, bodies at one generation. */
 import type { Plane, PlaneBody, PlaneEntry, PlaneOptions, PlanePage } from '@nokv/agent';
-import { PLANE_READ_BYTES_MAX } from '@nokv/agent';
+// The port alone: the verbs behind the package's main door bring a schema library that a client has no use for.
+import { PLANE_READ_BYTES_MAX } from '@nokv/agent/plane';
 import { NokvError, formatName, parsePath } from '@nokv/types';
 import type { NokvClient } from './nokv-client.js';
 
