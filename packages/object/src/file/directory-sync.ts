@@ -9,6 +9,7 @@
 import { close, fsync, mkdir, open } from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
+import { isErrno } from './file-errors.js';
 
 const openFile = promisify(open);
 const closeFile = promisify(close);
@@ -39,7 +40,7 @@ export class DirectorySync {
     try {
       await makeDirectory(directory);
     } catch (error) {
-      if (!isExists(error)) throw error;
+      if (!isErrno(error, 'EEXIST')) throw error;
     }
     await this.sync(parent);
     if (this.#known.size >= KNOWN_MAX) this.#known.clear();
@@ -80,8 +81,4 @@ async function syncDirectory(directory: string): Promise<void> {
   } finally {
     await closeFile(fd);
   }
-}
-
-function isExists(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'EEXIST';
 }

@@ -6,8 +6,8 @@
  * directory and every new parent before it resolves. So a name under `data` always shows whole, flushed bytes; a
  * crash leaves at most a file in `tmp`, which the next opening removes. Several processes may use one directory.
  */
-import { close, fdatasync, fstat, link, open, read, rmdir, stat, unlink, write } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { close, constants, fdatasync, fstat, link, open, read, rmdir, stat, unlink, write } from 'node:fs';
+import { access, mkdir, readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
@@ -54,6 +54,8 @@ export async function openFileStore(directory: string, options: FileStoreOptions
   const root = directory.startsWith('file:') ? fileURLToPath(directory) : resolve(directory);
   try {
     const { data, tmp } = await prepareLayout(root, create, random);
+    // Whoever may not write finds out now rather than at the first put.
+    for (const path of [data, tmp]) await access(path, constants.R_OK | constants.W_OK | constants.X_OK);
     await sweepLeftovers(tmp, clock);
     const session = Buffer.from(random.bytes(4)).toString('hex');
     return new FileObjectStore(pathToFileURL(root).href, data, tmp, `${await ownTag()}-${session}`);
@@ -83,8 +85,7 @@ async function prepareLayout(root: string, create: boolean, random: Random): Pro
       'no-bucket',
       `no file store in ${root}: expected a file named format there; give the directory of an existing store`,
     );
-  await mkdir(data, { recursive: true });
-  await mkdir(tmp, { recursive: true });
+  for (const path of [root, data, tmp]) await makeDirectory(path);
   const directories = new DirectorySync(dirname(root));
   await directories.sync(dirname(root));
   const draft = join(tmp, `format-${Buffer.from(random.bytes(8)).toString('hex')}`);
@@ -95,6 +96,16 @@ async function prepareLayout(root: string, create: boolean, random: Random): Pro
   await unlinkFile(draft);
   await directories.sync(root);
   return { data, tmp };
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    // Node's recursive mkdir hides why it failed (EROFS becomes ENOENT): it is asked only for missing parents.
+    if (isErrno(error, 'ENOENT')) await mkdir(path, { recursive: true });
+    else if (!isErrno(error, 'EEXIST')) throw error;
+  }
 }
 
 class FileObjectStore implements ObjectStore {

@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto';
 import { readFile, readdir, readlink, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '@nokv/types';
+import { isErrno } from './file-errors.js';
 
 const STALE_MS = 24 * 60 * 60 * 1000;
 
@@ -16,7 +17,7 @@ export async function ownTag(): Promise<string> {
   return `${await machineTag()}-${process.pid}-${(await startTime(process.pid)) ?? 0}`;
 }
 
-/** Removes leftovers; returns how many. Files that vanish meanwhile belong to another sweep. */
+/** Removes leftovers; returns how many. */
 export async function sweepLeftovers(directory: string, clock: Clock): Promise<number> {
   const tag = await machineTag();
   let removed = 0;
@@ -27,7 +28,8 @@ export async function sweepLeftovers(directory: string, clock: Clock): Promise<n
       await unlink(path);
       removed += 1;
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+      // Gone meanwhile, or another user's in a directory with the sticky bit: theirs to remove.
+      if (!isErrno(error, 'ENOENT', 'EACCES', 'EPERM')) throw error;
     }
   }
   return removed;
