@@ -55,7 +55,7 @@ export interface SearchedFile {
 
 const LF = 10;
 const BINARY_PROBE_BYTES = 64 * 1024;
-/** A longer line is searched up to here. */
+/** A longer line is searched in pieces of this size, each as if it were a line of that number. */
 const LINE_BYTES_MAX = 8 * 1024 * 1024;
 const SHOWN_CHARS_MAX = 500;
 const SHOWN_BEFORE_MATCH = 100;
@@ -87,7 +87,8 @@ export class Search {
   async run(path: string, resume?: Position & { readonly generation: number }): Promise<SearchedFile> {
     const { signal } = this.#options;
     const body = await this.#plane.open(path, { signal, ...(resume === undefined ? {} : { generation: resume.generation }) });
-    this.#offset = resume?.offset ?? 0;
+    const start = resume?.offset ?? 0;
+    this.#offset = start;
     this.#line = resume?.line ?? 1;
     const result = (rest: Partial<SearchedFile>): SearchedFile => ({
       path: body.entry.path,
@@ -103,8 +104,9 @@ export class Search {
     let carry: Buffer | undefined;
     for await (const slice of slices(body, this.#offset, signal)) {
       await this.#options.pause();
-      if (this.#options.isOver() && this.bytes > 0) return result({ stoppedAt: this.#position(), stopped: 'deadline' });
-      if (this.bytes > this.#options.bytesMax) return result({ stoppedAt: this.#position(), stopped: 'bytes' });
+      // Never before a line is done: the next call would begin where this one did.
+      if (this.#offset > start && this.#options.isOver()) return result({ stoppedAt: this.#position(), stopped: 'deadline' });
+      if (this.#offset > start && this.bytes > this.#options.bytesMax) return result({ stoppedAt: this.#position(), stopped: 'bytes' });
       this.bytes += slice.length;
       const nul = slice.indexOf(0);
       if (nul >= 0 && this.bytes - slice.length + nul < BINARY_PROBE_BYTES) return result({ groups: [], count: 0, isBinary: true });
@@ -114,16 +116,14 @@ export class Search {
       if (end > 0 && this.#lines(text.subarray(0, end))) return result(this.#restOf(body));
       if (nul >= 0) return result({ isBinary: true });
       const rest = text.subarray(end);
+      const isPiece = rest.length >= LINE_BYTES_MAX;
+      if (isPiece && this.#one(rest.toString('utf8'), rest.length, 0)) return result(this.#restOf(body));
       // Copied, because the plane may use its buffer again.
-      carry = rest.length === 0 ? undefined : Buffer.from(rest.subarray(0, LINE_BYTES_MAX));
-      if (rest.length > LINE_BYTES_MAX) this.#dropped += rest.length - LINE_BYTES_MAX;
+      carry = rest.length === 0 || isPiece ? undefined : Buffer.from(rest);
     }
     if (carry !== undefined) this.#lines(carry);
     return result({});
   }
-
-  /** Bytes of an overlong line that are not searched, to be added when it ends. */
-  #dropped = 0;
 
   /** What a search that found enough leaves to do. */
   #restOf(body: PlaneBody): Partial<SearchedFile> {
@@ -171,31 +171,26 @@ export class Search {
     let lineEnds = 0;
     for (let at = data.indexOf(LF, from); at >= 0 && at < to; at = data.indexOf(LF, at + 1)) lineEnds += 1;
     this.#line += lineEnds;
-    this.#advance(to - from);
+    this.#offset += to - from;
     this.#ring.length = 0;
   }
 
-  #advance(bytes: number): void {
-    this.#offset += bytes + this.#dropped;
-    this.#dropped = 0;
-  }
-
-  /** One line; true when enough was found. */
-  #one(text: string, bytes: number): boolean {
+  /** One line; true when enough was found. `lines`: 0 for a piece that does not end its line. */
+  #one(text: string, bytes: number, lines: 0 | 1 = 1): boolean {
     const { mode, before, patterns, limit } = this.#options;
     const number = this.#line;
     const isMatch = patterns.some((pattern) => pattern.test(text));
-    this.#line += 1;
-    this.#advance(bytes);
+    this.#line += lines;
+    this.#offset += bytes;
     if (mode !== 'content') {
       if (isMatch) this.#count += 1;
       return isMatch && mode === 'files';
     }
     if (isMatch) {
       this.#count += 1;
-      const lines = this.#ring.filter((each) => each.line > this.#lastShown);
-      lines.push(this.#shown(text, number));
-      this.#groups.push({ lines, next: this.#position() });
+      const shown = this.#ring.filter((each) => each.line > this.#lastShown);
+      shown.push(this.#shown(text, number));
+      this.#groups.push({ lines: shown, next: this.#position() });
       this.#lastShown = number;
       this.#afterLeft = this.#options.after;
       this.#ring.length = 0;
