@@ -28,6 +28,11 @@ import { SOFTWARE } from './software.js';
 import { makeTickets } from './tickets.js';
 
 const SHARD = shardId(0);
+/**
+ * Results of requests and changes are kept by age and by versions. Every start skips up to 2^20 versions, so that the
+ * bound in versions has to be many starts wide: a repeat after a crash loop must still find its first result.
+ */
+const WINDOW = { requestVersionsMax: 32 * 2 ** 20, changeVersionsMax: 128 * 2 ** 20 };
 /** How long `stop` waits for what is in flight when nobody says. */
 const GRACE_MS_DEFAULT = 10_000;
 
@@ -89,7 +94,7 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
 
   const kv = await openLmdbKv({ directory: data.metaDirectory });
   const retention = config.uploadGraceMs === undefined ? {} : { retention: { uploadMs: config.uploadGraceMs } };
-  const engine = await openShard({ kv, shard: SHARD, clock, random, ...retention });
+  const engine = await openShard({ kv, shard: SHARD, clock, random, window: WINDOW, ...retention });
   closers.add(() => engine.close());
 
   const coordinator = control.kind === 'embedded' ? embedded(engine, data) : await etcdCoordinator({ ...control, leaseTtlMs: config.leaseTtlMs, clock });
