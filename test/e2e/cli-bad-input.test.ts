@@ -57,7 +57,7 @@ describe('a command', () => {
     ['an extra argument', ['ln', '-s', 'a', '/d/x', '/d/y'], 2, /unexpected argument "\/d\/y"/],
     ['a flag without its value', ['put', 'local', '/d/x', '--if-generation'], 2, /--if-generation needs a value/],
     ['a duration without a unit', ['--timeout', '5', 'stat', '/'], 2, /--timeout: expected a duration such as 250ms.*found "5"/],
-    ['a size that is none', ['truncate', '-s', 'big', '/d/file'], 2, /expected a size.*found "big"/],
+    ['a size that is none', ['head', '-c', 'big', '/d/file'], 2, /expected a size.*found "big"/],
     ['a local file that is not there', ['put', 'none', '/d/x'], 3, /none: no such local file/],
     ['an artifact that is not there', ['put-artifact', '/d/x', 'none'], 3, /none: no such local file/],
     ['a directory without -r', ['put', 'tree', '/d/x'], 2, /tree: is a directory; use -r/],

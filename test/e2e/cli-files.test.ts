@@ -338,7 +338,7 @@ describe('names', () => {
     expect(await stat(`${top}/t/deep/none`)).toMatchObject({ size: 0, mode: '0400' });
   });
 
-  it('changes modes, owners, times, sizes and attributes, and keeps the generation where it should', async () => {
+  it('changes modes, owners, times and attributes, and keeps the generation', async () => {
     await server.must(['put', '-', `${top}/f`], { input: '12345' });
     const { generation } = await stat(`${top}/f`);
     await server.must(['chmod', '0600', `${top}/f`]);
@@ -347,10 +347,6 @@ describe('names', () => {
     await server.must(['touch', `${top}/f`, `${top}/fresh`]);
     expect(await stat(`${top}/f`)).toMatchObject({ mode: '0644', uid: 12, gid: 34, generation, size: 5 });
     expect(await stat(`${top}/fresh`)).toMatchObject({ size: 0 });
-    await server.must(['truncate', '-s', '2', `${top}/f`]);
-    expect(await server.must(['cat', `${top}/f`])).toBe('12');
-    await server.must(['truncate', '-s', '1GiB', `${top}/f`]);
-    expect(await stat(`${top}/f`)).toMatchObject({ size: 2 ** 30 });
     await server.must(['xattr', 'set', `${top}/f`, 'user.k', 'value']);
     expect((await server.run(['xattr', 'set', '--create', `${top}/f`, 'user.k', 'x'])).code).toBe(4);
     expect(await server.must(['xattr', 'get', `${top}/f`, 'user.k'])).toBe('value');

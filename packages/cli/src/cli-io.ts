@@ -1,10 +1,11 @@
 /** The ends of the process that a command touches, passed in so that tests can hand in their own. */
+import type { Readable, Writable } from 'node:stream';
 import type { Clock, Random } from '@nokv/types';
 
 export interface CliIo {
-  readonly stdin: NodeJS.ReadableStream;
-  readonly stdout: NodeJS.WritableStream;
-  readonly stderr: NodeJS.WritableStream;
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
   readonly stdoutIsTerminal: boolean;
   readonly stderrIsTerminal: boolean;
   /** Columns of the terminal at stderr, asked for at every use because windows are resized. */

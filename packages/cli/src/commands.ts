@@ -29,7 +29,6 @@ export const COMMANDS: readonly AnyCommand[] = [
   runs(fileCommands.chmod, async () => (await import('./commands/namespace.js')).chmod),
   runs(fileCommands.chown, async () => (await import('./commands/namespace.js')).chown),
   runs(fileCommands.touch, async () => (await import('./commands/namespace.js')).touch),
-  runs(fileCommands.truncate, async () => (await import('./commands/namespace.js')).truncate),
   runs(fileCommands.xattrGet, async () => (await import('./commands/xattr.js')).xattrGet),
   runs(fileCommands.xattrSet, async () => (await import('./commands/xattr.js')).xattrSet),
   runs(fileCommands.xattrList, async () => (await import('./commands/xattr.js')).xattrList),

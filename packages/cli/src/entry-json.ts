@@ -47,7 +47,7 @@ export function entryJson(path: string, card: Attributes & Partial<NodeCard>): E
     revision: card.revision,
     digest: card.digest ?? null,
     contentType: card.contentType ?? null,
-    inline: card.inline ?? false,
+    inline: card.type === 'file' && (card.inline ?? false),
     tags: {},
     target: card.target === undefined ? null : formatName(card.target),
     rdev: card.rdev,

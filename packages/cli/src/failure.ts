@@ -13,25 +13,17 @@ export function describeFailure(error: NokvError, command: string | undefined, i
   const where = command === undefined ? '' : `${command}: `;
   return {
     exitCode,
-    text: `nokv: ${where}${oneLine(explain(error, command))}`,
+    text: `nokv: ${where}${oneLine(explain(error))}`,
     record: { ...error.toRecord(), ...(command === undefined ? {} : { command }), exitCode },
   };
 }
 
-/** Short, and with what to do next where the command line is what decides that. */
-function explain(error: NokvError, command: string | undefined): string {
-  const { path, generation } = error.details;
-  const subject = typeof path === 'string' ? `${path}: ` : '';
-  const at = typeof generation === 'number' && generation > 0 ? ` (generation ${generation})` : '';
-  if (error.outcome === 'unknown' && typeof error.details.requestId === 'string') {
-    return `${error.message}; it may have taken effect: run it again with --request-id ${error.details.requestId}`;
-  }
-  if (error.code === 'exists' && subject !== '') {
-    if (command === 'put-artifact') return `${subject}exists${at}; use --replace`;
-    if (command === 'put')
-      return `${subject}exists${at}; use --if-generation ${at === '' ? 'with its generation' : generation}, or leave --if-generation out`;
-  }
-  return subject !== '' && !error.message.includes(String(path)) ? `${subject}${error.message}` : error.message;
+/** With the path that it is about, and how to ask again where the outcome is not known. */
+function explain({ message, outcome, details: { path, requestId } }: NokvError): string {
+  const text = typeof path === 'string' && !message.includes(path) ? `${path}: ${message}` : message;
+  return outcome === 'unknown' && typeof requestId === 'string'
+    ? `${text}; it may have taken effect: run it again with --request-id ${requestId}`
+    : text;
 }
 
 /** Control characters would let a name play tricks on a terminal. */

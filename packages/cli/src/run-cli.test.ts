@@ -151,12 +151,16 @@ describe('a run', () => {
 });
 
 describe('an error', () => {
-  it('reads as in the documentation', () => {
-    const exists = new NokvError('exists', 'something is there', { details: { path: '/runs/7/model.bin', generation: 42 } });
+  it('names what it is about, once', () => {
+    const exists = new NokvError('exists', '/runs/7/model.bin: exists (generation 42); use --replace', {
+      details: { path: '/runs/7/model.bin' },
+    });
     expect(describeFailure(exists, 'put-artifact', false)).toMatchObject({
       exitCode: 4,
       text: 'nokv: put-artifact: /runs/7/model.bin: exists (generation 42); use --replace',
     });
+    const corrupt = new NokvError('corrupt', 'a block has other bytes', { details: { path: '/a' } });
+    expect(describeFailure(corrupt, 'cat', false)).toMatchObject({ exitCode: 10, text: 'nokv: cat: /a: a block has other bytes' });
   });
 
   it('prints the request id when the outcome is unknown', () => {

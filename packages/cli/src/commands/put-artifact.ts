@@ -5,6 +5,7 @@ import type { NokvClient } from '@nokv/client';
 import { NokvError, generation } from '@nokv/types';
 import type { CallOf } from '../command.js';
 import { connectClient, transferOptions } from '../connection.js';
+import { orTellWhatExists } from '../destination-exists.js';
 import { localFailure } from '../local-failure.js';
 import { progressBar } from '../progress-bar.js';
 import { formatSize } from '../quantities.js';
@@ -40,16 +41,18 @@ function checkDirectoryFlags({ flags, args }: PutArtifact): void {
 async function publishDirectory(call: PutArtifact, client: NokvClient, path: Uint8Array, source: string): Promise<void> {
   const { flags, io, output } = call;
   using bar = progressBar(io, output, 'put-artifact', flags.progress);
-  const report = await client.putTree(source, path, {
-    ...transferOptions(call),
-    replace: flags.replace,
-    parents: true,
-    specialFiles: flags.skipSpecial ? 'skip' : 'refuse',
-    onProgress: (progress) => bar.update(progress),
-    ...(flags.jobs === undefined ? {} : { jobs: flags.jobs }),
-    ...(flags.producer === undefined ? {} : { producer: flags.producer }),
-    ...(flags.requestId === undefined ? {} : { requestId: flags.requestId }),
-  });
+  const publish = async () =>
+    await client.putTree(source, path, {
+      ...transferOptions(call),
+      replace: flags.replace,
+      parents: true,
+      specialFiles: flags.skipSpecial ? 'skip' : 'refuse',
+      onProgress: (progress) => bar.update(progress),
+      ...(flags.jobs === undefined ? {} : { jobs: flags.jobs }),
+      ...(flags.producer === undefined ? {} : { producer: flags.producer }),
+      ...(flags.requestId === undefined ? {} : { requestId: flags.requestId }),
+    });
+  const report = await orTellWhatExists(client, path, publish, () => '--replace');
   bar[Symbol.dispose]();
   for (const { path: skipped, reason } of report.skipped) output.note(`nokv: put-artifact: left out ${skipped}: ${reason}`);
   const counts = `${report.files} files, ${report.directories} directories, ${report.symlinks} symlinks`;
@@ -64,23 +67,25 @@ async function publishFile(
 ): Promise<void> {
   const { flags, io, output } = call;
   using bar = progressBar(io, output, 'put-artifact', flags.progress);
-  const outcome = await client.put(
-    path,
-    { file: source.file },
-    {
-      ...transferOptions(call),
-      target: showPath(path),
-      parents: true,
-      mode: source.mode,
-      mtime: source.mtime,
-      onProgress: (progress) => bar.update({ bytesTotal: source.size, ...progress }),
-      ...(flags.replace ? {} : { ifGeneration: generation(0) }),
-      ...(flags.digest === undefined ? {} : { digest: flags.digest }),
-      ...(flags.contentType === undefined ? {} : { contentType: flags.contentType }),
-      ...(flags.producer === undefined ? {} : { producer: flags.producer }),
-      ...(flags.requestId === undefined ? {} : { requestId: flags.requestId }),
-    },
-  );
+  const publish = async () =>
+    await client.put(
+      path,
+      { file: source.file },
+      {
+        ...transferOptions(call),
+        target: showPath(path),
+        parents: true,
+        mode: source.mode,
+        mtime: source.mtime,
+        onProgress: (progress) => bar.update({ bytesTotal: source.size, ...progress }),
+        ...(flags.replace ? {} : { ifGeneration: generation(0) }),
+        ...(flags.digest === undefined ? {} : { digest: flags.digest }),
+        ...(flags.contentType === undefined ? {} : { contentType: flags.contentType }),
+        ...(flags.producer === undefined ? {} : { producer: flags.producer }),
+        ...(flags.requestId === undefined ? {} : { requestId: flags.requestId }),
+      },
+    );
+  const outcome = await orTellWhatExists(client, path, publish, () => '--replace');
   const { json, text } = tellPut(showPath(path), outcome);
   await output.result({ ...json, type: 'file' }, text);
 }

@@ -6,6 +6,7 @@ import { NokvError, generation } from '@nokv/types';
 import { mapInOrder } from '../bounded.js';
 import type { CallOf } from '../command.js';
 import { connectClient, transferOptions } from '../connection.js';
+import { orTellWhatExists } from '../destination-exists.js';
 import { localFailure } from '../local-failure.js';
 import { type ProgressBar, progressBar } from '../progress-bar.js';
 import { formatSize } from '../quantities.js';
@@ -97,18 +98,25 @@ async function putFile(
 ): Promise<Told> {
   const { flags, io } = call;
   const mode = flags.mode ?? (source.kind === 'file' ? source.mode : undefined);
-  const outcome = await client.put(path, source.kind === 'file' ? { file: source.file } : (io.stdin as AsyncIterable<Uint8Array>), {
-    ...transferOptions(call),
-    target: showPath(path),
-    onProgress: ({ bytes, phase }) => sent.note(path, bytes, phase === 'done'),
-    ...(flags.ifGeneration === undefined ? {} : { ifGeneration: generation(flags.ifGeneration) }),
-    ...(flags.ifDigest === undefined ? {} : { ifDigest: flags.ifDigest }),
-    ...(flags.contentType === undefined ? {} : { contentType: flags.contentType }),
-    ...(flags.requestId === undefined ? {} : { requestId: flags.requestId }),
-    ...(mode === undefined ? {} : { mode }),
-    ...(source.kind === 'file' ? { mtime: source.mtime } : {}),
-    parents: flags.parents,
-  });
+  const publish = async () =>
+    await client.put(path, source.kind === 'file' ? { file: source.file } : (io.stdin as AsyncIterable<Uint8Array>), {
+      ...transferOptions(call),
+      target: showPath(path),
+      onProgress: ({ bytes, phase }) => sent.note(path, bytes, phase === 'done'),
+      ...(flags.ifGeneration === undefined ? {} : { ifGeneration: generation(flags.ifGeneration) }),
+      ...(flags.ifDigest === undefined ? {} : { ifDigest: flags.ifDigest }),
+      ...(flags.contentType === undefined ? {} : { contentType: flags.contentType }),
+      ...(flags.requestId === undefined ? {} : { requestId: flags.requestId }),
+      ...(mode === undefined ? {} : { mode }),
+      ...(source.kind === 'file' ? { mtime: source.mtime } : {}),
+      parents: flags.parents,
+    });
+  const outcome = await orTellWhatExists(
+    client,
+    path,
+    publish,
+    (found) => `--if-generation ${found ?? 'with its generation'}, or leave --if-generation out`,
+  );
   return tellPut(showPath(path), outcome);
 }
 

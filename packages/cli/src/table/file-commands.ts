@@ -1,6 +1,6 @@
 /** Changes to the namespace. */
 import { command, many, one, toggle, value } from '../command.js';
-import { parseMode, parseSize } from '../quantities.js';
+import { parseMode } from '../quantities.js';
 import { mutationFlags, recursive } from './shared-flags.js';
 
 const mkdir = command({
@@ -110,16 +110,6 @@ const touch = command({
   schema: 'change',
 });
 
-const truncate = command({
-  name: 'truncate',
-  group: 'files',
-  summary: 'cut or extend files with zeros',
-  args: { paths: many('PATH', 'remote path of a file') },
-  flags: { size: value('SIZE', 'Size that they get; needed', parseSize, 's'), ...mutationFlags },
-  example: 'nokv truncate -s 1MiB /runs/7/train.log',
-  schema: 'change',
-});
-
 const xattrGet = command({
   name: 'xattr get',
   group: 'files',
@@ -175,7 +165,6 @@ export const fileCommands = {
   chmod,
   chown,
   touch,
-  truncate,
   xattrGet,
   xattrSet,
   xattrList,
