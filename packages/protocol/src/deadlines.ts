@@ -6,6 +6,9 @@
  */
 import type { Clock } from '@nokv/types';
 
+/** Node's timers hold a signed 32-bit number of milliseconds; what lies beyond is looked at again then. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
 export class Deadlines {
   readonly #clock: Clock;
   /** Ends everything whose deadline is `now` or earlier; returns the earliest that is left, or Infinity. */
@@ -25,7 +28,7 @@ export class Deadlines {
     const timer = new AbortController();
     this.#timer = timer;
     this.#armedAt = deadlineAt;
-    const ms = Math.max(0, Math.ceil(deadlineAt - this.#clock.monotonicMs()));
+    const ms = Math.min(Math.max(0, Math.ceil(deadlineAt - this.#clock.monotonicMs())), TIMER_MS_MAX);
     this.#clock.sleep(ms, timer.signal).then(
       () => this.#fire(timer),
       () => undefined,

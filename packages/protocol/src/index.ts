@@ -27,6 +27,7 @@ export { MessageReader } from './message-reader.js';
 export { MessageWriter } from './message-writer.js';
 export {
   CREDIT_MAX,
+  DEADLINE_MS_MAX,
   readAnswer,
   readCredit,
   readError,

@@ -34,7 +34,10 @@ export interface Request extends Envelope {
 /** Credit that one request or credit frame may grant. */
 export const CREDIT_MAX = 65536;
 
-const deadline: Schema<number> = int(0, 7 * 24 * 60 * 60 * 1000);
+/** Longer is as good as no deadline at all. */
+export const DEADLINE_MS_MAX = 7 * 24 * 60 * 60 * 1000;
+
+const deadline: Schema<number> = int(0, DEADLINE_MS_MAX);
 const traceId: Schema<string> = text(128);
 const request: Schema<RequestId> = parsedText('request', REQUEST_ID_BYTES_MAX, requestId);
 const actor: Schema<string> = text(LABEL_BYTES_MAX);

@@ -94,7 +94,7 @@ export class CallTable {
         continue;
       }
       this.#waiting.delete(call);
-      const deadlineMs = Math.ceil(call.deadlineAt - now);
+      const deadlineMs = call.envelope.deadlineMs === 0 ? 0 : Math.ceil(call.deadlineAt - now);
       if (!this.#send(Object.assign(call, { envelope: { ...call.envelope, deadlineMs } }))) this.#unlisten(call);
     }
   }

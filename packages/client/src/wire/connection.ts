@@ -5,7 +5,7 @@ import type { AnswerOf, ArgsOf, ItemOf, ServerHello, ServiceOperation, StreamOpe
 export interface WireCallOptions {
   /** Cancels the call; of a mutation that was sent the outcome is `unknown`. */
   readonly signal?: AbortSignal | undefined;
-  /** Default: the connection's `timeoutMs`. */
+  /** Default: the connection's `timeoutMs`. More than seven days (Infinity): no deadline. */
   readonly timeoutMs?: number | undefined;
   readonly traceId?: string | undefined;
 }

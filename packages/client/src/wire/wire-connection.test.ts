@@ -272,6 +272,15 @@ describe('calls', () => {
     await call;
   });
 
+  it('may have no deadline', async () => {
+    const { connection, server } = await joined();
+    const call = connection.call('getattr', { ino: 1 as InodeNumber }, { timeoutMs: Number.POSITIVE_INFINITY });
+    const { stream, deadlineMs } = await server.request();
+    expect(deadlineMs).toBe(0);
+    server.answer(stream, 'getattr', ATTRIBUTES);
+    await call;
+  });
+
   it('are cancelled by their signal, before and after they were sent', async () => {
     const { connection, server } = await joined();
     await expect(connection.call('mkdir', mkdirArgs, { ...id('a'), signal: AbortSignal.abort() })).rejects.toMatchObject({

@@ -25,6 +25,7 @@ import type {
 } from '@nokv/protocol';
 import {
   CREDIT_MAX,
+  DEADLINE_MS_MAX,
   FRAME_TYPES,
   FrameDecoder,
   HELLO_BYTES_MAX,
@@ -153,7 +154,7 @@ export class WireConnection implements Connection {
     const definition = definitionOf<Operation>(operation);
     const options = rest[0] as (WireReadOptions & Partial<WireMutationOptions>) | undefined;
     const timeoutMs = options?.timeoutMs ?? this.#options.timeoutMs;
-    const envelope = this.#envelope(definition, Math.max(1, Math.ceil(timeoutMs)), options);
+    const envelope = this.#envelope(definition, timeoutMs > DEADLINE_MS_MAX ? 0 : Math.max(1, Math.ceil(timeoutMs)), options);
     const deadlineAt = this.#clock.monotonicMs() + timeoutMs;
     return new Promise<AnswerOf<Op>>((resolve, reject) => {
       this.#calls.begin({

@@ -16,6 +16,7 @@ export const RPC_LIMITS_DEFAULT: RpcLimits = {
   inFlightBytesMax: 64 * 1024 * 1024,
   streamsMax: 256,
   unsentBytesMax: 8 * 1024 * 1024,
+  untakenMsMax: 60_000,
   frameBytesMax: FRAME_BYTES_MAX_DEFAULT,
   helloTimeoutMs: 10_000,
 };

@@ -262,6 +262,21 @@ describe('requests', () => {
     for (let stream = 1; stream <= 1000; stream++) expect((await peer.next()).stream).toBe(stream);
   });
 
+  it('of a client that does not take its answers for too long end the connection', async () => {
+    const problems: NokvError[] = [];
+    const limits = { unsentBytesMax: 1 << 20, untakenMsMax: 30 };
+    const listener = serve({ 'xattr-get': () => ({ value: new Uint8Array(60_000) }) }, limits, {
+      onProblem: (error) => problems.push(error),
+    });
+    const peer = await greeted(listener);
+    peer.transport.pause();
+    for (let stream = 1; stream <= 100; stream++) {
+      peer.send((to) => writeRequest(to, stream, 'xattr-get', { node: { ino: 1 as InodeNumber }, name: Uint8Array.of(1) }, READ, LIMIT));
+    }
+    await until(() => listener.stats.connections === 0);
+    expect(problems.map(({ message }) => message)).toEqual([expect.stringMatching(/bytes of answers have not been taken for 30 ms/)]);
+  });
+
   it('of one flooding connection leave room for another between them', async () => {
     let flood = 0;
     let floodWhenServed = -1;

@@ -14,6 +14,8 @@ export interface RpcLimits {
   readonly streamsMax: number;
   /** Unsent reply bytes at which the connection is no longer read until the client has taken them. */
   readonly unsentBytesMax: number;
+  /** A client that leaves so much untaken for so long is disconnected. */
+  readonly untakenMsMax: number;
   readonly frameBytesMax: number;
   /** Time for a client to say hello. */
   readonly helloTimeoutMs: number;

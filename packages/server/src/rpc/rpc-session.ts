@@ -69,7 +69,7 @@ export class RpcSession {
   readonly #calls = new Map<number, RpcCall>();
   readonly #streams = new Map<number, RpcStream>();
   #state: 'hello' | 'admitting' | 'open' | 'closing' | 'ended' = 'hello';
-  /** When the state `hello` or `closing` may last no longer. */
+  /** When the state `hello` or `closing`, or waiting for the client to take its answers, may last no longer. */
   #stateEndsAt: number;
   #frameBytesMax = 0;
   /** Handlers at work, abandoned ones too. */
@@ -167,10 +167,18 @@ export class RpcSession {
       setImmediate(this.#turn);
     }
     const wantsPause = hasMore || !mayRead;
+    if (this.#state === 'open') this.#timeUntaken(!mayRead);
     if (wantsPause === this.#isPaused || this.#state === 'closing' || this.#state === 'ended') return;
     this.#isPaused = wantsPause;
     if (wantsPause) this.#transport.pause();
     else this.#transport.resume();
+  }
+
+  /** Starts or stops the time that the client has to take its answers. */
+  #timeUntaken(isUntaken: boolean): void {
+    if (isUntaken === Number.isFinite(this.#stateEndsAt)) return;
+    this.#stateEndsAt = isUntaken ? this.#host.clock.monotonicMs() + this.#host.limits.untakenMsMax : Number.POSITIVE_INFINITY;
+    this.#deadlines.watch(this.#stateEndsAt);
   }
 
   #mayRead(): boolean {
@@ -378,6 +386,7 @@ export class RpcSession {
   #expire(now: number): number {
     if (this.#stateEndsAt <= now) {
       if (this.#state === 'closing') this.#transport.destroy();
+      else if (this.#state === 'open') this.#giveUpOnUntaken();
       else this.refuse(new NokvError('deadline-exceeded', `expected a hello within ${this.#host.limits.helloTimeoutMs} ms`));
       return this.#stateEndsAt <= now ? Number.POSITIVE_INFINITY : this.#stateEndsAt;
     }
@@ -391,6 +400,12 @@ export class RpcSession {
       else if (stream.deadlineAt < next) next = stream.deadlineAt;
     }
     return next;
+  }
+
+  #giveUpOnUntaken(): void {
+    const message = `${this.#transport.unsentBytes} bytes of answers have not been taken for ${this.#host.limits.untakenMsMax} ms`;
+    this.#host.options.onProblem?.(new NokvError('connection-lost', message), this.client);
+    this.#transport.destroy();
   }
 
   #onDeadline(call: RpcCall): void {
