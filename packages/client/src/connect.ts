@@ -40,6 +40,8 @@ export interface ConnectOptions {
 
 const TIMEOUT_MS_DEFAULT = 30_000;
 const ADDRESSES_MAX = 64;
+/** Four blocks ahead of each sequential reader: enough to hide a store's latency, and streams stay small in memory. */
+const READ_AHEAD_BYTES_MAX = 16 * 1024 * 1024;
 
 /**
  * Connects and shakes hands. Errors: `unavailable` (nobody listens), `bad-token`, `unsupported-version`,
@@ -70,7 +72,7 @@ export async function connect(to: string | readonly string[] | ConnectOptions = 
     clock,
     random,
     store: blocks,
-    reader: new BodyReader({ store: blocks }),
+    reader: new BodyReader({ store: blocks, readAheadBytesMax: READ_AHEAD_BYTES_MAX }),
     access: (call?: CallOptions) => blocks.access(call),
   };
   return new PathClient(context, async () => {
