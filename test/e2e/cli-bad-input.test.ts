@@ -1,6 +1,6 @@
 /** Bad input at the command: one clear line, the documented exit code, and nothing changed. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -88,7 +88,7 @@ describe('a command', () => {
     ['a broken predicate', ['find', '/', '--where', 'size >'], 2, /expected/],
     ['a broken pattern', ['grep', '(', '/d'], 2, /pattern/],
     ['a question that is no JSON', ['find', '/', '--query', '{'], 2, /--query: expected a JSON object/],
-    ['a broken configuration', ['--config', 'bad.json', 'stat', '/'], 2, /bad\.json:2:28: not valid JSON: unexpected ","/],
+    ['a broken configuration', ['--config', 'bad.json', 'stat', '/'], 2, /bad\.json:2:27: not valid JSON: unexpected ","/],
     ['a configuration that is not there', ['--config', 'none.json', 'stat', '/'], 2, /none\.json: cannot read the configuration/],
     ['an address that is none', ['--server', 'localhost', 'stat', '/'], 2, /expected a server as HOST:PORT.*found "localhost"/],
     ['a mount on a file', ['mount', 'local'], 2, /expected a local directory/],
@@ -171,7 +171,10 @@ describe('a server', () => {
     await first.end('SIGTERM');
     const file = readdirSync(data).find((name) => /format/i.test(name));
     expect(file, `what says the format of ${data}: ${readdirSync(data).join(' ')}`).toBeDefined();
-    writeFileSync(join(data, file ?? ''), '{"format":999}\n');
+    const path = join(data, file ?? '');
+    const written = readFileSync(path, 'utf8');
+    writeFileSync(path, written.replace(/("version"|"format"): ?(\d+)/, '$1:999'));
+    expect(readFileSync(path, 'utf8')).not.toBe(written);
     await refuse(['--data', data], 2, /999/);
     await rm(data, { recursive: true, force: true });
   });
@@ -185,7 +188,7 @@ describe('a server', () => {
     ['HTTP', (address: string) => ['--http', address]],
   ])('refuses a port that is taken (%s)', async (_name, flags) => {
     await using listener = await listen(() => undefined);
-    await refuse(flags(listener.address), 9, new RegExp(listener.address.replaceAll('.', '\\.')));
+    await refuse(flags(listener.address), 2, new RegExp(listener.address.replaceAll('.', '\\.')));
   });
 
   it('refuses to be reached from outside without authentication', async () => {

@@ -4,7 +4,10 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { runCli } from '@nokv/cli';
+import { capturedIo } from '@nokv/cli/testing';
 
 /** Tests run from `test/`; the checkout is the folder that holds the workspace file. */
 export const CHECKOUT = findCheckout();
@@ -29,8 +32,23 @@ export function cleanEnv(more: Readonly<Record<string, string | undefined>> = {}
   return { ...Object.fromEntries(kept), ...more };
 }
 
-/** Runs `nokv WORDS…` to its end; one that hangs is killed and fails. */
+/**
+ * Runs `nokv WORDS…` in this process: all of the command but the process around it, which costs most of the time.
+ * {@link nokvProcess} is the real thing, for tests of signals, pipes and memory.
+ */
 export async function nokv(words: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  const { input, env = {}, cwd = process.cwd() } = options;
+  const io = capturedIo({
+    env: { PATH: process.env.PATH, ...env },
+    cwd,
+    ...(input === undefined ? {} : { stdin: Readable.from([Buffer.from(input)]) }),
+  });
+  const code = await runCli(words, io);
+  return { code, stdout: io.out(), stderr: io.err() };
+}
+
+/** Runs `nokv WORDS…` as a process to its end; one that hangs is killed and fails. */
+export async function nokvProcess(words: readonly string[], options: RunOptions = {}): Promise<Ran> {
   const { input, cwd, timeoutMs = 60_000 } = options;
   const child = spawn(process.execPath, [NOKV, ...words], { cwd, env: cleanEnv(options.env), stdio: ['pipe', 'pipe', 'pipe'] });
   const out: Buffer[] = [];

@@ -18,6 +18,9 @@ const io: CliIo = {
   onInterrupt,
 };
 
+// Warnings of the runtime and of libraries (deprecations and the like) are for developers: -v shows them.
+if (!process.argv.includes('-v') && !process.argv.includes('--verbose')) process.removeAllListeners('warning');
+
 // A reader that went away is reported to the write that meets it; without a listener it would end the process.
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
