@@ -30,7 +30,8 @@ import {
   type ProgressRow,
 } from './value-log.js';
 
-const BATCH_COMMANDS_MAX = 512;
+/** Small enough that the next batch is evaluated while this one is on its way, also for a few hundred callers that wait for it. */
+const BATCH_COMMANDS_MAX = 128;
 const BATCH_BYTES_MAX = 8 * 1024 * 1024;
 const BATCHES_IN_FLIGHT_MAX = 3;
 const QUEUE_COMMANDS_MAX = 32_768;
@@ -205,7 +206,11 @@ export class CommitPipeline {
     // Ends: every turn takes commands from the queue.
     while (this.#queue.length > 0 && this.#inFlight.length < BATCHES_IN_FLIGHT_MAX && this.#fatal === undefined) {
       const batch = this.#evaluate(this.#takeBatch());
-      if (!batch.isEmpty) this.#commit(batch);
+      if (batch.isEmpty) continue;
+      this.#commit(batch);
+      // The store's writer starts between turns of the event loop, and reads get theirs.
+      if (this.#queue.length > 0) setImmediate(() => this.#pump());
+      break;
     }
     this.#isPumping = false;
     if (this.#queue.length === 0 && this.#inFlight.length === 0) {

@@ -90,7 +90,7 @@ class LmdbKv implements OrderedKv {
 
   async close(): Promise<void> {
     if (this.#isClosed) return;
-    while (this.#pending.size > 0 || this.#queue.length > 0) await Promise.allSettled([...this.#pending]);
+    while (this.#pending.size > 0 || this.#queue.length > 0) await Promise.allSettled(this.#pending);
     this.#isClosed = true;
     await this.#db.close();
   }

@@ -296,7 +296,7 @@ export class Transaction {
   }
 
   #repeatInodesInEntries(): void {
-    for (const row of [...this.#rows.values()]) {
+    for (const row of this.#rows.values()) {
       if (row.key[0] !== FAMILY.inode || row.state !== 'put') continue;
       const inode = row.decoded as Inode;
       if (inode.type === 'directory' || inode.nlink !== 1) continue;

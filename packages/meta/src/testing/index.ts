@@ -1,1 +1,1 @@
-export {};
+export { orderedKvConformance, type OrderedKvFixture } from './ordered-kv-conformance.js';
