@@ -31,11 +31,13 @@ function failing(...errors: NokvError[]) {
   const calls: number[] = [];
   return {
     calls,
-    attempt: async (remainingMs: number) => {
-      calls.push(remainingMs);
-      const error = errors.shift();
-      if (error !== undefined) throw error;
-      return 'done';
+    attempt: {
+      run: async (remainingMs: number) => {
+        calls.push(remainingMs);
+        const error = errors.shift();
+        if (error !== undefined) throw error;
+        return 'done';
+      },
     },
   };
 }
@@ -76,10 +78,10 @@ describe('retrying', () => {
   test('waits grow, stay bounded and never pass the deadline', async () => {
     const clock = virtualClock();
     const startMs = clock.monotonicMs();
-    const attempt = async () => {
+    const run = async () => {
       throw lost('not-applied');
     };
-    const error = await failureOf(retrying({ clock, random: middle }, budget(clock, 5000), undefined, attempt));
+    const error = await failureOf(retrying({ clock, random: middle }, budget(clock, 5000), undefined, { run }));
     expect(error.code).toBe('connection-lost');
     expect(error.message).toMatch(/gave up after \d+ attempts in 5000 ms/);
     expect(clock.monotonicMs() - startMs).toBeLessThanOrEqual(5000);
@@ -120,11 +122,11 @@ describe('retrying', () => {
   test('a signal ends the waiting; what was sent before stays unknown', async () => {
     const clock = virtualClock();
     const abort = new AbortController();
-    const attempt = async () => {
+    const run = async () => {
       abort.abort();
       throw lost('unknown');
     };
-    const error = await failureOf(retrying({ clock, random: middle }, budget(clock, 500, abort.signal), requestId, attempt));
+    const error = await failureOf(retrying({ clock, random: middle }, budget(clock, 500, abort.signal), requestId, { run }));
     expect(error).toMatchObject({ code: 'cancelled', outcome: 'unknown', details: { requestId } });
   });
 
@@ -138,10 +140,10 @@ describe('retrying', () => {
 
   test('what no adapter translated is internal and of unknown outcome', async () => {
     const clock = virtualClock();
-    const attempt = async () => {
+    const run = async () => {
       throw new TypeError('a bug');
     };
-    const error = await failureOf(retrying({ clock, random: middle }, budget(clock, 500), requestId, attempt));
+    const error = await failureOf(retrying({ clock, random: middle }, budget(clock, 500), requestId, { run }));
     expect(error).toMatchObject({ code: 'internal', outcome: 'unknown', details: { requestId } });
   });
 });

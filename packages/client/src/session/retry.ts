@@ -51,21 +51,29 @@ export function retryDelayMs(attempt: number, random: Random): number {
   return ceiling * (0.5 + random.float() / 2);
 }
 
+export interface Attempt<Result> {
+  /** One attempt, with the time that is left. */
+  run(remainingMs: number): Promise<Result>;
+  /** Hears of each attempt that failed, before anything is decided. */
+  failed?(error: NokvError): void;
+}
+
 /** Runs `attempt` until it succeeds, fails for good, or the budget is spent. Each loop ends by the deadline. */
 export async function retrying<Result>(
   policy: RetryPolicy,
   budget: CallBudget,
   requestId: RequestId | undefined,
-  attempt: (remainingMs: number) => Promise<Result>,
+  attempt: Attempt<Result>,
 ): Promise<Result> {
   let isUnknown = false;
   for (let tries = 0; ; tries++) {
     const remainingMs = budget.deadlineMs - policy.clock.monotonicMs();
     try {
       budget.signal?.throwIfAborted();
-      return await attempt(remainingMs);
+      return await attempt.run(remainingMs);
     } catch (thrown) {
       const error = budget.signal?.aborted === true ? cancelled(budget.signal, thrown) : toNokvError(thrown);
+      attempt.failed?.(error);
       isUnknown ||= error.outcome === 'unknown';
       const delayMs = retryDelayMs(tries, policy.random);
       const hasTime = policy.clock.monotonicMs() + delayMs < budget.deadlineMs;

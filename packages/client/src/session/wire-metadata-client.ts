@@ -13,7 +13,7 @@ import type {
   ReadResult,
   Version,
 } from '@nokv/types';
-import { NokvError, isNokvError, makeRequestId, toNokvError } from '@nokv/types';
+import { NokvError, makeRequestId, toNokvError } from '@nokv/types';
 import type { CallOptions, MetadataClient, MutateOptions, Mutated, TicketedUpload } from '../metadata-client.js';
 import type { Connection } from '../wire/connection.js';
 import { DurableMark } from './durable-mark.js';
@@ -150,16 +150,21 @@ export class WireMetadataClient implements MetadataClient {
     call: (connection: Connection, timeoutMs: number) => Promise<Result>,
   ): Promise<Result> {
     const budget = this.#budget(options);
-    return retrying(this.#policy, budget, requestId, async (remainingMs) => {
-      const link = this.#link.connection(budget);
-      const connection = link instanceof Promise ? await link : link;
+    let connection: Connection | undefined;
+    const callOver = (live: Connection, remainingMs: number): Promise<Result> => {
       if (this.#closing.signal.aborted) throw new NokvError('cancelled', 'this client is closed; connect again');
-      try {
-        return await call(connection, Math.max(1, remainingMs));
-      } catch (error) {
-        if (isNokvError(error) && ELSEWHERE.has(error.code)) this.#link.avoid(connection);
-        throw error;
-      }
+      connection = live;
+      return call(live, Math.max(1, remainingMs));
+    };
+    return retrying(this.#policy, budget, requestId, {
+      // Without a wait where there is a connection: this is the path of every call.
+      run: (remainingMs) => {
+        const live = this.#link.connection(budget);
+        return live instanceof Promise ? live.then((dialled) => callOver(dialled, remainingMs)) : callOver(live, remainingMs);
+      },
+      failed: (error) => {
+        if (connection !== undefined && ELSEWHERE.has(error.code)) this.#link.avoid(connection);
+      },
     });
   }
 
