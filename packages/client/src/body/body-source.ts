@@ -4,13 +4,14 @@ import { NokvError } from '@nokv/types';
 import type { PutSource } from '../put-source.js';
 import { localFileSource } from './local-file-source.js';
 
-export async function bodySourceOf(source: PutSource): Promise<BodySource> {
+/** @param signal ends the reading of streams at once, even of one that never yields again. */
+export async function bodySourceOf(source: PutSource, signal: AbortSignal): Promise<BodySource> {
   if (source instanceof Uint8Array) return [source];
   if (typeof source === 'string') return [Buffer.from(source, 'utf8')];
-  if (source instanceof Blob) return checked(source.stream());
+  if (source instanceof Blob) return untilAborted(checked(source.stream()), signal);
   if (typeof source === 'object' && source !== null) {
     if ('file' in source) return localFileSource(source.file);
-    if (Symbol.asyncIterator in source) return checked(source);
+    if (Symbol.asyncIterator in source) return untilAborted(checked(source), signal);
   }
   throw notBytes(source);
 }
@@ -20,6 +21,29 @@ export function sizeOf(source: PutSource): number | undefined {
   if (source instanceof Uint8Array) return source.length;
   if (typeof source === 'string') return Buffer.byteLength(source, 'utf8');
   return source instanceof Blob ? source.size : undefined;
+}
+
+function untilAborted(chunks: AsyncGenerator<Uint8Array>, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: () =>
+        new Promise((resolve, reject) => {
+          const abort = () => reject(signal.reason);
+          if (signal.aborted) return abort();
+          // One listener for each wait: a race against one promise for the whole stream would keep every chunk's reaction.
+          signal.addEventListener('abort', abort, { once: true });
+          const settled = () => signal.removeEventListener('abort', abort);
+          chunks.next().then(resolve, reject).finally(settled);
+        }),
+      async return() {
+        const closed = chunks.return(undefined);
+        // A source that stalls ends whenever it wakes up; nobody waits for that after an abort.
+        if (signal.aborted) closed.catch(() => undefined);
+        else await closed;
+        return { done: true, value: undefined };
+      },
+    }),
+  };
 }
 
 /** Programs in plain JavaScript may stream anything: what is no bytes is refused here, by name. */

@@ -35,7 +35,7 @@ export async function stageBody(context: ClientContext, source: PutSource, optio
   const meter = new ProgressMeter(options.onProgress, context.clock);
   try {
     const { inlineBytesMax, blockBytes } = await context.access({ signal });
-    const body = await bodySourceOf(source);
+    const body = await bodySourceOf(source, signal);
     meter.phase('transfer', { files: 1, bytes: size ?? ('sizeHint' in body ? body.sizeHint : undefined) });
     const sent = await uploadBody(body, {
       session: lease.session,
