@@ -23,8 +23,11 @@ export class ChangeFeed {
 
   /** Nothing that is cached may be trusted any more. */
   distrustAll(): void {
+    this.table.foreignChange();
+    this.table.names.forgetAll();
     for (const node of this.table.nodes()) {
       this.table.touch(node);
+      node.hasNoXattrs = false;
       this.kernel.invalidateNode(node.id, node.type === 'directory');
       const above = this.table.get(node.parent);
       if (above !== undefined && node.name !== undefined) this.kernel.invalidateEntry(above.id, node.name);
@@ -33,12 +36,13 @@ export class ChangeFeed {
 
   #apply(change: ChangeRecord): void {
     // Answers that are on their way may be older than this change: none of them may be kept.
-    this.table.changes += 1;
+    this.table.foreignChange();
     const node = this.table.current(change.ino);
     this.#entryChanged(change.parent, change.name, change.kind);
     this.#entryChanged(change.fromParent, change.fromName, change.kind);
     if (node === undefined) return;
     this.table.touch(node);
+    node.hasNoXattrs = false;
     switch (change.kind) {
       case 'published':
         return this.#published(node, change);
@@ -59,6 +63,7 @@ export class ChangeFeed {
     const directory = parent === undefined ? undefined : this.table.current(parent);
     if (directory === undefined || name === undefined || kind === 'published' || kind === 'attributes' || kind === 'xattr') return;
     this.table.touch(directory);
+    this.table.names.forget(directory.id);
     this.kernel.invalidateEntry(directory.id, name);
     this.kernel.invalidateNode(directory.id, true);
   }

@@ -38,7 +38,8 @@ const CLOSED_FILES_MAX = 2048;
 const FILE_BYTES_MAX = Number.MAX_SAFE_INTEGER;
 const DOT = new Uint8Array([0x2e]);
 const DOT_DOT = new Uint8Array([0x2e, 0x2e]);
-const POSIX_ACL = Buffer.from('system.');
+const SYSTEM_NAMES = Buffer.from('system.');
+const SECURITY_NAMES = Buffer.from('security.');
 
 interface Handle {
   readonly node: Node;
@@ -73,9 +74,14 @@ export class NamespaceFileSystem implements FileSystem {
 
   /* ------------------------------------------------------------ the tree */
 
-  async lookup(parent: number, name: Uint8Array): Promise<Entry> {
+  lookup(parent: number, name: Uint8Array): Awaitable<Entry> {
+    if (this.table.names.lacks(parent, name)) return { node: 0, attributes: undefined, timeoutMs: this.#timeout(this.table.now) };
+    return this.#ask(parent, name);
+  }
+
+  async #ask(parent: number, name: Uint8Array): Promise<Entry> {
     const directory = this.#node(parent);
-    const since = this.table.changes;
+    const since = this.table.now;
     let attributes: Attributes;
     try {
       attributes = await this.context.read('lookup', { parent: directory.ino, name });
@@ -93,12 +99,12 @@ export class NamespaceFileSystem implements FileSystem {
 
   getattr(id: number): Awaitable<AttributesReply> {
     const node = this.#node(id);
-    if (node.isGone || node.isFresh || this.table.current(node.ino) !== node) return this.#attributesReply(node, this.table.changes);
+    if (node.isGone || node.isFresh || this.table.current(node.ino) !== node) return this.#attributesReply(node, this.table.now);
     return this.#refresh(node);
   }
 
   async #refresh(node: Node): Promise<AttributesReply> {
-    const since = this.table.changes;
+    const since = this.table.now;
     try {
       this.#accept(node, await this.context.read('getattr', { ino: node.ino }), since);
     } catch (error) {
@@ -118,11 +124,11 @@ export class NamespaceFileSystem implements FileSystem {
     const changes = { ...rest, ...(mode === undefined ? {} : { mode }) };
     if (Object.keys(changes).length > 0) await this.#sendSetattr(node, changes);
     else if (size === undefined) return this.getattr(id);
-    return this.#attributesReply(node, this.table.changes);
+    return this.#attributesReply(node, this.table.now);
   }
 
   async #sendSetattr(node: Node, changes: Omit<AttributeChange, 'killPrivileges'>): Promise<void> {
-    if (node.isGone || this.table.current(node.ino) !== node) {
+    if (node.isGone) {
       const now = this.context.clock.now();
       const { atime, mtime, ...rest } = changes;
       node.attributes = {
@@ -134,9 +140,12 @@ export class NamespaceFileSystem implements FileSystem {
       };
       return;
     }
-    const since = this.table.changes;
+    const since = this.table.now;
     const { result } = await this.context.mutate('setattr', { node: { ino: node.ino }, ...changes });
-    this.#accept(node, result.attributes, since);
+    if (this.table.current(node.ino) === node) return this.#accept(node, result.attributes, since);
+    // A detached node goes on showing its own body.
+    const { size, blocks, generation, ordinal } = node.attributes;
+    node.attributes = { ...result.attributes, size, blocks, generation, ordinal };
   }
 
   /** Files with a state here change in place and are published at flush; others at once on the server. */
@@ -172,13 +181,15 @@ export class NamespaceFileSystem implements FileSystem {
   }
 
   async mkdir(parent: number, name: Uint8Array, mode: number, caller: Caller): Promise<Entry> {
-    return this.#make(parent, name, (entry, directory) =>
+    const entry = await this.#make(parent, name, (place, directory) =>
       this.context.mutate('mkdir', {
-        entry,
+        entry: place,
         mode: (mode & 0o7777) | (directory.attributes.mode & SETGID),
         ...this.#owner(directory, caller),
       }),
     );
+    this.table.names.begin(entry.node);
+    return entry;
   }
 
   async symlink(parent: number, name: Uint8Array, target: Uint8Array, caller: Caller): Promise<Entry> {
@@ -201,16 +212,32 @@ export class NamespaceFileSystem implements FileSystem {
     call: (entry: EntryRef, directory: Node) => Promise<{ readonly result: { readonly attributes: Attributes } }>,
   ): Promise<Entry> {
     const directory = this.#node(parent);
-    const since = this.table.changes;
+    const since = this.table.now;
     const { result } = await call({ parent: directory.ino, name }, directory);
     const entry = this.#entry(result.attributes, parent, name, since);
-    this.table.touch(directory);
+    this.#gained(directory, name, result.attributes, since);
     return entry;
+  }
+
+  /**
+   * A name was added to a directory. The commit gave the directory the time that it gave the inode, so its attributes are known
+   * without asking, unless something else changed meanwhile.
+   */
+  #gained(directory: Node, name: Uint8Array, { type, ctime }: Attributes, since: number): void {
+    this.table.names.add(directory.id, name);
+    const wasFresh = directory.isFresh && this.table.isUnchangedSince(directory, since);
+    this.table.touch(directory);
+    if (!wasFresh) return;
+    const { attributes } = directory;
+    const nlink = attributes.nlink + (type === 'directory' ? 1 : 0);
+    directory.attributes = { ...attributes, nlink, children: attributes.children + 1, mtime: ctime, ctime, revision: attributes.revision + 1 };
+    directory.isFresh = true;
   }
 
   async unlink(parent: number, name: Uint8Array): Promise<void> {
     const directory = this.#node(parent);
     const { result } = await this.context.mutate('unlink', { entry: { parent: directory.ino, name } });
+    this.table.names.remove(parent, name);
     this.table.touch(directory);
     const node = this.table.current(result.ino);
     if (node === undefined) return;
@@ -221,6 +248,7 @@ export class NamespaceFileSystem implements FileSystem {
   async rmdir(parent: number, name: Uint8Array): Promise<void> {
     const directory = this.#node(parent);
     const { result } = await this.context.mutate('rmdir', { entry: { parent: directory.ino, name } });
+    this.table.names.remove(parent, name);
     this.table.touch(directory);
     const node = this.table.current(result.ino);
     if (node !== undefined) this.#markGone(node);
@@ -240,6 +268,8 @@ export class NamespaceFileSystem implements FileSystem {
       to: { parent: to.ino, name: newName },
       mode,
     });
+    if (mode !== 'exchange') this.table.names.remove(parent, name);
+    this.table.names.add(newParent, newName);
     for (const directory of [from, to]) this.table.touch(directory);
     const moved = this.table.current(result.ino);
     if (moved !== undefined) {
@@ -268,7 +298,7 @@ export class NamespaceFileSystem implements FileSystem {
 
   async create(parent: number, name: Uint8Array, mode: number, flags: number, caller: Caller): Promise<{ entry: Entry; open: OpenReply }> {
     const directory = this.#node(parent);
-    const since = this.table.changes;
+    const since = this.table.now;
     const { result } = await this.context.mutate('create', {
       entry: { parent: directory.ino, name },
       type: 'file',
@@ -277,7 +307,11 @@ export class NamespaceFileSystem implements FileSystem {
       ...this.#owner(directory, caller),
     });
     const entry = this.#entry(result.attributes, parent, name, since);
-    if (result.created) this.table.touch(directory);
+    if (result.created) {
+      this.#gained(directory, name, result.attributes, since);
+      const made = this.table.get(entry.node);
+      if (made !== undefined) made.hasNoXattrs = true;
+    }
     if (result.attributes.type !== 'file') throw new SystemError(ERRNO.EEXIST);
     const open = await this.open(entry.node, result.created ? flags & ~O.TRUNC : flags, false);
     return { entry, open };
@@ -394,7 +428,7 @@ export class NamespaceFileSystem implements FileSystem {
 
   opendir(id: number): number {
     const handle = this.#nextHandle++;
-    this.#listings.set(handle, new DirectoryListing(this.#node(id), this.context, () => this.table.changes));
+    this.#listings.set(handle, new DirectoryListing(this.#node(id), this.context, () => this.table.now));
     return handle;
   }
 
@@ -458,27 +492,52 @@ export class NamespaceFileSystem implements FileSystem {
     await this.context.settle();
   }
 
-  async getxattr(id: number, name: Uint8Array): Promise<Uint8Array> {
+  getxattr(id: number, name: Uint8Array): Awaitable<Uint8Array> {
     // The kernel asks for POSIX access lists of every file that is listed; there are none.
     if (isSystemName(name)) throw new SystemError(ERRNO.EOPNOTSUPP);
-    return (await this.context.read('xattr-get', { node: { ino: this.#node(id).ino }, name })).value;
+    const node = this.#node(id);
+    // It also asks for capabilities before the first write to a file.
+    if (node.hasNoXattrs) throw new SystemError(ERRNO.ENODATA);
+    return this.#xattr(node, name);
   }
 
-  async listxattr(id: number): Promise<readonly Uint8Array[]> {
-    return (await this.context.read('xattr-list', { node: { ino: this.#node(id).ino } })).names;
+  async #xattr(node: Node, name: Uint8Array): Promise<Uint8Array> {
+    if (isSecurityName(name)) {
+      const names = await this.#xattrNames(node);
+      if (!names.some((known) => Buffer.compare(known, name) === 0)) throw new SystemError(ERRNO.ENODATA);
+    }
+    return (await this.context.read('xattr-get', { node: { ino: node.ino }, name })).value;
+  }
+
+  async #xattrNames(node: Node): Promise<readonly Uint8Array[]> {
+    if (node.hasNoXattrs) return [];
+    const since = this.table.now;
+    const { names } = await this.context.read('xattr-list', { node: { ino: node.ino } });
+    if (this.table.isUnchangedSince(node, since)) node.hasNoXattrs = names.length === 0;
+    return names;
+  }
+
+  listxattr(id: number): Promise<readonly Uint8Array[]> {
+    return this.#xattrNames(this.#node(id));
   }
 
   async setxattr(id: number, name: Uint8Array, value: Uint8Array, mode: 'set' | 'create' | 'replace'): Promise<void> {
     if (isSystemName(name)) throw new SystemError(ERRNO.EOPNOTSUPP);
     const node = this.#node(id);
+    node.hasNoXattrs = false;
     await this.context.mutate('xattr-set', { node: { ino: node.ino }, name, value, mode });
-    this.table.touch(node);
+    this.#xattrsChanged(node);
   }
 
   async removexattr(id: number, name: Uint8Array): Promise<void> {
     if (isSystemName(name)) throw new SystemError(ERRNO.EOPNOTSUPP);
     const node = this.#node(id);
     await this.context.mutate('xattr-remove', { node: { ino: node.ino }, name });
+    this.#xattrsChanged(node);
+  }
+
+  #xattrsChanged(node: Node): void {
+    node.hasNoXattrs = false;
     this.table.touch(node);
   }
 
@@ -512,9 +571,8 @@ export class NamespaceFileSystem implements FileSystem {
 
   /** An entry for the kernel: counts one lookup. */
   #entry(attributes: Attributes, parent: number, name: Uint8Array, since: number): Entry {
-    const isFresh = since === this.table.changes;
+    const node = this.table.remember(attributes, since);
     // The root of a mount of a subtree cannot be met inside itself.
-    const node = this.table.remember(attributes, isFresh);
     if (node.id === ROOT_NODE_ID) throw new SystemError(ERRNO.ELOOP);
     node.file?.follow(node.attributes);
     node.lookups += 1;
@@ -524,7 +582,7 @@ export class NamespaceFileSystem implements FileSystem {
   }
 
   #accept(node: Node, attributes: Attributes, since: number): void {
-    this.table.accept(node, attributes, node.changedAt <= since);
+    this.table.accept(node, attributes, since);
     node.file?.follow(node.attributes);
   }
 
@@ -540,7 +598,7 @@ export class NamespaceFileSystem implements FileSystem {
   }
 
   #timeout(since: number): number {
-    return this.isLive && since === this.table.changes ? this.options.cacheTimeoutMs : 0;
+    return this.isLive && this.table.isQuietSince(since) ? this.options.cacheTimeoutMs : 0;
   }
 
   #markGone(node: Node): void {
@@ -554,6 +612,9 @@ const EBADF = 9;
 const ENXIO = 6;
 
 function isSystemName(name: Uint8Array): boolean {
-  return Buffer.from(name.buffer, name.byteOffset, Math.min(name.length, POSIX_ACL.length)).equals(POSIX_ACL);
+  return Buffer.compare(name.subarray(0, SYSTEM_NAMES.length), SYSTEM_NAMES) === 0;
 }
 
+function isSecurityName(name: Uint8Array): boolean {
+  return Buffer.compare(name.subarray(0, SECURITY_NAMES.length), SECURITY_NAMES) === 0;
+}

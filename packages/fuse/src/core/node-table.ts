@@ -7,6 +7,7 @@
  */
 import type { Attributes, InodeNumber, InodeType } from '@nokv/types';
 import type { FileState } from './file-state.js';
+import { KnownNames } from './known-names.js';
 
 export interface Node {
   readonly id: number;
@@ -28,6 +29,8 @@ export interface Node {
   parent: number;
   name: Uint8Array | undefined;
   file: FileState | undefined;
+  /** Known to have no extended attributes. */
+  hasNoXattrs: boolean;
 }
 
 /** Alias ids count down from here; shard 4095 would need 2^41 inodes to meet them. */
@@ -37,9 +40,11 @@ export const ROOT_NODE_ID = 1;
 export class NodeTable {
   readonly #byId = new Map<number, Node>();
   readonly #current = new Map<InodeNumber, Node>();
+  readonly names = new KnownNames();
   #aliases = 0;
-  /** Rises with every change that did not come through the call that reads it. */
-  changes = 0;
+  /** Rises with every change, so that an answer can be told from what changed while it was on its way. */
+  #now = 0;
+  #foreignAt = 0;
 
   constructor(root: Attributes) {
     const node = this.#insert(ROOT_NODE_ID, root);
@@ -63,29 +68,48 @@ export class NodeTable {
     return this.#byId.values();
   }
 
-  /** The node of an answered lookup; `isFresh` says whether the attributes may be kept. */
-  remember(attributes: Attributes, isFresh: boolean): Node {
+  /** The time on the clock of changes, to be taken before a question is asked. */
+  get now(): number {
+    return this.#now;
+  }
+
+  /** Nobody else changed anything since. The kernel itself keeps its own changes apart. */
+  isQuietSince(since: number): boolean {
+    return this.#foreignAt <= since;
+  }
+
+  isUnchangedSince(node: Node, since: number): boolean {
+    return node.changedAt <= since && this.#foreignAt <= since;
+  }
+
+  /** The node of a lookup that was asked at `since`. */
+  remember(attributes: Attributes, since: number): Node {
     const known = this.#current.get(attributes.ino);
     if (known === undefined) {
       const id = this.#byId.has(attributes.ino) ? ALIAS_TOP - ++this.#aliases : attributes.ino;
       const node = this.#insert(id, attributes);
-      node.isFresh = isFresh;
+      node.isFresh = this.isQuietSince(since);
       return node;
     }
-    this.accept(known, attributes, isFresh);
+    this.accept(known, attributes, since);
     return known;
   }
 
   /** Takes newer attributes; older ones (answers may overtake one another) are dropped. */
-  accept(node: Node, attributes: Attributes, isFresh: boolean): void {
+  accept(node: Node, attributes: Attributes, since: number): void {
     if (attributes.revision < node.attributes.revision) return;
     node.attributes = attributes;
-    if (isFresh) node.isFresh = true;
+    if (this.isUnchangedSince(node, since)) node.isFresh = true;
   }
 
   touch(node: Node): void {
-    node.changedAt = ++this.changes;
+    node.changedAt = ++this.#now;
     node.isFresh = false;
+  }
+
+  /** Someone else changed something. */
+  foreignChange(): void {
+    this.#foreignAt = ++this.#now;
   }
 
   /** New lookups of the inode get another node from now on. */
@@ -102,6 +126,7 @@ export class NodeTable {
   removeIfUnused(node: Node): boolean {
     if (node.lookups > 0 || node.opens > 0 || node.file?.isBusy === true || node.id === ROOT_NODE_ID) return false;
     this.#byId.delete(node.id);
+    this.names.forget(node.id);
     this.detach(node);
     return true;
   }
@@ -121,6 +146,7 @@ export class NodeTable {
       parent: ROOT_NODE_ID,
       name: undefined,
       file: undefined,
+      hasNoXattrs: false,
     };
     this.#byId.set(id, node);
     this.#current.set(attributes.ino, node);

@@ -25,6 +25,7 @@ import type {
 } from '@nokv/types';
 import { NokvError, bodySize, compareBytes, isHole, makeUploadId, systemClock, systemRandom } from '@nokv/types';
 import type { BodyAccess, OpenBody } from '../core/body-access.js';
+import { sliceExtents } from '../core/extents.js';
 
 interface MemoryInode {
   attributes: Attributes;
@@ -96,15 +97,13 @@ export class MemoryNamespace implements BodyAccess {
 
   async #readBody(body: Body, offset: number, length: number): Promise<readonly Uint8Array[]> {
     if (body.kind === 'inline') return [body.bytes.subarray(offset, offset + length)];
-    const whole = Buffer.concat(
-      body.manifest.extents.map((extent) => {
-        if (isHole(extent)) return new Uint8Array(extent.take);
-        const block = this.blocks.get(`${extent.upload}/${extent.index}`);
-        if (block === undefined) throw new NokvError('no-object', 'no such block');
-        return block.subarray(extent.offset + extent.skip, extent.offset + extent.skip + extent.take);
-      }),
-    );
-    return [whole.subarray(offset, offset + length)];
+    const chunks = sliceExtents(body.manifest, offset, offset + length).map((extent) => {
+      if (isHole(extent)) return new Uint8Array(extent.take);
+      const block = this.blocks.get(`${extent.upload}/${extent.index}`);
+      if (block === undefined) throw new NokvError('no-object', 'no such block');
+      return block.subarray(extent.offset + extent.skip, extent.offset + extent.skip + extent.take);
+    });
+    return chunks;
   }
 
   crc32c(): number {
