@@ -43,7 +43,7 @@ it(`keeps what it acknowledged over ${ROUNDS} kills (seed ${SEED})`, { timeout: 
     server = await startServerProcess({ data, logLevel: 'warn' });
     await checkAll(server, before);
     if (round === ROUNDS) break;
-    before = await writeUntilKilled(server, round, 10 + (Math.imul(SEED + round, 2654435761) >>> 0) % 40);
+    before = await writeUntilKilled(server, round, 10 + ((Math.imul(SEED + round, 2654435761) >>> 0) % 40));
     expect(before.acknowledged.length).toBeGreaterThan(0);
     acknowledgements += before.acknowledged.length;
   }
@@ -121,7 +121,8 @@ async function checkAll(running: ServerProcess, { round, acknowledged, unknown }
       expect(seen[i], `seed ${SEED}, round ${round}: acknowledged ${path}`).toBe('whole');
       expect(parts[i], `seed ${SEED}, round ${round}: renamed away ${path}.part`).toBe(false);
     }
-    for (const wanted of unknown) expect(['whole', 'absent'], `seed ${SEED}, round ${round}: unknown ${wanted.path}`).toContain(await look(client, wanted));
+    for (const wanted of unknown)
+      expect(['whole', 'absent'], `seed ${SEED}, round ${round}: unknown ${wanted.path}`).toContain(await look(client, wanted));
     // Every name that is listed is one that was written, and can be read.
     const possible = new Set([...acknowledged, ...unknown].flatMap(({ path }) => [path, `${path}.part`]));
     for await (const entry of client.list(`/round-${round}`)) expect(possible).toContain(`/round-${round}/${entry.name}`);

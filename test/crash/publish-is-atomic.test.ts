@@ -85,27 +85,34 @@ for (const failpoint of ['after-begin-upload', 'before-publish-commit', 'after-p
   });
 }
 
-it('deletes nothing when the answer of a publish got lost: the file is readable and the same request id tells its generation', { timeout: 60_000 }, async () => {
-  const doomed = await start({ env: { NOKV_FAILPOINTS: 'after-publish-commit=crash' } });
-  const address = { listen: doomed.rpc, http: doomed.http };
-  const client = await connect({ address: doomed.rpc, timeoutMs: 30_000 });
-  const staged = await client.stage(bodies[1]);
-  const requestId = makeRequestId(systemRandom.bytes(16));
-  const lost = client.publish('/body', staged, { requestId, timeoutMs: 2000 }).catch((error: unknown) => error);
-  await doomed.exited;
-  const outcome = await lost;
-  expect(isNokvError(outcome) && outcome.outcome).toBe('unknown');
-  const before = await blockFiles();
-  await start(address);
-  expect(await digestOf(client, '/body')).toBe(sha256(bodies[1]));
-  const again = await client.publish('/body', staged, { requestId });
-  expect(again.generation).toBe((await client.stat('/body')).generation);
-  expect((await client.stat('/body')).ordinal).toBe(1);
-  expect(await blockFiles()).toEqual(before);
-  await client.close();
-});
+it(
+  'deletes nothing when the answer of a publish got lost: the file is readable and the same request id tells its generation',
+  { timeout: 60_000 },
+  async () => {
+    const doomed = await start({ env: { NOKV_FAILPOINTS: 'after-publish-commit=crash' } });
+    const address = { listen: doomed.rpc, http: doomed.http };
+    const client = await connect({ address: doomed.rpc, timeoutMs: 30_000 });
+    const staged = await client.stage(bodies[1]);
+    const requestId = makeRequestId(systemRandom.bytes(16));
+    const lost = client.publish('/body', staged, { requestId, timeoutMs: 2000 }).catch((error: unknown) => error);
+    await doomed.exited;
+    const outcome = await lost;
+    expect(isNokvError(outcome) && outcome.outcome).toBe('unknown');
+    const before = await blockFiles();
+    await start(address);
+    expect(await digestOf(client, '/body')).toBe(sha256(bodies[1]));
+    const again = await client.publish('/body', staged, { requestId });
+    expect(again.generation).toBe((await client.stat('/body')).generation);
+    expect((await client.stat('/body')).ordinal).toBe(1);
+    expect(await blockFiles()).toEqual(before);
+    await client.close();
+  },
+);
 
 async function blockFiles(): Promise<string[]> {
   const names = await readdir(join(data, 'objects', 'data'), { recursive: true, withFileTypes: true });
-  return names.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)).sort();
+  return names
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort();
 }

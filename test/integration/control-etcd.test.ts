@@ -32,7 +32,10 @@ coordinatorConformance(
       async open() {
         // A crashed process renews nothing: its renewals sleep for ever, while its clock goes on.
         const life = { cut: false };
-        const sleep: typeof systemClock.sleep = (ms, signal) => (life.cut ? new Promise(() => {}) : systemClock.sleep(ms, signal)).then(() => (life.cut ? new Promise<void>(() => {}) : undefined));
+        const sleep: typeof systemClock.sleep = (ms, signal) =>
+          (life.cut ? new Promise(() => {}) : systemClock.sleep(ms, signal)).then(() =>
+            life.cut ? new Promise<void>(() => {}) : undefined,
+          );
         const coordinator = await open(prefix, { ...systemClock, sleep });
         cutOff.set(coordinator, life);
         return coordinator;

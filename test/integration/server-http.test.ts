@@ -58,7 +58,9 @@ async function put({ upload, index, bytes, ticket, crc = formatCrc32c(crc32c(byt
 
 async function get(upload: UploadId, index: number, range?: string): Promise<Response> {
   const { url, readToken } = await proxied();
-  return fetch(`${url}/${upload}/${index}`, { headers: { authorization: `Bearer ${readToken}`, ...(range === undefined ? {} : { range }) } });
+  return fetch(`${url}/${upload}/${index}`, {
+    headers: { authorization: `Bearer ${readToken}`, ...(range === undefined ? {} : { range }) },
+  });
 }
 
 async function codeOf(answer: Response): Promise<string> {
@@ -146,13 +148,28 @@ describe('blocks by ticket', () => {
 
 describe('a publish', () => {
   const bytes = Buffer.alloc(20_000, 'x');
-  const piece = (upload: UploadId, length = bytes.length, index = 0) => ({ upload, index, offset: 0, length, crc32c: crc32c(bytes), skip: 0, take: length });
+  const piece = (upload: UploadId, length = bytes.length, index = 0) => ({
+    upload,
+    index,
+    offset: 0,
+    length,
+    crc32c: crc32c(bytes),
+    skip: 0,
+    take: length,
+  });
   const blocksOf = (...extents: ReturnType<typeof piece>[]): Body => ({
     kind: 'blocks',
     manifest: { size: extents.reduce((sum, extent) => sum + extent.take, 0), extents },
   });
   const publish = (path: string, upload: UploadId | undefined, body: Body) =>
-    client.metadata.mutate('publish', { node: { path: Buffer.from(path) }, body, mode: 0o644, uid: 0, gid: 0, ...(upload === undefined ? {} : { upload }) });
+    client.metadata.mutate('publish', {
+      node: { path: Buffer.from(path) },
+      body,
+      mode: 0o644,
+      uid: 0,
+      gid: 0,
+      ...(upload === undefined ? {} : { upload }),
+    });
 
   it('of blocks that are there succeeds', async () => {
     const { upload, ticket } = await beginUpload();
@@ -166,7 +183,9 @@ describe('a publish', () => {
     await put({ upload, index: 0, bytes, ticket });
     const other = await beginUpload();
     await put({ upload: other.upload, index: 0, bytes, ticket: other.ticket });
-    await expect(publish('/missing', upload, blocksOf(piece(upload), piece(upload, bytes.length, 1)))).rejects.toMatchObject({ code: 'no-object' });
+    await expect(publish('/missing', upload, blocksOf(piece(upload), piece(upload, bytes.length, 1)))).rejects.toMatchObject({
+      code: 'no-object',
+    });
     await expect(publish('/short', upload, blocksOf(piece(upload, bytes.length + 1)))).rejects.toMatchObject({ code: 'bad-upload' });
     await expect(publish('/foreign', upload, blocksOf(piece(upload), piece(other.upload)))).rejects.toMatchObject({ code: 'bad-upload' });
     await expect(publish('/unstaged', undefined, blocksOf(piece(other.upload)))).rejects.toMatchObject({ code: 'bad-upload' });
@@ -177,10 +196,16 @@ describe('a publish', () => {
     const { upload, ticket } = await beginUpload();
     await put({ upload, index: 0, bytes, ticket });
     const good = piece(upload);
-    for (const extent of [{ ...good, take: 0 }, { ...good, skip: 1 }, { ...good, take: good.take + 1 }]) {
+    for (const extent of [
+      { ...good, take: 0 },
+      { ...good, skip: 1 },
+      { ...good, take: good.take + 1 },
+    ]) {
       await expect(publish('/impossible', upload, blocksOf(extent))).rejects.toMatchObject({ kind: 'invalid' });
     }
-    await expect(publish('/impossible', upload, { kind: 'blocks', manifest: { size: 1, extents: [good] } })).rejects.toMatchObject({ kind: 'invalid' });
+    await expect(publish('/impossible', upload, { kind: 'blocks', manifest: { size: 1, extents: [good] } })).rejects.toMatchObject({
+      kind: 'invalid',
+    });
     expect(await client.exists('/impossible')).toBe(false);
   });
 });

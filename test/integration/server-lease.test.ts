@@ -31,7 +31,13 @@ afterEach(async () => {
 });
 
 async function start(options: Partial<ServerProcessOptions> = {}): Promise<ServerProcess> {
-  const server = await startServerProcess({ data, logLevel: 'info', control: `etcd://${etcd.endpoint}${prefix}`, leaseTtlMs: 2000, ...options });
+  const server = await startServerProcess({
+    data,
+    logLevel: 'info',
+    control: `etcd://${etcd.endpoint}${prefix}`,
+    leaseTtlMs: 2000,
+    ...options,
+  });
   servers.push(server);
   return server;
 }
@@ -55,7 +61,11 @@ describe('a server under etcd', () => {
     const first = await readMetric(server.http, 'nokv_shard_epoch');
     etcd.pause();
     await until('the end of the lease', async () => !(await isReady(server.http)));
-    const answers = [client.stat('/before', { timeoutMs: 300 }), client.mkdir('/during', { timeoutMs: 300 }), client.listPage('/', { timeoutMs: 300 })];
+    const answers = [
+      client.stat('/before', { timeoutMs: 300 }),
+      client.mkdir('/during', { timeoutMs: 300 }),
+      client.listPage('/', { timeoutMs: 300 }),
+    ];
     for (const answer of await Promise.all(answers.map(refusalOf))) expect(['fenced', 'unavailable']).toContain(answer);
     expect(await readMetric(server.http, 'nokv_shard_serving')).toBe(0);
     expect(await readMetric(server.http, 'nokv_rpc_request_errors_total', 'code="lease-lost"')).toBeGreaterThan(0);
@@ -113,7 +123,10 @@ describe('a server under etcd', () => {
     await (await start()).terminate();
     const other = await mkdtemp(join(tmpdir(), 'nokv-lease-other-'));
     try {
-      await expect(start({ data: other })).rejects.toMatchObject({ code: 'not-owner', message: expect.stringContaining('other data') as string });
+      await expect(start({ data: other })).rejects.toMatchObject({
+        code: 'not-owner',
+        message: expect.stringContaining('other data') as string,
+      });
     } finally {
       await rm(other, { recursive: true, force: true });
     }
@@ -123,7 +136,10 @@ describe('a server under etcd', () => {
     const server = await start({ leaseTtlMs: 30_000 });
     const client = await connect({ address: server.rpc });
     const revision = async (): Promise<number> => {
-      const answer = await fetch(`http://${etcd.endpoint}/v3/kv/range`, { method: 'POST', body: JSON.stringify({ key: Buffer.from('x').toString('base64') }) });
+      const answer = await fetch(`http://${etcd.endpoint}/v3/kv/range`, {
+        method: 'POST',
+        body: JSON.stringify({ key: Buffer.from('x').toString('base64') }),
+      });
       return Number(((await answer.json()) as { header: { revision: string } }).header.revision);
     };
     const before = await revision();
@@ -131,7 +147,9 @@ describe('a server under etcd', () => {
     expect(await revision()).toBe(before);
     const watcher = await observer();
     expect(JSON.stringify(await watcher.shards()).length).toBeLessThan(1024);
-    expect((await watcher.acquire(shardId(0), { id: 'x', endpoint: 'x', home: (await watcher.shards())[0]?.home ?? '' }, epoch(0))).kind).toBe('held');
+    expect(
+      (await watcher.acquire(shardId(0), { id: 'x', endpoint: 'x', home: (await watcher.shards())[0]?.home ?? '' }, epoch(0))).kind,
+    ).toBe('held');
     await watcher.close();
     await client.close();
   });

@@ -26,7 +26,10 @@ describe('a data directory in use', () => {
   it('is refused to a second server, which names the pid and changes nothing', async () => {
     const server = await start();
     const before = (await readdir(data)).sort();
-    await expect(start()).rejects.toMatchObject({ code: 'directory-in-use', message: expect.stringContaining(`pid ${server.pid}`) as string });
+    await expect(start()).rejects.toMatchObject({
+      code: 'directory-in-use',
+      message: expect.stringContaining(`pid ${server.pid}`) as string,
+    });
     expect((await readdir(data)).sort()).toEqual(before);
     expect(await isReady(server.http)).toBe(true);
   });
@@ -90,8 +93,12 @@ describe('a start is refused', () => {
     const first = await start();
     const other = join(data, '..', `${data.split('/').pop() ?? ''}-other`);
     try {
-      await expect(start({ data: other, listen: first.rpc })).rejects.toMatchObject({ message: expect.stringContaining(first.rpc) as string });
-      await expect(start({ data: other, http: first.http })).rejects.toMatchObject({ message: expect.stringContaining(first.http) as string });
+      await expect(start({ data: other, listen: first.rpc })).rejects.toMatchObject({
+        message: expect.stringContaining(first.rpc) as string,
+      });
+      await expect(start({ data: other, http: first.http })).rejects.toMatchObject({
+        message: expect.stringContaining(first.http) as string,
+      });
     } finally {
       await rm(other, { recursive: true, force: true });
     }

@@ -55,20 +55,24 @@ async function keys(): Promise<string[]> {
 const body = bodyFor('on s3', 5 * 1024 * 1024);
 
 describe('a server on S3', () => {
-  it('serves clients with credentials directly and others through its own port, and keeps bodies over a kill', { timeout: 90_000 }, async () => {
-    const server = await start();
-    const direct = await open(server, s3.env);
-    await direct.put('/direct', body);
-    expect(await readMetric(server.http, 'nokv_http_request_seconds_count', 'route="/objects/"')).toBe(0);
-    const proxied = await open(server);
-    await proxied.put('/proxied', body);
-    expect(await readMetric(server.http, 'nokv_http_request_seconds_count', 'route="/objects/"')).toBeGreaterThanOrEqual(2);
-    expect(await digestOf(proxied, '/direct')).toBe(sha256(body));
-    expect(await digestOf(direct, '/proxied')).toBe(sha256(body));
-    await server.kill();
-    const again = await open(await start(), s3.env);
-    expect(await digestOf(again, '/direct')).toBe(sha256(body));
-  });
+  it(
+    'serves clients with credentials directly and others through its own port, and keeps bodies over a kill',
+    { timeout: 90_000 },
+    async () => {
+      const server = await start();
+      const direct = await open(server, s3.env);
+      await direct.put('/direct', body);
+      expect(await readMetric(server.http, 'nokv_http_request_seconds_count', 'route="/objects/"')).toBe(0);
+      const proxied = await open(server);
+      await proxied.put('/proxied', body);
+      expect(await readMetric(server.http, 'nokv_http_request_seconds_count', 'route="/objects/"')).toBeGreaterThanOrEqual(2);
+      expect(await digestOf(proxied, '/direct')).toBe(sha256(body));
+      expect(await digestOf(direct, '/proxied')).toBe(sha256(body));
+      await server.kill();
+      const again = await open(await start(), s3.env);
+      expect(await digestOf(again, '/direct')).toBe(sha256(body));
+    },
+  );
 
   it('sweeps what an expired upload left in the bucket, and nothing else', { timeout: 60_000 }, async () => {
     const client = await open(await start(), s3.env);
@@ -76,7 +80,8 @@ describe('a server on S3', () => {
     const baseline = await keys();
     const { upload } = (await client.metadata.mutate('begin-upload', { target: 'x', ttlMs: 500 })).result;
     const blocks = await client.blocks();
-    for (let index = 0; index < 3; index++) await blocks.putBlock(upload, index, body.subarray(0, 1000), { crc32c: crc32c(body.subarray(0, 1000)) });
+    for (let index = 0; index < 3; index++)
+      await blocks.putBlock(upload, index, body.subarray(0, 1000), { crc32c: crc32c(body.subarray(0, 1000)) });
     expect((await keys()).filter((key) => key.startsWith(uploadPrefix(upload)))).toHaveLength(3);
     await until('the sweep', async () => (await keys()).length === baseline.length);
     expect(await keys()).toEqual(baseline);
@@ -101,13 +106,18 @@ describe('a server on S3', () => {
 });
 
 describe('a start on S3 is refused', () => {
-  it.each([
+  it.each<[string, () => string, () => Readonly<Record<string, string>>, string]>([
     ['with wrong keys', () => url, () => ({ ...s3.env, AWS_SECRET_ACCESS_KEY: 'wrong' }), 'bad-credentials'],
     ['without keys', () => url, () => ({ AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '', HOME: '/nonexistent' }), 'bad-credentials'],
     ['on a bucket that does not exist', () => url.replace('s3://nokv-test', 's3://no-such-bucket'), () => s3.env, 'no-bucket'],
-    ['on an endpoint that nobody serves', () => 's3://nokv-test/x?endpoint=http://127.0.0.1:1&pathStyle=true', () => s3.env, 'store-unavailable'],
+    [
+      'on an endpoint that nobody serves',
+      () => 's3://nokv-test/x?endpoint=http://127.0.0.1:1&pathStyle=true',
+      () => s3.env,
+      'store-unavailable',
+    ],
     ['with a parameter that is none', () => `${url}&colour=blue`, () => s3.env, 'bad-configuration'],
-  ] as const)('%s', { timeout: 60_000 }, async (_what, object, env, code) => {
+  ])('%s', { timeout: 60_000 }, async (_what, object, env, code) => {
     const refused = await start({ object: object(), env: env() }).catch((error: unknown) => error);
     expect(isNokvError(refused) ? refused.code : refused).toBe(code);
     expect(String(refused)).not.toContain(s3.env['AWS_SECRET_ACCESS_KEY']);
@@ -117,7 +127,10 @@ describe('a start on S3 is refused', () => {
     await (await start()).terminate();
     const other = await mkdtemp(join(tmpdir(), 'nokv-s3-other-'));
     try {
-      await expect(start({ data: other })).rejects.toMatchObject({ code: 'bad-configuration', message: expect.stringContaining('namespace') as string });
+      await expect(start({ data: other })).rejects.toMatchObject({
+        code: 'bad-configuration',
+        message: expect.stringContaining('namespace') as string,
+      });
     } finally {
       await rm(other, { recursive: true, force: true });
     }

@@ -24,13 +24,19 @@ export async function startEtcd(): Promise<Etcd> {
   const peer = `http://127.0.0.1:${peerPort}`;
   const child = spawn(
     'etcd',
-    [
-      ...['--name', 'nokv', '--data-dir', join(directory, 'data'), '--logger', 'zap', '--log-level', 'error'],
-      ...['--listen-client-urls', `http://${endpoint}`, '--advertise-client-urls', `http://${endpoint}`],
-      ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer, '--initial-cluster', `nokv=${peer}`],
+    options({
+      name: 'nokv',
+      'data-dir': join(directory, 'data'),
+      logger: 'zap',
+      'log-level': 'error',
+      'listen-client-urls': `http://${endpoint}`,
+      'advertise-client-urls': `http://${endpoint}`,
+      'listen-peer-urls': peer,
+      'initial-advertise-peer-urls': peer,
+      'initial-cluster': `nokv=${peer}`,
       // The disk of a test machine is shared; what is tested here is not etcd's durability.
-      '--unsafe-no-fsync',
-    ],
+      'unsafe-no-fsync': 'true',
+    }),
     { stdio: ['ignore', 'ignore', 'pipe'] },
   );
   let said = '';
@@ -57,6 +63,10 @@ export async function startEtcd(): Promise<Etcd> {
     resume: () => void child.kill('SIGCONT'),
     stop,
   };
+}
+
+function options(values: Readonly<Record<string, string>>): string[] {
+  return Object.entries(values).map(([name, value]) => `--${name}=${value}`);
 }
 
 async function waitUntilHealthy(endpoint: string, child: ChildProcess, said: () => string): Promise<void> {

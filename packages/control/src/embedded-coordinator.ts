@@ -53,7 +53,7 @@ export function embeddedCoordinator(records: EmbeddedRecords): Coordinator {
       isHeld = false;
       holders.delete(shard);
       tell(how);
-      for (const wake of [...waiters]) wake();
+      for (const wake of waiters) wake();
     };
     holders.set(shard, { node, epoch: raised, end });
     return {
@@ -73,9 +73,7 @@ export function embeddedCoordinator(records: EmbeddedRecords): Coordinator {
       return result;
     },
     async shards(): Promise<readonly ShardRecord[]> {
-      return [...known]
-        .sort(([a], [b]) => a - b)
-        .map(([shard, record]) => ({ shard, ...record, owner: holders.get(shard)?.node }));
+      return [...known].sort(([a], [b]) => a - b).map(([shard, record]) => ({ shard, ...record, owner: holders.get(shard)?.node }));
     },
     ownerMayHaveChanged(_shard, timeoutMs, signal) {
       return new Promise((resolve) => {
@@ -94,8 +92,8 @@ export function embeddedCoordinator(records: EmbeddedRecords): Coordinator {
     async close() {
       isClosed = true;
       await turn;
-      for (const holder of [...holders.values()]) holder.end('released');
-      for (const wake of [...waiters]) wake();
+      for (const holder of holders.values()) holder.end('released');
+      for (const wake of waiters) wake();
     },
   };
 }

@@ -112,8 +112,7 @@ export async function openEtcdClient(options: EtcdClientOptions): Promise<EtcdCl
         return answer.succeeded;
       }),
 
-    grant: (ttlSec) =>
-      call('grant a lease', 'unknown', async () => (await client.leaseClient.leaseGrant({ TTL: ttlSec })).ID),
+    grant: (ttlSec) => call('grant a lease', 'unknown', async () => (await client.leaseClient.leaseGrant({ TTL: ttlSec })).ID),
 
     keepAlive: (lease) => call('renew the lease', 'unknown', () => renewOnce(client, lease, deadline())),
 

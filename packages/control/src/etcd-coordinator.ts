@@ -249,7 +249,10 @@ function parseEpoch(entry: EtcdEntry, value: unknown): Epoch {
 }
 
 function corrupt(entry: EtcdEntry): NokvError {
-  return new NokvError('corrupt', `the etcd key ${entry.key} does not hold what nokv writes there; check who else writes under this prefix`);
+  return new NokvError(
+    'corrupt',
+    `the etcd key ${entry.key} does not hold what nokv writes there; check who else writes under this prefix`,
+  );
 }
 
 function identityOf(node: NodeIdentity): NodeIdentity {

@@ -110,7 +110,12 @@ describe('a held lease', () => {
   it('is not brought back by a renewal that is answered after its end', async () => {
     const { clock, advance } = handClock();
     let answer: (isKnown: boolean) => void = () => {};
-    const lease = holdLease({ ttlMs, clock, grantSentAtMs: clock.monotonicMs(), renew: () => new Promise((resolve) => (answer = resolve)) });
+    const lease = holdLease({
+      ttlMs,
+      clock,
+      grantSentAtMs: clock.monotonicMs(),
+      renew: () => new Promise((resolve) => (answer = resolve)),
+    });
     await advance(termMs + 1);
     expect(await lease.ended).toBe('lost');
     answer(true);

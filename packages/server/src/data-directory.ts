@@ -91,7 +91,9 @@ async function describe(path: string, format: Format, lock: DirectoryLock, rando
 async function readFormat(path: string): Promise<Format | undefined> {
   const text = await readIfThere(join(path, FORMAT_FILE));
   if (text === undefined) {
-    const strangers = (await readdir(path).catch((error: unknown) => Promise.reject(translate(error, path)))).filter((name) => !LEFTOVER.test(name));
+    const strangers = (await readdir(path).catch((error: unknown) => Promise.reject(translate(error, path)))).filter(
+      (name) => !LEFTOVER.test(name),
+    );
     if (strangers.length === 0) return undefined;
     throw new NokvError(
       'unsupported-format',
@@ -100,7 +102,10 @@ async function readFormat(path: string): Promise<Format | undefined> {
   }
   const value = parseObject(text);
   if (value?.['format'] !== FORMAT_NAME) {
-    throw new NokvError('unsupported-format', `expected ${join(path, FORMAT_FILE)} to say "${FORMAT_NAME}", found something else; give another --data`);
+    throw new NokvError(
+      'unsupported-format',
+      `expected ${join(path, FORMAT_FILE)} to say "${FORMAT_NAME}", found something else; give another --data`,
+    );
   }
   if (value['number'] !== FORMAT_NUMBER) {
     throw new NokvError(
@@ -127,7 +132,10 @@ async function readTicketKey(path: string): Promise<Uint8Array | undefined> {
   if (text === undefined) return undefined;
   const value = parseObject(text);
   if (value?.['format'] !== 1 || typeof value['key'] !== 'string' || !/^[0-9a-f]{64}$/.test(value['key'])) {
-    throw new NokvError('corrupt', `${join(path, TICKET_KEY_FILE)} does not hold a key; remove it, and uploads that are under way will begin anew`);
+    throw new NokvError(
+      'corrupt',
+      `${join(path, TICKET_KEY_FILE)} does not hold a key; remove it, and uploads that are under way will begin anew`,
+    );
   }
   return Buffer.from(value['key'], 'hex');
 }
@@ -189,10 +197,16 @@ function translate(error: unknown, path: string): unknown {
   if (isNokvError(error)) return error;
   const code = (error as NodeJS.ErrnoException).code;
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
-    return new NokvError('permission-denied', `cannot write to the data directory ${path} (${code}); change its owner or give another --data`, { cause: error });
+    return new NokvError(
+      'permission-denied',
+      `cannot write to the data directory ${path} (${code}); change its owner or give another --data`,
+      { cause: error },
+    );
   }
   if (code === 'ENOTDIR' || code === 'EEXIST') {
-    return new NokvError('bad-configuration', `expected a directory at ${path}, found something else; give another --data`, { cause: error });
+    return new NokvError('bad-configuration', `expected a directory at ${path}, found something else; give another --data`, {
+      cause: error,
+    });
   }
   if (code === 'ENOSPC') {
     return new NokvError('no-space', `no room for the data directory ${path}; free some or give another --data`, { cause: error });

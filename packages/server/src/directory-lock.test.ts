@@ -45,7 +45,10 @@ describe('the lock of a data directory', () => {
   it('refuses while another process holds it, and takes over once that was killed', async () => {
     const other = otherProcess(true);
     expect(await other.said).toBe('held');
-    await expect(lockDirectory(directory, systemRandom)).rejects.toMatchObject({ code: 'directory-in-use', details: { pid: other.child.pid } });
+    await expect(lockDirectory(directory, systemRandom)).rejects.toMatchObject({
+      code: 'directory-in-use',
+      details: { pid: other.child.pid },
+    });
     other.child.kill('SIGKILL');
     await other.exited;
     const lock = await lockDirectory(directory, systemRandom);
@@ -55,7 +58,13 @@ describe('the lock of a data directory', () => {
   });
 
   it('takes over the claim of a process of an earlier boot that had a pid that is alive now', async () => {
-    const stale = { pid: process.ppid, host: (await import('node:os')).hostname(), boot: 'an earlier one', namespace: '', startedTicks: '1' };
+    const stale = {
+      pid: process.ppid,
+      host: (await import('node:os')).hostname(),
+      boot: 'an earlier one',
+      namespace: '',
+      startedTicks: '1',
+    };
     await writeFile(join(directory, `lock-${process.ppid}`), JSON.stringify(stale));
     await (await lockDirectory(directory, systemRandom)).release();
   });

@@ -44,7 +44,10 @@ function parse(part: string): [Failpoint, Action] {
   const match = /^([a-z-]+)=(crash|error|delay)(?::(\d+))?$/.exec(part.trim());
   const name = FAILPOINTS.find((known) => known === match?.[1]);
   if (match === null || name === undefined) {
-    throw new NokvError('bad-configuration', `expected NOKV_FAILPOINTS name=crash|error|delay[:ms] with a name of ${FAILPOINTS.join(', ')}, found "${part}"`);
+    throw new NokvError(
+      'bad-configuration',
+      `expected NOKV_FAILPOINTS name=crash|error|delay[:ms] with a name of ${FAILPOINTS.join(', ')}, found "${part}"`,
+    );
   }
   if (match[2] === 'delay') return [name, { kind: 'delay', ms: Number(match[3] ?? 1000) }];
   return [name, { kind: match[2] === 'crash' ? 'crash' : 'error' }];

@@ -56,7 +56,8 @@ planeConformance('in process', async () => {
     plane: localPlane({ service, store }),
     base: '/',
     mkdir: async (path) => void (await mutate('mkdir', { entry: { path: parsePath(path) }, mode: 0o755, ...owner })),
-    symlink: async (path, target) => void (await mutate('symlink', { entry: { path: parsePath(path) }, target: Buffer.from(target), ...owner })),
+    symlink: async (path, target) =>
+      void (await mutate('symlink', { entry: { path: parsePath(path) }, target: Buffer.from(target), ...owner })),
     remove: async (path) => void (await mutate('remove-tree', { entry: { path: parsePath(path) } })),
     async write(path, bytes, { contentType, mode = 0o644 } = {}) {
       const isInline = bytes.length <= INLINE_BYTES_MAX;

@@ -30,7 +30,11 @@ const CACHE_BYTES = 16 * 1024 * 1024;
 export function localPlane(parts: LocalPlaneParts): Plane {
   const reader = new BodyReader({ store: blocksOf(parts.store), cacheBytes: CACHE_BYTES });
 
-  async function ask<Op extends ReadOperation>(operation: Op, args: ReadOperations[Op]['args'], options: PlaneOptions): Promise<ReadResult<Op>> {
+  async function ask<Op extends ReadOperation>(
+    operation: Op,
+    args: ReadOperations[Op]['args'],
+    options: PlaneOptions,
+  ): Promise<ReadResult<Op>> {
     throwIfAborted(options.signal);
     const answer = await parts.service.read(operation, args, { visible: false });
     throwIfAborted(options.signal);
@@ -72,7 +76,8 @@ export function localPlane(parts: LocalPlaneParts): Plane {
         size: bodySize(body),
         async read(offset, length, { signal } = {}) {
           throwIfAborted(signal);
-          if (length > READ_BYTES_MAX) throw new NokvError('invalid-argument', `expected at most ${READ_BYTES_MAX} bytes a read, found ${length}`);
+          if (length > READ_BYTES_MAX)
+            throw new NokvError('invalid-argument', `expected at most ${READ_BYTES_MAX} bytes a read, found ${length}`);
           return reader.read(body, offset, length, { signal, path: shown });
         },
         stream: (offset, { signal } = {}) => reader.stream(body, { offset, signal, path: shown }),

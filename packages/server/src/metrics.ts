@@ -35,7 +35,8 @@ export function makeMetrics(): Metrics {
     add(kind, name, help, read) {
       families.push(() => {
         const value = read();
-        const rows = typeof value === 'number' ? [`${name} ${value}`] : [...value].map(([labels, each]) => `${name}${format(labels)} ${each}`);
+        const rows =
+          typeof value === 'number' ? [`${name} ${value}`] : [...value].map(([labels, each]) => `${name}${format(labels)} ${each}`);
         return `# HELP ${name} ${help}\n# TYPE ${name} ${kind}\n${rows.map((row) => `${row}\n`).join('')}`;
       });
     },

@@ -26,16 +26,66 @@ export interface ShardMetricParts {
 
 export function addShardMetrics(metrics: Metrics, { shard, engine, host, rpc, http }: ShardMetricParts): void {
   const ofShard = (read: () => number) => () => [[{ shard: String(shard) }, read()]] as const;
-  metrics.add('gauge', 'nokv_shard_serving', '1 while this process owns the shard and serves it.', ofShard(() => (host.isServing() ? 1 : 0)));
-  metrics.add('gauge', 'nokv_shard_epoch', 'Epoch of the last ownership.', ofShard(() => engine.epoch));
-  metrics.add('gauge', 'nokv_shard_visible_version', 'Last version that readers can see.', ofShard(() => engine.visibleVersion));
-  metrics.add('gauge', 'nokv_shard_durable_version', 'Last version that survives a power cut.', ofShard(() => engine.durableVersion));
-  metrics.add('counter', 'nokv_shard_commands_total', 'Mutations that were evaluated.', ofShard(() => engine.stats.commands));
-  metrics.add('counter', 'nokv_shard_batches_total', 'Commits, each of one or more mutations.', ofShard(() => engine.stats.batches));
-  metrics.add('counter', 'nokv_shard_fsyncs_total', 'Flushes to disk, each of one or more commits.', ofShard(() => engine.stats.flushes));
-  metrics.add('gauge', 'nokv_shard_queued', 'Mutations that wait for a batch.', ofShard(() => engine.stats.queued));
-  metrics.add('counter', 'nokv_shard_reads_total', 'Reads that were answered.', ofShard(() => engine.stats.reads));
-  metrics.add('counter', 'nokv_shard_rows_read_total', 'Rows that reads and mutations looked at.', ofShard(() => engine.stats.rowsRead));
+  metrics.add(
+    'gauge',
+    'nokv_shard_serving',
+    '1 while this process owns the shard and serves it.',
+    ofShard(() => (host.isServing() ? 1 : 0)),
+  );
+  metrics.add(
+    'gauge',
+    'nokv_shard_epoch',
+    'Epoch of the last ownership.',
+    ofShard(() => engine.epoch),
+  );
+  metrics.add(
+    'gauge',
+    'nokv_shard_visible_version',
+    'Last version that readers can see.',
+    ofShard(() => engine.visibleVersion),
+  );
+  metrics.add(
+    'gauge',
+    'nokv_shard_durable_version',
+    'Last version that survives a power cut.',
+    ofShard(() => engine.durableVersion),
+  );
+  metrics.add(
+    'counter',
+    'nokv_shard_commands_total',
+    'Mutations that were evaluated.',
+    ofShard(() => engine.stats.commands),
+  );
+  metrics.add(
+    'counter',
+    'nokv_shard_batches_total',
+    'Commits, each of one or more mutations.',
+    ofShard(() => engine.stats.batches),
+  );
+  metrics.add(
+    'counter',
+    'nokv_shard_fsyncs_total',
+    'Flushes to disk, each of one or more commits.',
+    ofShard(() => engine.stats.flushes),
+  );
+  metrics.add(
+    'gauge',
+    'nokv_shard_queued',
+    'Mutations that wait for a batch.',
+    ofShard(() => engine.stats.queued),
+  );
+  metrics.add(
+    'counter',
+    'nokv_shard_reads_total',
+    'Reads that were answered.',
+    ofShard(() => engine.stats.reads),
+  );
+  metrics.add(
+    'counter',
+    'nokv_shard_rows_read_total',
+    'Rows that reads and mutations looked at.',
+    ofShard(() => engine.stats.rowsRead),
+  );
   metrics.add('gauge', 'nokv_rpc_connections', 'Open RPC connections.', () => rpc.stats.connections);
   metrics.add('counter', 'nokv_rpc_connections_refused_total', 'RPC connections that were refused.', () => rpc.stats.connectionsRefused);
   metrics.add('gauge', 'nokv_rpc_in_flight', 'Unanswered RPC requests.', () => rpc.stats.inFlight);

@@ -19,7 +19,9 @@ export async function verifyNewBlocks(store: ObjectStore, upload: UploadId, mani
       const [index, bytes] = needed[next++] as [number, number];
       const head = await store.head(blockKey(upload, index), { signal });
       if (head === undefined) {
-        throw new NokvError('no-object', `block ${index} of upload ${upload} is not in the store; send it, then publish again`, { details: { index } });
+        throw new NokvError('no-object', `block ${index} of upload ${upload} is not in the store; send it, then publish again`, {
+          details: { index },
+        });
       }
       if (head.size < bytes) {
         throw new NokvError('bad-upload', `block ${index} of upload ${upload} should have at least ${bytes} bytes, found ${head.size}`, {

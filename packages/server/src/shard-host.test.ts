@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { embeddedCoordinator, type Acquisition, type Coordinator, type Ownership } from '@nokv/control';
-import { NokvError, epoch, isNokvError, shardId, type Epoch, type ShardId } from '@nokv/types';
+import { NokvError, epoch, isNokvError, shardId, type Epoch } from '@nokv/types';
 import { makeLogger } from './logger.js';
 import { hostShard } from './shard-host.js';
 
@@ -55,7 +55,7 @@ async function turns(until: () => boolean): Promise<void> {
 
 describe('a hosted shard', () => {
   it('refuses every call until it serves, and every call after it stopped', async () => {
-    const hosted = host(embeddedCoordinator({ load: async (_: ShardId) => undefined, save: async () => {} }));
+    const hosted = host(embeddedCoordinator({ load: async () => undefined, save: async () => {} }));
     expect(hosted.gate.refusal()).toMatchObject({ code: 'not-owner' });
     await hosted.start(1000);
     expect(hosted.gate.refusal()).toBeUndefined();

@@ -66,10 +66,11 @@ export function hostShard(options: ShardHostOptions): ShardHost {
     const before = state.name;
     const step = stepOwnership(state, event);
     state = step.state;
-    if (state.name !== before) log.info({ shard, from: before, to: state.name, epoch: 'epoch' in state ? state.epoch : undefined }, 'ownership');
+    if (state.name !== before)
+      log.info({ shard, from: before, to: state.name, epoch: 'epoch' in state ? state.epoch : undefined }, 'ownership');
     if (state.name === 'serving') hasServed = true;
     for (const work of step.work) void perform(work);
-    for (const listener of [...listeners]) listener();
+    for (const listener of listeners) listener();
   }
 
   function perform(work: OwnershipWork): void | Promise<void> {
@@ -111,7 +112,13 @@ export function hostShard(options: ShardHostOptions): ShardHost {
           ),
         );
       }
-      obstacle(new NokvError('not-owner', `shard ${shard} is held by ${answer.by.id} at ${answer.by.endpoint} under epoch ${answer.epoch}; stop it or wait`), attempt);
+      obstacle(
+        new NokvError(
+          'not-owner',
+          `shard ${shard} is held by ${answer.by.id} at ${answer.by.endpoint} under epoch ${answer.epoch}; stop it or wait`,
+        ),
+        attempt,
+      );
     } catch (error) {
       obstacle(toNokvError(error), attempt);
     }
@@ -145,7 +152,7 @@ export function hostShard(options: ShardHostOptions): ShardHost {
     // The first time and then about twice a minute: a long outage must not fill the log.
     if (attempt % 60 === 1) log.warn({ shard, attempt, error: error.toRecord() }, 'not serving');
     else log.debug({ shard, attempt, error: error.toRecord() }, 'not serving');
-    for (const listener of [...listeners]) listener();
+    for (const listener of listeners) listener();
   }
 
   function giveUp(error: NokvError): void {
@@ -171,7 +178,10 @@ export function hostShard(options: ShardHostOptions): ShardHost {
       default:
         return unreachable(state);
     }
-    return new NokvError('lease-lost', `this server lost the lease of shard ${shard} and serves again once it has it back; try again shortly`);
+    return new NokvError(
+      'lease-lost',
+      `this server lost the lease of shard ${shard} and serves again once it has it back; try again shortly`,
+    );
   }
 
   return {

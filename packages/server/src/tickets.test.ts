@@ -20,7 +20,11 @@ describe('tickets', () => {
     for (let at = 0; at < ticket.length; at++) {
       const altered = ticket.slice(0, at) + (ticket[at] === 'a' ? 'b' : 'a') + ticket.slice(at + 1);
       // The last character of 43 in base64url carries two bits that no byte has.
-      if (Buffer.from(altered.slice(-43), 'base64url').equals(Buffer.from(ticket.slice(-43), 'base64url')) && altered.slice(0, -43) === ticket.slice(0, -43)) continue;
+      if (
+        Buffer.from(altered.slice(-43), 'base64url').equals(Buffer.from(ticket.slice(-43), 'base64url')) &&
+        altered.slice(0, -43) === ticket.slice(0, -43)
+      )
+        continue;
       expect(() => tickets.checkUploadTicket(altered, upload, 1)).toThrow(expect.objectContaining({ code: 'bad-token' }));
     }
   });

@@ -57,9 +57,12 @@ export async function listenHttp(address: string, options: HttpOptions): Promise
   if (bind.kind === 'unix') {
     throw new NokvError('bad-configuration', `expected --http host:port, found "${address}"; browsers and signed block URLs need a port`);
   }
-  const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, noDelay: true }, (message, response) => {
-    void serve(message, response, options);
-  });
+  const server = createServer(
+    { maxHeaderSize: HEADER_BYTES_MAX, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, noDelay: true },
+    (message, response) => {
+      void serve(message, response, options);
+    },
+  );
   server.maxConnections = CONNECTIONS_MAX;
   let connections = 0;
   server.on('connection', (socket) => {
@@ -87,18 +90,26 @@ async function serve(message: IncomingMessage, response: ServerResponse, options
   try {
     const path = decodePath(message.url ?? '/');
     const route = options.routes.find((each) => (each.path.endsWith('/') ? path.startsWith(each.path) : path === each.path));
-    if (route === undefined) throw new NokvError('not-found', `there is nothing at ${path}; see /healthz, /readyz, /metrics and /objects/<upload>/<index>`);
+    if (route === undefined)
+      throw new NokvError('not-found', `there is nothing at ${path}; see /healthz, /readyz, /metrics and /objects/<upload>/<index>`);
     routePath = route.path;
     const method = message.method ?? 'GET';
     const handler = route.methods[method];
     if (handler === undefined) {
       answer = methodNotAllowed(method, route);
     } else {
-      answer = await handler({ method, path, headers: message.headers, body: (bytesMax) => readBody(message, bytesMax), signal: gone.signal });
+      answer = await handler({
+        method,
+        path,
+        headers: message.headers,
+        body: (bytesMax) => readBody(message, bytesMax),
+        signal: gone.signal,
+      });
     }
   } catch (error) {
     failure = toNokvError(error);
-    if (failure.kind === 'internal') options.log.error({ route: routePath, error: failure.toRecord(), cause: String(failure.cause ?? '') }, 'http');
+    if (failure.kind === 'internal')
+      options.log.error({ route: routePath, error: failure.toRecord(), cause: String(failure.cause ?? '') }, 'http');
     answer = errorAnswer(failure);
   }
   options.onAnswer(routePath, options.monotonicMs() - startMs, failure);
@@ -106,12 +117,20 @@ async function serve(message: IncomingMessage, response: ServerResponse, options
   // What was not read of a refused body would be taken for the next request.
   const mustClose = !message.complete && message.method !== 'GET' && message.method !== 'HEAD';
   const body = typeof answer.body === 'string' ? Buffer.from(answer.body) : (answer.body ?? new Uint8Array());
-  response.writeHead(answer.status, { ...answer.headers, 'content-length': String(body.length), ...(mustClose ? { connection: 'close' } : {}) });
+  response.writeHead(answer.status, {
+    ...answer.headers,
+    'content-length': String(body.length),
+    ...(mustClose ? { connection: 'close' } : {}),
+  });
   response.end(body);
 }
 
 export function errorAnswer(error: NokvError): HttpAnswer {
-  return { status: HTTP_STATUS[error.kind], headers: { 'content-type': 'application/json' }, body: `${JSON.stringify(error.toRecord())}\n` };
+  return {
+    status: HTTP_STATUS[error.kind],
+    headers: { 'content-type': 'application/json' },
+    body: `${JSON.stringify(error.toRecord())}\n`,
+  };
 }
 
 export function textAnswer(status: number, text: string, type = 'text/plain; charset=utf-8'): HttpAnswer {
@@ -157,7 +176,11 @@ function listen(server: Server, host: string, port: number, address: string): Pr
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const reason = error.code === 'EADDRINUSE' ? 'another process has it' : error.message;
-      reject(new NokvError('bad-configuration', `cannot listen on --http ${address}: ${reason}; give another port (0 picks a free one)`, { cause: error }));
+      reject(
+        new NokvError('bad-configuration', `cannot listen on --http ${address}: ${reason}; give another port (0 picks a free one)`, {
+          cause: error,
+        }),
+      );
     });
     server.listen(port, host, () => resolve());
   });

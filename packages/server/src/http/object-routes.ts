@@ -38,7 +38,10 @@ export function objectRoutes(parts: ObjectRouteParts): HttpRoute {
       if (bytes.length === 0) throw new NokvError('invalid-argument', 'expected a block of at least 1 byte, found none');
       const found = crc32c(bytes);
       if (found !== stated) {
-        throw new NokvError('invalid-argument', `expected bytes with crc32c ${formatCrc32c(stated)} as x-nokv-crc32c says, found ${formatCrc32c(found)}; send the block again`);
+        throw new NokvError(
+          'invalid-argument',
+          `expected bytes with crc32c ${formatCrc32c(stated)} as x-nokv-crc32c says, found ${formatCrc32c(found)}; send the block again`,
+        );
       }
       // The body may have taken a minute: what was true at its beginning is asked again.
       refuseUnlessServing();
@@ -65,7 +68,11 @@ export function objectRoutes(parts: ObjectRouteParts): HttpRoute {
     const bytes = await store.get(blockKey(upload, index), { ...range, signal: request.signal });
     const headers = { 'content-type': 'application/octet-stream', 'cache-control': 'private, immutable' };
     if (range === undefined) return { status: 200, headers, body: bytes };
-    return { status: 206, headers: { ...headers, 'content-range': `bytes ${range.offset}-${range.offset + bytes.length - 1}/*` }, body: bytes };
+    return {
+      status: 206,
+      headers: { ...headers, 'content-range': `bytes ${range.offset}-${range.offset + bytes.length - 1}/*` },
+      body: bytes,
+    };
   }
 
   function refuseUnlessServing(): void {
@@ -95,7 +102,8 @@ function bearer(request: HttpRequest): string | undefined {
 
 function parseChecksum(header: string | readonly string[] | undefined): number {
   const checksum = typeof header === 'string' ? parseCrc32c(header) : undefined;
-  if (checksum === undefined) throw new NokvError('invalid-argument', 'expected x-nokv-crc32c with the checksum of the body as 8 lower-case hex digits');
+  if (checksum === undefined)
+    throw new NokvError('invalid-argument', 'expected x-nokv-crc32c with the checksum of the body as 8 lower-case hex digits');
   return checksum;
 }
 
@@ -105,6 +113,7 @@ function parseRange(header: string | undefined): { offset: number; length: numbe
   const match = /^bytes=(\d{1,15})-(\d{1,15})$/.exec(header);
   const offset = Number(match?.[1]);
   const last = Number(match?.[2]);
-  if (match === null || last < offset) throw new NokvError('invalid-argument', `expected Range: bytes=FIRST-LAST, found "${header.slice(0, 100)}"`);
+  if (match === null || last < offset)
+    throw new NokvError('invalid-argument', `expected Range: bytes=FIRST-LAST, found "${header.slice(0, 100)}"`);
   return { offset, length: last - offset + 1 };
 }

@@ -1,0 +1,77 @@
+/** The two ports of the process. They are bound before the shard is owned; the gate refuses every call until it is. */
+import type { ServerInfo } from '@nokv/protocol';
+import type { ShardGate } from '@nokv/meta';
+import type { Clock } from '@nokv/types';
+import { accessWays } from './access-ways.js';
+import type { Closers } from './closers.js';
+import type { HitFailpoint } from './failpoints.js';
+import type { Foundations } from './foundations.js';
+import { listenHttp, type HttpListener } from './http/http-server.js';
+import { objectRoutes } from './http/object-routes.js';
+import { statusRoutes } from './http/status-routes.js';
+import type { Logger } from './logger.js';
+import type { Metrics } from './metrics.js';
+import { rpcHandlers } from './rpc-handlers.js';
+import { listenRpc } from './rpc/listen-rpc.js';
+import type { RpcListener } from './rpc/rpc-listener.js';
+import type { ServerConfig } from './server-config.js';
+import { makeService } from './service.js';
+import { SOFTWARE } from './software.js';
+import { makeTickets } from './tickets.js';
+
+export interface Doors {
+  readonly rpc: RpcListener;
+  readonly http: HttpListener;
+  /** No new work; what is under way is finished within `graceMs`. */
+  drain(graceMs: number): Promise<void>;
+}
+
+export interface DoorParts {
+  readonly gate: ShardGate;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly failpoint: HitFailpoint;
+  /** All that `server-info` tells but the HTTP address. */
+  readonly info: () => Omit<ServerInfo, 'http' | 'software'>;
+}
+
+export async function openDoors(config: ServerConfig, foundations: Foundations, parts: DoorParts, closers: Closers): Promise<Doors> {
+  const { gate, clock, log, metrics, failpoint } = parts;
+  const { engine, opened, data } = foundations;
+  const { store, direct, blockBytesMax } = opened;
+  const tickets = makeTickets(data.ticketKey);
+  const httpLatencies = metrics.addLatencies('nokv_http_request', 'Requests to the HTTP port.', 'route');
+  const rpcLatencies = metrics.addLatencies('nokv_rpc_request', 'Operations over RPC.', 'operation');
+
+  const http = closers.add(
+    await listenHttp(config.http, {
+      log,
+      monotonicMs: () => clock.monotonicMs(),
+      onAnswer: (route, elapsedMs, error) => httpLatencies.observe(route, elapsedMs, error),
+      routes: [
+        ...statusRoutes({ refusal: gate.refusal, metrics: metrics.render }),
+        objectRoutes({ store, tickets, clock, blockBytesMax, refusal: gate.refusal, hasUpload: (upload) => engine.hasUpload(upload) }),
+      ],
+    }),
+    (listener) => listener.close(0),
+  );
+  const access = accessWays({ direct, tickets, clock, http: () => http.address });
+  const service = makeService({ engine, store, tickets, failpoint, access });
+  const info = (): ServerInfo => ({ ...parts.info(), software: SOFTWARE, http: http.address });
+  const rpc = closers.add(
+    await listenRpc(config.listen, {
+      handlers: rpcHandlers(service, clock, info),
+      clock,
+      software: SOFTWARE,
+      onAnswer: (operation, elapsedMs, error) => rpcLatencies.observe(operation, elapsedMs, error),
+      onProblem: (error, client) => log.warn({ client: client?.name, peer: client?.peer, error: error.toRecord() }, 'rpc'),
+    }),
+    (listener) => listener.drain(0),
+  );
+  return {
+    rpc,
+    http,
+    drain: async (graceMs) => void (await Promise.all([rpc.drain(graceMs), http.close(graceMs)])),
+  };
+}
