@@ -1,7 +1,7 @@
 /** One signal for a long transfer: the caller's, and its deadline if it gave one. */
 import { setMaxListeners } from 'node:events';
 import type { Clock } from '@nokv/types';
-import { NokvError } from '@nokv/types';
+import { NokvError, isNokvError } from '@nokv/types';
 import type { CallOptions } from './metadata-client.js';
 
 /**
@@ -16,7 +16,10 @@ export function transferSignal(
   // Every call in flight listens; how many there are is bounded by the jobs of the transfer.
   setMaxListeners(0, end.signal);
   const freed = new AbortController();
-  const cancel = () => end.abort(new NokvError('cancelled', 'the caller aborted the call', { cause: signal?.reason }));
+  const cancel = () =>
+    end.abort(
+      isNokvError(signal?.reason) ? signal.reason : new NokvError('cancelled', 'the caller aborted the call', { cause: signal?.reason }),
+    );
   if (signal?.aborted === true) cancel();
   else signal?.addEventListener('abort', cancel, { once: true, signal: freed.signal });
   if (timeoutMs !== undefined) {

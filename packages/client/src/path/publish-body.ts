@@ -6,6 +6,7 @@ import type { PublishOptions, PutOptions, PutOutcome, StagedBody } from '../nokv
 import type { PutSource } from '../put-source.js';
 import { stageBody } from '../body/stage-body.js';
 import { endUpload } from '../body/upload-lease.js';
+import { transferSignal } from '../transfer-signal.js';
 import { expectedGeneration, timespec } from './arguments.js';
 
 const FILE_MODE = 0o644;
@@ -18,16 +19,21 @@ export async function putBody(
   options: PutOptions,
 ): Promise<PutOutcome> {
   const requestId = options.requestId ?? makeRequestId(context.random.bytes(16));
-  const body = await stageBody(context, source, {
-    ...options,
-    // Under the caller's own id the upload is asked for again too: a repeat meets the blocks that it sent before.
-    ...(options.requestId === undefined ? {} : { uploadRequestId: derivedRequestId(options.requestId, 'u') }),
-  });
+  // One deadline for all of it: bytes and commit.
+  const { signal, stop } = transferSignal(context.clock, options);
+  const call = { ...options, requestId, signal, timeoutMs: undefined };
   try {
-    return await publishBody(context, node, body, { ...options, requestId });
-  } catch (error) {
-    if (isNokvError(error) && error.outcome === 'not-applied') await endUpload(context, body.staged.upload);
-    throw error;
+    // Under the caller's own id the upload is asked for again too: a repeat meets the blocks that it sent before.
+    const uploadRequestId = options.requestId === undefined ? undefined : derivedRequestId(options.requestId, 'u');
+    const body = await stageBody(context, source, { ...call, uploadRequestId });
+    try {
+      return await publishBody(context, node, body, call);
+    } catch (error) {
+      if (isNokvError(error) && error.outcome === 'not-applied') await endUpload(context, body.staged.upload);
+      throw error;
+    }
+  } finally {
+    stop();
   }
 }
 

@@ -15,6 +15,10 @@ export class DurableMark {
     return this.#version;
   }
 
+  get isAwaited(): boolean {
+    return this.#waiters.length > 0;
+  }
+
   raise(version: Version): void {
     if (version <= this.#version) return;
     this.#version = version;

@@ -114,8 +114,14 @@ function isDecision(error: NokvError): boolean {
   return error.outcome === 'not-applied' && !isPassing(error) && error.code !== 'cancelled' && error.code !== 'deadline-exceeded';
 }
 
-/** What an aborted call says; an attempt that was under way keeps its own outcome. */
+/**
+ * What an aborted call says: a signal that carries an error of ours (the deadline of a transfer) speaks for itself. An
+ * attempt that was under way keeps its own outcome.
+ */
 function cancelled(signal: AbortSignal | undefined, thrown: unknown): NokvError {
   const outcome = thrown instanceof NokvError ? thrown.outcome : 'not-applied';
-  return new NokvError('cancelled', 'the caller aborted the call', { outcome, cause: signal?.reason });
+  const reason: unknown = signal?.reason;
+  const [code, message] =
+    reason instanceof NokvError ? [reason.code, reason.message] : (['cancelled', 'the caller aborted the call'] as const);
+  return new NokvError(code, message, { outcome, cause: reason });
 }

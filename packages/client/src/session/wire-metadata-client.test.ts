@@ -169,6 +169,16 @@ describe('durable', () => {
     expect(metadata.durableVersion).toBeGreaterThanOrEqual(9);
   });
 
+  test('goes on when the watch that it leaned on is left', async () => {
+    const { metadata, watched } = client({ watches: [[durable(5), changes(6, 6)], [durable(9)]] });
+    const watch = metadata.watch({ since: version(5) });
+    await watch.next();
+    const waiting = metadata.durable(version(9));
+    await watch.return(undefined);
+    await waiting;
+    expect(watched).toEqual([5, undefined]);
+  });
+
   test('gives up at its deadline', async () => {
     const { metadata } = client({ watches: [] });
     await expect(metadata.durable(version(5), { timeoutMs: 10 })).rejects.toMatchObject({ code: 'deadline-exceeded' });

@@ -39,8 +39,8 @@ export class WireMetadataClient implements MetadataClient {
   readonly #policy: RetryPolicy;
   readonly #closing = new AbortController();
   readonly #durable = new DurableMark();
-  /** Streams whose announcements feed the mark. */
-  #listeners = 0;
+  /** Watches under way: their announcements feed the mark. */
+  #watchers = 0;
 
   constructor(options: WireMetadataOptions) {
     this.#link = options.link;
@@ -85,37 +85,13 @@ export class WireMetadataClient implements MetadataClient {
    * `since` the first announcement of the server is where it begins. Ends when the signal fires or the client closes.
    */
   async *watch(options: { readonly since?: Version; readonly signal?: AbortSignal } = {}): AsyncGenerator<readonly ChangeRecord[]> {
-    const signal = options.signal === undefined ? this.#closing.signal : AbortSignal.any([options.signal, this.#closing.signal]);
-    const budget: CallBudget = { deadlineMs: Number.POSITIVE_INFINITY, timeoutMs: Number.POSITIVE_INFINITY, signal };
-    let since = options.since;
-    let failures = 0;
-    // Endless by nature: a subscription lives until its signal fires or an error that no reconnect can mend.
-    while (!signal.aborted) {
-      try {
-        const connection = await this.#link.connection(budget);
-        this.#listeners += 1;
-        try {
-          for await (const item of connection.stream('watch', since === undefined ? {} : { since }, { signal })) {
-            failures = 0;
-            if (item.kind === 'durable') {
-              since ??= item.version;
-              this.#durable.raise(item.version);
-            } else {
-              since = item.next;
-              this.#durable.raise(item.next);
-              if (item.changes.length > 0) yield item.changes;
-            }
-          }
-        } finally {
-          this.#listeners -= 1;
-        }
-      } catch (thrown) {
-        if (signal.aborted) return;
-        const error = toNokvError(thrown);
-        if (!isPassing(error) && error.code !== 'deadline-exceeded') throw error;
-      }
-      failures += 1;
-      await this.#options.clock.sleep(retryDelayMs(failures, this.#options.random), signal).catch(() => undefined);
+    this.#watchers += 1;
+    try {
+      yield* this.#changes(options.since, options.signal);
+    } finally {
+      this.#watchers -= 1;
+      // Those who wait for durability depended on this watch's announcements.
+      if (this.#watchers === 0 && this.#durable.isAwaited && !this.#closing.signal.aborted) this.#listen();
     }
   }
 
@@ -125,7 +101,7 @@ export class WireMetadataClient implements MetadataClient {
 
   async durable(version: Version, options: CallOptions = NO_OPTIONS): Promise<void> {
     if (version <= this.#durable.version) return;
-    if (this.#listeners === 0) this.#listen();
+    if (this.#watchers === 0) this.#listen();
     const budget = this.#budget(options);
     await this.#durable.waitFor(version, (reached) =>
       withinBudget(reached, budget, this.#options.clock, () => `version ${version} was not announced as durable`),
@@ -142,6 +118,36 @@ export class WireMetadataClient implements MetadataClient {
     void (async () => {
       for await (const changes of this.watch()) void changes;
     })().catch((error: unknown) => this.#durable.fail(toNokvError(error)));
+  }
+
+  async *#changes(start: Version | undefined, stop: AbortSignal | undefined): AsyncGenerator<readonly ChangeRecord[]> {
+    const signal = stop === undefined ? this.#closing.signal : AbortSignal.any([stop, this.#closing.signal]);
+    const budget: CallBudget = { deadlineMs: Number.POSITIVE_INFINITY, timeoutMs: Number.POSITIVE_INFINITY, signal };
+    let since = start;
+    let failures = 0;
+    // Endless by nature: a subscription lives until its signal fires or an error that no reconnect can mend.
+    while (!signal.aborted) {
+      try {
+        const connection = await this.#link.connection(budget);
+        for await (const item of connection.stream('watch', since === undefined ? {} : { since }, { signal })) {
+          failures = 0;
+          if (item.kind === 'durable') {
+            since ??= item.version;
+            this.#durable.raise(item.version);
+          } else {
+            since = item.next;
+            this.#durable.raise(item.next);
+            if (item.changes.length > 0) yield item.changes;
+          }
+        }
+      } catch (thrown) {
+        if (signal.aborted) return;
+        const error = toNokvError(thrown);
+        if (!isPassing(error) && error.code !== 'deadline-exceeded') throw error;
+      }
+      failures += 1;
+      await this.#options.clock.sleep(retryDelayMs(failures, this.#options.random), signal).catch(() => undefined);
+    }
   }
 
   #retry<Result>(
