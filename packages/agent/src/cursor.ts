@@ -11,7 +11,10 @@ const CURSOR_CHARS_MAX = 65_536;
 
 /** Digest of a query: everything that decides which rows come in which order. */
 export function queryDigest(verb: string, query: unknown): string {
-  return createHash('sha256').update(JSON.stringify([verb, sorted(query)])).digest('base64url').slice(0, 12);
+  return createHash('sha256')
+    .update(JSON.stringify([verb, sorted(query)]))
+    .digest('base64url')
+    .slice(0, 12);
 }
 
 export function formatCursor(digest: string, state: unknown): string {

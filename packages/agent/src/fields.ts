@@ -30,7 +30,13 @@ const TYPES = ['file', 'directory', 'symlink', 'fifo', 'char', 'block', 'socket'
 const FIELD_LIST: readonly Field[] = [
   { name: 'name', type: 'string', description: 'last component', get: ({ entry }) => entry.name },
   { name: 'path', type: 'string', description: 'absolute path', get: ({ entry }) => entry.path },
-  { name: 'extension', type: 'string', description: 'after the last dot, without it', notation: 'extension', get: ({ entry }) => extensionOf(entry) },
+  {
+    name: 'extension',
+    type: 'string',
+    description: 'after the last dot, without it',
+    notation: 'extension',
+    get: ({ entry }) => extensionOf(entry),
+  },
   { name: 'type', type: 'string', description: 'kind of entry', values: TYPES, get: ({ entry }) => entry.card.type },
   { name: 'size', type: 'number', description: 'bytes', notation: 'bytes', get: ({ entry }) => entry.card.size },
   { name: 'mtime', type: 'time', description: 'body changed', get: ({ entry }) => timeValue(entry.card.mtime) },
@@ -44,7 +50,12 @@ const FIELD_LIST: readonly Field[] = [
   { name: 'uid', type: 'number', description: 'owner', get: ({ entry }) => entry.card.uid },
   { name: 'gid', type: 'number', description: 'group', get: ({ entry }) => entry.card.gid },
   { name: 'nlink', type: 'number', description: 'hard links', get: ({ entry }) => entry.card.nlink },
-  { name: 'children', type: 'number', description: 'entries of a directory', get: ({ entry }) => (entry.card.type === 'directory' ? entry.card.children : undefined) },
+  {
+    name: 'children',
+    type: 'number',
+    description: 'entries of a directory',
+    get: ({ entry }) => (entry.card.type === 'directory' ? entry.card.children : undefined),
+  },
   { name: 'depth', type: 'number', description: 'levels below the path asked', get: ({ depth }) => depth },
   { name: 'contentType', type: 'string', description: 'media type', isOnCard: true, get: ({ entry }) => entry.card.contentType },
   { name: 'digest', type: 'string', description: 'sha256:… of the body', isOnCard: true, get: ({ entry }) => entry.card.digest },
@@ -77,9 +88,13 @@ const ALIASES: Readonly<Record<string, string>> = {
 export function fieldNamed(name: string, argument: string): Field {
   const field = FIELDS.get(name) ?? FIELDS.get(Object.hasOwn(ALIASES, name) ? (ALIASES[name] ?? '') : '');
   if (field !== undefined) return field;
-  throw new NokvError('invalid-argument', `${argument}: unknown field ${JSON.stringify(name)}; ${suggestion(name, FIELDS.keys(), 'fields')}`, {
-    details: { argument, field: name },
-  });
+  throw new NokvError(
+    'invalid-argument',
+    `${argument}: unknown field ${JSON.stringify(name)}; ${suggestion(name, FIELDS.keys(), 'fields')}`,
+    {
+      details: { argument, field: name },
+    },
+  );
 }
 
 /** A citable URI of the entry's current body; undefined for what has none. */

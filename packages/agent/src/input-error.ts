@@ -28,7 +28,9 @@ function describe(issue: Issue, known: readonly string[]): string {
     return `${where}: expected one of ${values.join(', ')}`;
   }
   if (issue.code === 'invalid_union') {
-    const expected = issue.errors.flatMap((branch) => branch.map((inner) => ('expected' in inner ? String(inner.expected) : inner.message)));
+    const expected = issue.errors.flatMap((branch) =>
+      branch.map((inner) => ('expected' in inner ? String(inner.expected) : inner.message)),
+    );
     return `${where}: expected ${[...new Set(expected)].join(' or ')}`;
   }
   return `${where}: ${issue.message.charAt(0).toLowerCase()}${issue.message.slice(1)}`;

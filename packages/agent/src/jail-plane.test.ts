@@ -81,19 +81,25 @@ describe('a jail', () => {
     const step = fc.constantFrom('jail', 'out', 'jailbreak', 'd', '..', '.', '', 'in.txt', 'secret.txt', 'l0', 'l1', 'l2');
     const steps = fc.array(step, { minLength: 1, maxLength: 6 }).map((parts) => parts.join('/'));
     await fc.assert(
-      fc.asyncProperty(fc.tuple(steps, steps, steps), fc.array(steps, { minLength: 1, maxLength: 10 }), fc.boolean(), async (targets, paths, isAbsolute) => {
-        const plane = planted();
-        for (const [i, target] of targets.entries()) plane.symlink(i === 2 ? '/jail/d/l2' : `/jail/l${i}`, (isAbsolute ? `/${target}` : target) || '.');
-        const jail = jailPlane(plane, '/jail');
-        for (const path of paths) {
-          for (const asked of [`/${path}`, `/jail/${path}`, `/jail/d/${path}`]) {
-            const body = await jail.open(asked).catch(() => undefined);
-            if (body !== undefined) expect(new TextDecoder().decode(await body.read(0, 100))).toBe('inside');
-            const page = await jail.list(asked, { limit: 100 }).catch(() => undefined);
-            expect(page?.entries.map((entry) => entry.name) ?? []).not.toContain('secret.txt');
+      fc.asyncProperty(
+        fc.tuple(steps, steps, steps),
+        fc.array(steps, { minLength: 1, maxLength: 10 }),
+        fc.boolean(),
+        async (targets, paths, isAbsolute) => {
+          const plane = planted();
+          for (const [i, target] of targets.entries())
+            plane.symlink(i === 2 ? '/jail/d/l2' : `/jail/l${i}`, (isAbsolute ? `/${target}` : target) || '.');
+          const jail = jailPlane(plane, '/jail');
+          for (const path of paths) {
+            for (const asked of [`/${path}`, `/jail/${path}`, `/jail/d/${path}`]) {
+              const body = await jail.open(asked).catch(() => undefined);
+              if (body !== undefined) expect(new TextDecoder().decode(await body.read(0, 100))).toBe('inside');
+              const page = await jail.list(asked, { limit: 100 }).catch(() => undefined);
+              expect(page?.entries.map((entry) => entry.name) ?? []).not.toContain('secret.txt');
+            }
           }
-        }
-      }),
+        },
+      ),
       { numRuns: 300 },
     );
   });

@@ -50,7 +50,8 @@ class JailPlane implements Plane {
   async stat(path: string, options: PlaneOptions & { readonly follow?: boolean } = {}): Promise<PlaneEntry> {
     const asked = this.#inside(path);
     const resolved = await this.#resolve(asked, options.follow ?? true, options.signal);
-    const entry = resolved.entry ?? (await this.#plane.stat(resolved.path, { signal: options.signal, follow: resolved.path === this.#root }));
+    const entry =
+      resolved.entry ?? (await this.#plane.stat(resolved.path, { signal: options.signal, follow: resolved.path === this.#root }));
     return renamed(entry, asked);
   }
 
@@ -83,7 +84,9 @@ class JailPlane implements Plane {
   }
 
   #outside(path: string): NokvError {
-    return new NokvError('outside-root', `${path} lies or leads outside of ${this.#root}; name a path below that`, { details: { root: this.#root } });
+    return new NokvError('outside-root', `${path} lies or leads outside of ${this.#root}; name a path below that`, {
+      details: { root: this.#root },
+    });
   }
 
   async #resolve(asked: string, follow: boolean, signal: AbortSignal | undefined): Promise<Resolved> {
@@ -135,7 +138,9 @@ class JailPlane implements Plane {
 }
 
 function namesBelow(path: string, root: string): string[] {
-  return splitPath(parseName(path)).slice(splitPath(parseName(root)).length).map((name) => formatName(name));
+  return splitPath(parseName(path))
+    .slice(splitPath(parseName(root)).length)
+    .map((name) => formatName(name));
 }
 
 function renamed(entry: PlaneEntry, path: string): PlaneEntry {

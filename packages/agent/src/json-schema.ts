@@ -27,7 +27,10 @@ function compact(schema: JsonSchema): JsonSchema {
   for (const [key, value] of Object.entries(schema)) {
     if (DROPPED.has(key) || (key === 'maximum' && value === Number.MAX_SAFE_INTEGER)) continue;
     if (key === 'anyOf') Object.assign(kept, union(value as readonly JsonSchema[]));
-    else if (key === 'properties') kept[key] = Object.fromEntries(Object.entries(value as Readonly<Record<string, JsonSchema>>).map(([name, each]) => [name, compact(each)]));
+    else if (key === 'properties')
+      kept[key] = Object.fromEntries(
+        Object.entries(value as Readonly<Record<string, JsonSchema>>).map(([name, each]) => [name, compact(each)]),
+      );
     else if (key === 'items') kept[key] = compact(value as JsonSchema);
     else if (key === 'additionalProperties' && value !== false) continue;
     else if (key === 'enum') kept.enum = value;

@@ -29,7 +29,9 @@ export function parseMetric(text: string): Metric {
   const word = match?.[1]?.toLowerCase() ?? '';
   const kind = kindOf(word);
   if (match === null || kind === undefined) {
-    throw wrong(`unknown metric ${JSON.stringify(text)}; ${suggestion(word === '' ? text : word, WORDS, 'metrics')}; for example sum(size)`);
+    throw wrong(
+      `unknown metric ${JSON.stringify(text)}; ${suggestion(word === '' ? text : word, WORDS, 'metrics')}; for example sum(size)`,
+    );
   }
   const [, , name = ''] = match;
   if (kind === 'count' && (name === '' || name === '*')) return { name: 'count', kind };
@@ -38,7 +40,8 @@ export function parseMetric(text: string): Metric {
   if ((kind === 'sum' || kind === 'avg' || kind === 'percentile') && field.type === 'string') {
     throw wrong(`${word}(${field.name}): ${field.name} is text; ${word} takes numbers, for text there are count, min, max and distinct`);
   }
-  if ((kind === 'sum' || kind === 'avg') && field.type === 'time') throw wrong(`${word}(${field.name}): ${field.name} is a time; use min, max or a percentile`);
+  if ((kind === 'sum' || kind === 'avg') && field.type === 'time')
+    throw wrong(`${word}(${field.name}): ${field.name} is a time; use min, max or a percentile`);
   const percent = word === 'median' ? 50 : kind === 'percentile' ? Number(word.slice(1)) : undefined;
   return { name: `${word}(${field.name})`, kind, field, ...(percent === undefined ? {} : { percent }) };
 }
@@ -51,7 +54,8 @@ export function accumulator({ kind, field, percent }: Metric): Accumulator {
   const distinct = new Set<FieldValue>();
   const sign = kind === 'min' ? -1 : 1;
   const bounded = (size: number): void => {
-    if (size > VALUES_MAX) throw new NokvError('too-large', `metrics: more than ${VALUES_MAX} values for one figure; narrow the path or where`);
+    if (size > VALUES_MAX)
+      throw new NokvError('too-large', `metrics: more than ${VALUES_MAX} values for one figure; narrow the path or where`);
   };
   return {
     add(entry) {

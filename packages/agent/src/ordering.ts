@@ -14,7 +14,8 @@ export function parseSortKeys(sort: string | readonly string[] | undefined): Sor
   if (keys.length > 8) throw new NokvError('invalid-argument', `sort: at most 8 keys, found ${keys.length}`);
   return keys.map((text) => {
     const match = /^([-+]?)(.+?)(?:[\s:]+(asc|desc))?$/i.exec(text.trim());
-    if (match?.[2] === undefined) throw new NokvError('invalid-argument', `sort: expected a field or -field, found ${JSON.stringify(text)}`);
+    if (match?.[2] === undefined)
+      throw new NokvError('invalid-argument', `sort: expected a field or -field, found ${JSON.stringify(text)}`);
     const [, sign, name, word] = match;
     return { name, isDescending: (sign === '-') !== (word?.toLowerCase() === 'desc') };
   });
@@ -39,7 +40,9 @@ export function compareKeys(a: KeyValues, b: KeyValues, keys: readonly SortKey[]
 export const KEY_VALUES = z.array(z.union([z.string(), z.number(), z.null()])).max(8);
 
 export function packKeys(values: KeyValues): (string | number | null)[] {
-  return values.map((value) => (value === undefined ? null : typeof value === 'bigint' ? `t${value}` : typeof value === 'string' ? `s${value}` : value));
+  return values.map((value) =>
+    value === undefined ? null : typeof value === 'bigint' ? `t${value}` : typeof value === 'string' ? `s${value}` : value,
+  );
 }
 
 export function unpackKeys(values: z.output<typeof KEY_VALUES>): KeyValues {

@@ -10,8 +10,17 @@
  */
 import { NokvError } from '@nokv/types';
 
-const TOKEN = /\s*(?:("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(>=|<=|(?:!=|==?|~)(?:i(?=[\s\"'(]))?|>|<|\(|\)|,)|([^\s()<>=!~,"']+))/y;
-const SYMBOLS: Readonly<Record<string, string>> = { '=': 'eq', '==': 'eq', '!=': 'ne', '>': 'gt', '>=': 'gte', '<': 'lt', '<=': 'lte', '~': 'regex' };
+const TOKEN = /\s*(?:("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(>=|<=|(?:!=|==?|~)(?:i(?=[\s"'(]))?|>|<|\(|\)|,)|([^\s()<>=!~,"']+))/y;
+const SYMBOLS: Readonly<Record<string, string>> = {
+  '=': 'eq',
+  '==': 'eq',
+  '!=': 'ne',
+  '>': 'gt',
+  '>=': 'gte',
+  '<': 'lt',
+  '<=': 'lte',
+  '~': 'regex',
+};
 const TEXT_CHARS_MAX = 16_384;
 const DEPTH_MAX = 32;
 
@@ -98,14 +107,16 @@ export function parsePredicateText(text: string): unknown {
 }
 
 function tokenize(text: string): Token[] {
-  if (text.length > TEXT_CHARS_MAX) throw new NokvError('invalid-argument', `where: at most ${TEXT_CHARS_MAX} characters, found ${text.length}`);
+  if (text.length > TEXT_CHARS_MAX)
+    throw new NokvError('invalid-argument', `where: at most ${TEXT_CHARS_MAX} characters, found ${text.length}`);
   const tokens: Token[] = [];
   const end = text.trimEnd().length;
   TOKEN.lastIndex = 0;
   while (TOKEN.lastIndex < end) {
     const at = TOKEN.lastIndex;
     const match = TOKEN.exec(text);
-    if (match === null) throw new NokvError('invalid-argument', `where: cannot read ${JSON.stringify(text.slice(at, at + 20))} at character ${at + 1}`);
+    if (match === null)
+      throw new NokvError('invalid-argument', `where: cannot read ${JSON.stringify(text.slice(at, at + 20))} at character ${at + 1}`);
     const [, quoted, symbol, word] = match;
     if (quoted !== undefined) tokens.push({ kind: 'quoted', text: quoted, at });
     else if (symbol !== undefined) tokens.push({ kind: 'symbol', text: symbol, at });
@@ -116,7 +127,11 @@ function tokenize(text: string): Token[] {
 
 function wrong(text: string, token: Token | undefined, message: string): NokvError {
   const found = token === undefined ? 'the end' : `${JSON.stringify(token.text)} at character ${token.at + 1}`;
-  return new NokvError('invalid-argument', `where: ${message}, found ${found}; for example: type = file and size > 4MiB and name ~ "\\.log$"`, {
-    details: { argument: 'where', where: text.slice(0, 200) },
-  });
+  return new NokvError(
+    'invalid-argument',
+    `where: ${message}, found ${found}; for example: type = file and size > 4MiB and name ~ "\\.log$"`,
+    {
+      details: { argument: 'where', where: text.slice(0, 200) },
+    },
+  );
 }

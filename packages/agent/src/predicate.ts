@@ -24,7 +24,22 @@ export interface Comparison {
   readonly ignoreCase?: boolean;
 }
 
-export const TEXT_OPERATORS = ['eq', 'ne', 'in', 'prefix', 'suffix', 'contains', 'regex', 'glob', 'gt', 'gte', 'lt', 'lte', 'between', 'exists'];
+export const TEXT_OPERATORS = [
+  'eq',
+  'ne',
+  'in',
+  'prefix',
+  'suffix',
+  'contains',
+  'regex',
+  'glob',
+  'gt',
+  'gte',
+  'lt',
+  'lte',
+  'between',
+  'exists',
+];
 export const ORDER_OPERATORS = ['eq', 'ne', 'in', 'gt', 'gte', 'lt', 'lte', 'between', 'exists'];
 
 const DEPTH_MAX = 16;
@@ -79,7 +94,10 @@ export function compilePredicate(where: unknown, clock: Pick<Clock, 'nowMs'>): P
     fields.add(field);
     const operators = field.type === 'string' ? TEXT_OPERATORS : ORDER_OPERATORS;
     if (typeof op !== 'string' || !operators.includes(op)) {
-      throw wrong(`${at}.op`, `unknown operator ${JSON.stringify(op)} for ${field.name} (${field.type}); ${suggestion(String(op), operators, 'operators')}`);
+      throw wrong(
+        `${at}.op`,
+        `unknown operator ${JSON.stringify(op)} for ${field.name} (${field.type}); ${suggestion(String(op), operators, 'operators')}`,
+      );
     }
     if (ignoreCase && field.type !== 'string') throw wrong(`${at}.ignoreCase`, `${field.name} is a ${field.type}; only text has case`);
     return comparison(field, op, value, ignoreCase, at, clock);
@@ -92,7 +110,10 @@ function parseText(where: string): unknown {
   try {
     return JSON.parse(where) as unknown;
   } catch (cause) {
-    throw new NokvError('invalid-argument', `where: ${SHAPE}, found what is neither JSON nor an expression`, { cause, details: { argument: 'where' } });
+    throw new NokvError('invalid-argument', `where: ${SHAPE}, found what is neither JSON nor an expression`, {
+      cause,
+      details: { argument: 'where' },
+    });
   }
 }
 
@@ -119,7 +140,8 @@ function comparison(field: Field, op: string, value: unknown, ignoreCase: boolea
       return op === 'eq' ? isEqual : (scanned) => !isEqual(scanned);
     }
     case 'in': {
-      if (!Array.isArray(value) || value.length === 0 || value.length > 1000) throw wrong(`${at}.value`, 'in takes a list of 1 to 1,000 values');
+      if (!Array.isArray(value) || value.length === 0 || value.length > 1000)
+        throw wrong(`${at}.value`, 'in takes a list of 1 to 1,000 values');
       const wanted = new Set(value.map((each) => operand(each, true)));
       return on((actual) => wanted.has(actual));
     }
@@ -127,7 +149,8 @@ function comparison(field: Field, op: string, value: unknown, ignoreCase: boolea
       if (!Array.isArray(value) || value.length !== 2) throw wrong(`${at}.value`, 'between takes [low, high], both included');
       const low = operand(value[0], false);
       const high = operand(value[1], false);
-      if (compareValues(low, high) > 0) throw wrong(`${at}.value`, 'between takes [low, high], found low above high, which matches nothing');
+      if (compareValues(low, high) > 0)
+        throw wrong(`${at}.value`, 'between takes [low, high], found low above high, which matches nothing');
       return on((actual) => compareValues(actual, low) >= 0 && compareValues(actual, high) <= 0);
     }
     case 'gt':
@@ -169,10 +192,20 @@ function textOperand(value: unknown, at: string): string {
 }
 
 /** @param exact for eq, ne and in: a value that no entry can have is refused rather than matching nothing. */
-function parseOperand(field: Field, raw: unknown, exact: boolean, ignoreCase: boolean, at: string, clock: Pick<Clock, 'nowMs'>): FieldValue {
+function parseOperand(
+  field: Field,
+  raw: unknown,
+  exact: boolean,
+  ignoreCase: boolean,
+  at: string,
+  clock: Pick<Clock, 'nowMs'>,
+): FieldValue {
   if (field.type === 'time') {
     if (typeof raw === 'string') return parseTime(raw, clock, at);
-    throw wrong(at, `${field.name} is a time: expected text such as "2026-01-31T12:00:00Z" or "24h", found ${JSON.stringify(raw) ?? 'nothing'}`);
+    throw wrong(
+      at,
+      `${field.name} is a time: expected text such as "2026-01-31T12:00:00Z" or "24h", found ${JSON.stringify(raw) ?? 'nothing'}`,
+    );
   }
   if (field.type === 'number') {
     if (typeof raw === 'number' && Number.isFinite(raw)) return raw;
@@ -192,12 +225,22 @@ function parseOperand(field: Field, raw: unknown, exact: boolean, ignoreCase: bo
     const known = field.values.find((each) => each === text || (ignoreCase && each === text.toLowerCase()));
     if (known !== undefined) return known;
     const near = TYPE_WORDS[text] ?? nearNames(text, field.values)[0];
-    throw wrong(at, `${field.name} is never ${JSON.stringify(text)}${near === undefined ? '' : `; did you mean "${near}"`}; values: ${field.values.join(', ')}`);
+    throw wrong(
+      at,
+      `${field.name} is never ${JSON.stringify(text)}${near === undefined ? '' : `; did you mean "${near}"`}; values: ${field.values.join(', ')}`,
+    );
   }
   return text;
 }
 
-const TYPE_WORDS: Readonly<Record<string, string>> = { f: 'file', d: 'directory', dir: 'directory', folder: 'directory', l: 'symlink', link: 'symlink' };
+const TYPE_WORDS: Readonly<Record<string, string>> = {
+  f: 'file',
+  d: 'directory',
+  dir: 'directory',
+  folder: 'directory',
+  l: 'symlink',
+  link: 'symlink',
+};
 
 function numberOf(text: string): number | undefined {
   const value = Number(text);

@@ -105,7 +105,11 @@ export class Scan {
     if (predicate.test(each)) this.stopped = onMatch(each);
   }
 
-  async #takeBatch(batch: readonly WalkedEntry[], predicate: Predicate, onMatch: (match: WalkedEntry) => StopReason | undefined): Promise<void> {
+  async #takeBatch(
+    batch: readonly WalkedEntry[],
+    predicate: Predicate,
+    onMatch: (match: WalkedEntry) => StopReason | undefined,
+  ): Promise<void> {
     const cards = await Promise.all(batch.map((each) => this.#withCard(each)));
     for (const each of cards) {
       if (each !== undefined) this.#take(each, predicate, onMatch);

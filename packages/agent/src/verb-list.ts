@@ -1,8 +1,9 @@
 /** The seven verbs in their fixed order, and the one door through which all callers go. */
+import { setMaxListeners } from 'node:events';
 import type { z } from 'zod';
 import type { VerbContext } from './budget.js';
 import type { Plane } from './plane.js';
-import { parseInput } from './verb.js';
+import { parseInput, type Verb } from './verb.js';
 import { aggregateVerb } from './verbs/aggregate.js';
 import { catalogVerb } from './verbs/catalog.js';
 import { findVerb } from './verbs/find.js';
@@ -20,6 +21,9 @@ export const VERBS = {
   read: readVerb,
   grep: grepVerb,
 } as const;
+
+/** More than any verb has calls of the plane under way. */
+const SIGNAL_LISTENERS_MAX = 256;
 
 export type VerbInput<Name extends keyof typeof VERBS> = z.input<(typeof VERBS)[Name]['input']>;
 export type VerbResult<Name extends keyof typeof VERBS> = z.output<(typeof VERBS)[Name]['output']>;
@@ -61,11 +65,13 @@ export async function runVerb(name: keyof typeof VERBS, plane: Plane, input: unk
 }
 
 async function answer<Input extends z.ZodObject, Output extends z.ZodObject>(
-  verb: import('./verb.js').Verb<Input, Output>,
+  verb: Verb<Input, Output>,
   plane: Plane,
   input: unknown,
   context: VerbContext,
 ): Promise<VerbAnswer> {
+  // Calls of the plane that wait at the same time all listen to the one signal; by default more than ten look like a leak.
+  if (context.signal !== undefined) setMaxListeners(SIGNAL_LISTENERS_MAX, context.signal);
   const result = await verb.run(plane, parseInput(verb, input), context);
   return { result, text: verb.renderText(result) };
 }

@@ -73,7 +73,8 @@ export async function* walk(plane: Plane, start: PlaneEntry, options: WalkOption
     yield { entry, depth: frame.depth + 1, place };
     if (isOpened) {
       const page = await taken(entry.path);
-      if (page !== undefined) stack.push({ path: entry.path, place, depth: frame.depth + 1, entries: page.entries, next: 0, more: page.more });
+      if (page !== undefined)
+        stack.push({ path: entry.path, place, depth: frame.depth + 1, entries: page.entries, next: 0, more: page.more });
     }
   }
 
@@ -109,7 +110,9 @@ export async function* walk(plane: Plane, start: PlaneEntry, options: WalkOption
   }
 
   async function list(path: string, after: string | undefined): Promise<PlanePage | undefined> {
-    const page = await plane.list(path, { limit: PAGE_ENTRIES, signal: options.signal, ...(after === undefined ? {} : { after }) }).catch(asError);
+    const page = await plane
+      .list(path, { limit: PAGE_ENTRIES, signal: options.signal, ...(after === undefined ? {} : { after }) })
+      .catch(asError);
     if (page instanceof NokvError && path === start.path) throw page;
     return readable(path, page);
   }

@@ -2,7 +2,13 @@
  * Files as resources: `nokv:///path` (what is current), `nokv:///path@generation` and the same with a fragment.
  * Whole bodies up to 1 MiB; larger ones by fragment or with the `read` tool.
  */
-import { ProtocolError, ProtocolErrorCode, ResourceNotFoundError, type ListResourcesResult, type ReadResourceResult } from '@modelcontextprotocol/server';
+import {
+  ProtocolError,
+  ProtocolErrorCode,
+  ResourceNotFoundError,
+  type ListResourcesResult,
+  type ReadResourceResult,
+} from '@modelcontextprotocol/server';
 import { formatEvidence, isEvidenceUri, jailPlane, parseEvidence, type PlaneEntry } from '@nokv/agent';
 import { toNokvError } from '@nokv/types';
 import { runJailed, type CallScope } from './tool-call.js';
@@ -23,20 +29,26 @@ export async function listResources(scope: CallScope, cursor: string | undefined
   const page = await plane.list(root, { limit: 100, signal, ...(cursor === undefined ? {} : { after: cursor }) });
   const last = page.entries.at(-1);
   return {
-    resources: page.entries.filter((entry) => entry.card.type === 'file').map((entry) => ({ uri: formatEvidence({ path: entry.path }), name: entry.name, size: entry.card.size })),
+    resources: page.entries
+      .filter((entry) => entry.card.type === 'file')
+      .map((entry) => ({ uri: formatEvidence({ path: entry.path }), name: entry.name, size: entry.card.size })),
     ...(page.more && last !== undefined ? { nextCursor: last.name } : {}),
   };
 }
 
 export async function readResource(scope: CallScope, uri: string, signal: AbortSignal): Promise<ReadResourceResult> {
-  if (!isEvidenceUri(uri)) throw new ProtocolError(ProtocolErrorCode.InvalidParams, `expected a URI nokv:///path, found ${JSON.stringify(uri)}`);
+  if (!isEvidenceUri(uri))
+    throw new ProtocolError(ProtocolErrorCode.InvalidParams, `expected a URI nokv:///path, found ${JSON.stringify(uri)}`);
   try {
     const evidence = parseEvidence(uri);
     if (evidence.part !== undefined) {
       const { text } = await runJailed(scope, 'read', { path: uri }, signal);
       return { contents: [{ uri, mimeType: 'text/plain', text }] };
     }
-    const body = await jailPlane(scope.plane, scope.root).open(evidence.path, { signal, ...(evidence.generation === undefined ? {} : { generation: evidence.generation }) });
+    const body = await jailPlane(scope.plane, scope.root).open(evidence.path, {
+      signal,
+      ...(evidence.generation === undefined ? {} : { generation: evidence.generation }),
+    });
     if (body.size > RESOURCE_BYTES_MAX) {
       throw new ProtocolError(
         ProtocolErrorCode.InvalidParams,
@@ -56,13 +68,19 @@ export async function readResource(scope: CallScope, uri: string, signal: AbortS
 }
 
 /** Paths that begin with what was typed. */
-export async function completePath(scope: CallScope, typed: string, signal: AbortSignal): Promise<{ readonly values: string[]; readonly hasMore: boolean }> {
+export async function completePath(
+  scope: CallScope,
+  typed: string,
+  signal: AbortSignal,
+): Promise<{ readonly values: string[]; readonly hasMore: boolean }> {
   const slash = typed.lastIndexOf('/');
   const directory = slash > 0 ? typed.slice(0, slash) : slash === 0 ? '/' : scope.root;
   const prefix = typed.slice(slash + 1);
   try {
     const page = await jailPlane(scope.plane, scope.root).list(directory, { limit: 4096, signal });
-    const values = page.entries.filter((entry) => entry.name.startsWith(prefix)).map((entry) => (entry.card.type === 'directory' ? `${entry.path}/` : entry.path));
+    const values = page.entries
+      .filter((entry) => entry.name.startsWith(prefix))
+      .map((entry) => (entry.card.type === 'directory' ? `${entry.path}/` : entry.path));
     return { values: values.slice(0, COMPLETIONS_MAX), hasMore: page.more || values.length > COMPLETIONS_MAX };
   } catch {
     // Nothing to offer below what does not exist or may not be seen.

@@ -19,7 +19,11 @@ const CALLS: readonly (readonly [string, Record<string, unknown>, object])[] = [
   ['catalog', { path: '/runs' }, { path: '/runs', scan: { complete: true } }],
   ['find', { path: '/runs', where: 'extension = json', sort: '-size,path', limit: 2 }, { matched: 5, scan: { complete: true } }],
   ['aggregate', { path: '/runs', by: ['extension'], metrics: ['count', 'sum(size)'] }, { groups: 4 }],
-  ['read', { path: '/runs/2/log.txt', offset: 8, limit: 1 }, { items: [{ lines: ['step 7 of run 2 ERROR'], firstLine: 8, partial: true }] }],
+  [
+    'read',
+    { path: '/runs/2/log.txt', offset: 8, limit: 1 },
+    { items: [{ lines: ['step 7 of run 2 ERROR'], firstLine: 8, partial: true }] },
+  ],
   ['grep', { pattern: 'error', ignoreCase: true, path: '/runs' }, { matches: 5, scan: { complete: true, binary: 1 } }],
 ];
 
@@ -40,8 +44,14 @@ async function newClient(pair: ConnectedPair): Promise<NewClient> {
 describe('handshake', () => {
   test.each(['2024-11-05', '2025-03-26', '2025-06-18', '2025-11-25'])('revision %s is answered in kind', async (revision) => {
     const raw = new RawClient(await connectedPair(samplePlane()));
-    const answer = await raw.request(1, 'initialize', { protocolVersion: revision, capabilities: {}, clientInfo: { name: 'raw', version: '1' } });
-    expect(answer).toMatchObject({ result: { protocolVersion: revision, serverInfo: { name: 'nokv' }, capabilities: { tools: {}, resources: {} } } });
+    const answer = await raw.request(1, 'initialize', {
+      protocolVersion: revision,
+      capabilities: {},
+      clientInfo: { name: 'raw', version: '1' },
+    });
+    expect(answer).toMatchObject({
+      result: { protocolVersion: revision, serverInfo: { name: 'nokv' }, capabilities: { tools: {}, resources: {} } },
+    });
     raw.send({ method: 'notifications/initialized' });
     expect(await raw.request(2, 'tools/list')).toMatchObject({ result: { tools: NAMES.map((name) => ({ name })) } });
     expect(await raw.request(3, 'ping')).toMatchObject({ result: {} });
@@ -135,7 +145,10 @@ describe.each([
 
   test('paths complete', async () => {
     const client = await connect(await connectedPair(samplePlane()));
-    const { completion } = await client.complete({ ref: { type: 'ref/resource', uri: 'nokv://{+path}' }, argument: { name: 'path', value: '/runs/1/l' } });
+    const { completion } = await client.complete({
+      ref: { type: 'ref/resource', uri: 'nokv://{+path}' },
+      argument: { name: 'path', value: '/runs/1/l' },
+    });
     expect(completion.values).toEqual(['/runs/1/log.txt']);
   });
 });
@@ -149,7 +162,9 @@ describe('the root', () => {
   test('absent and relative paths begin there', async () => {
     expect((await jailed('ls', {})).structuredContent).toMatchObject({ path: '/runs', total: 9 });
     expect((await jailed('stat', { path: '1/log.txt' })).structuredContent).toMatchObject({ items: [{ path: '/runs/1/log.txt' }] });
-    expect((await jailed('stat', { path: '/runs/latest/log.txt' })).structuredContent).toMatchObject({ items: [{ path: '/runs/latest/log.txt', type: 'file' }] });
+    expect((await jailed('stat', { path: '/runs/latest/log.txt' })).structuredContent).toMatchObject({
+      items: [{ path: '/runs/latest/log.txt', type: 'file' }],
+    });
   });
 
   test.each([
@@ -184,12 +199,17 @@ describe('the root', () => {
   test('resources and completions stay inside too', async () => {
     const client = await newClient(await connectedPair(samplePlane(), { root: '/runs' }));
     await expect(client.readResource({ uri: 'nokv:///secret/key.txt' })).rejects.toThrow(/outside/);
-    const { completion } = await client.complete({ ref: { type: 'ref/resource', uri: 'nokv://{+path}' }, argument: { name: 'path', value: '/secret/' } });
+    const { completion } = await client.complete({
+      ref: { type: 'ref/resource', uri: 'nokv://{+path}' },
+      argument: { name: 'path', value: '/secret/' },
+    });
     expect(completion.values).toEqual([]);
   });
 
   test('a cursor of another place does not lead there', async () => {
-    const outside = await (await newClient(await connectedPair(samplePlane()))).callTool({ name: 'ls', arguments: { path: '/', limit: 1 } });
+    const outside = await (
+      await newClient(await connectedPair(samplePlane()))
+    ).callTool({ name: 'ls', arguments: { path: '/', limit: 1 } });
     const { cursor } = outside.structuredContent as { cursor: string };
     expect(await jailed('ls', { cursor })).toMatchObject({ isError: true, structuredContent: { error: { code: 'invalid-argument' } } });
   });
@@ -249,7 +269,9 @@ describe('concurrency', () => {
     const { plane, raw } = await slowPair();
     raw.send({ id: 2, method: 'tools/call', params: { name: 'read', arguments: { path: '/slow.txt' } } });
     expect(await raw.request(3, 'ping')).toMatchObject({ result: {} });
-    expect(await raw.request(4, 'tools/call', { name: 'read', arguments: { path: '/quick.txt' } })).toMatchObject({ result: { structuredContent: {} } });
+    expect(await raw.request(4, 'tools/call', { name: 'read', arguments: { path: '/quick.txt' } })).toMatchObject({
+      result: { structuredContent: {} },
+    });
     expect(raw.messages.some((message) => message.id === 2)).toBe(false);
     for (const go of plane.waiting) go();
     expect(await raw.answer(2)).toMatchObject({ result: { structuredContent: { items: [{ lines: ['needle'] }] } } });
@@ -279,7 +301,11 @@ describe('concurrency', () => {
   test('what was asked before the input ended is answered, then it closes', async () => {
     const pair = await connectedPair(samplePlane());
     const raw = new RawClient(pair);
-    raw.send({ id: 1, method: 'initialize', params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'raw', version: '1' } } });
+    raw.send({
+      id: 1,
+      method: 'initialize',
+      params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'raw', version: '1' } },
+    });
     raw.send({ method: 'notifications/initialized' });
     raw.send({ id: 2, method: 'tools/call', params: { name: 'grep', arguments: { pattern: 'ERROR' } } });
     pair.input.end();
@@ -292,7 +318,9 @@ describe('concurrency', () => {
     const pair = await connectedPair(samplePlane(), { onError: (error) => errors.push(error) });
     const raw = new RawClient(pair);
     pair.input.write('this is no JSON\n{"jsonrpc":"2.0"}\n[1,2\n');
-    expect(await raw.request(1, 'initialize', { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'raw', version: '1' } })).toMatchObject({ result: {} });
+    expect(
+      await raw.request(1, 'initialize', { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'raw', version: '1' } }),
+    ).toMatchObject({ result: {} });
     expect(errors.length).toBeGreaterThan(0);
   });
 });

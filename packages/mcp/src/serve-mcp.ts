@@ -38,7 +38,10 @@ const LAST_ANSWERS_MS = 30_000;
 export async function serveMcp(options: ServeMcpOptions): Promise<McpService> {
   const { plane, clock, budget } = options;
   if (options.allowWrite === true) {
-    throw new NokvError('unsupported', 'expected a read-only MCP server, found --allow-write; this build has no write tools: leave the flag out');
+    throw new NokvError(
+      'unsupported',
+      'expected a read-only MCP server, found --allow-write; this build has no write tools: leave the flag out',
+    );
   }
   const root = formatName(parsePath(options.root ?? '/'));
   const start = await plane.stat(root);

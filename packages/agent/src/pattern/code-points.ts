@@ -44,7 +44,9 @@ export function sourceOf(set: CodePoints, isRepeated: boolean): string {
   const plain = set.flatMap(([low, high]) => withoutSurrogates(low, Math.min(high, 0xffff)));
   const [only, ...others] = plain;
   if (hasAllAstral && isRepeated) return `[${plain.map(rangeSource).join('')}\\ud800-\\udfff]`;
-  const astral = hasAllAstral ? ['[\\ud800-\\udbff][\\udc00-\\udfff]'] : set.flatMap(([low, high]) => astralSources(Math.max(low, 0x10000), high));
+  const astral = hasAllAstral
+    ? ['[\\ud800-\\udbff][\\udc00-\\udfff]']
+    : set.flatMap(([low, high]) => astralSources(Math.max(low, 0x10000), high));
   if (astral.length === 0 && only !== undefined && others.length === 0 && only[0] === only[1]) return unitSource(only[0]);
   const classes = plain.length === 0 ? [] : [`[${plain.map(rangeSource).join('')}]`];
   const parts = [...classes, ...astral];
@@ -103,7 +105,7 @@ function withoutSurrogates(low: number, high: number): [number, number][] {
 /** Surrogate pairs of a range of code points above U+FFFF. */
 function astralSources(low: number, high: number): string[] {
   const sources: string[] = [];
-  for (let from = low; from <= high; ) {
+  for (let from = low; from <= high;) {
     const lead = 0xd800 + ((from - 0x10000) >> 10);
     const trail = 0xdc00 + ((from - 0x10000) & 0x3ff);
     if (trail === 0xdc00 && high - from >= 0x3ff) {

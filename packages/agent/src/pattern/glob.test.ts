@@ -42,12 +42,21 @@ describe('a set of globs', () => {
 
   test('the last match decides, and a set of exceptions takes the rest', () => {
     const set = compileGlobSet(['*.py', '!test_*', 'test_keep.py'], 'glob');
-    expect([set.takesFile('a.py'), set.takesFile('test_a.py'), set.takesFile('test_keep.py'), set.takesFile('a.txt')]).toEqual([true, false, true, false]);
+    expect([set.takesFile('a.py'), set.takesFile('test_a.py'), set.takesFile('test_keep.py'), set.takesFile('a.txt')]).toEqual([
+      true,
+      false,
+      true,
+      false,
+    ]);
     expect(compileGlobSet(['!*.bin'], 'glob').takesFile('a.txt')).toBe(true);
   });
 
   test('a directory that is left out is not entered', () => {
     const set = compileGlobSet(['!node_modules', '*.js'], 'glob');
-    expect([set.takesDirectory('node_modules'), set.takesDirectory('a/node_modules'), set.takesDirectory('src')]).toEqual([false, false, true]);
+    expect([set.takesDirectory('node_modules'), set.takesDirectory('a/node_modules'), set.takesDirectory('src')]).toEqual([
+      false,
+      false,
+      true,
+    ]);
   });
 });

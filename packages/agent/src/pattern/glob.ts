@@ -27,7 +27,8 @@ export function compileGlobSet(globs: readonly string[], argument: string): Glob
   const rules = globs.map((text) => {
     const isNegative = text.startsWith('!');
     const glob = isNegative ? text.slice(1) : text;
-    if (glob === '') throw new NokvError('invalid-argument', `${argument}: a glob needs at least one character, found ${JSON.stringify(text)}`);
+    if (glob === '')
+      throw new NokvError('invalid-argument', `${argument}: a glob needs at least one character, found ${JSON.stringify(text)}`);
     const bare = glob.replace(/\/$/, '');
     const anchored = bare.includes('/') ? bare.replace(/^\//, '') : `**/${bare}`;
     return { isNegative, pattern: compileGlob(anchored, { argument }) };

@@ -19,23 +19,64 @@ const DEPTH_MAX = 100;
 const REPEAT_MAX = 1000;
 const NEWLINE: CodePoints = [[10, 10]];
 const DIGIT: CodePoints = [[48, 57]];
-const WORD: CodePoints = [[48, 57], [65, 90], [95, 95], [97, 122]];
-const SPACE: CodePoints = [[9, 13], [32, 32], [0x85, 0x85], [0xa0, 0xa0], [0x1680, 0x1680], [0x2000, 0x200a], [0x2028, 0x2029], [0x202f, 0x202f], [0x205f, 0x205f], [0x3000, 0x3000]];
+const WORD: CodePoints = [
+  [48, 57],
+  [65, 90],
+  [95, 95],
+  [97, 122],
+];
+const SPACE: CodePoints = [
+  [9, 13],
+  [32, 32],
+  [0x85, 0x85],
+  [0xa0, 0xa0],
+  [0x1680, 0x1680],
+  [0x2000, 0x200a],
+  [0x2028, 0x2029],
+  [0x202f, 0x202f],
+  [0x205f, 0x205f],
+  [0x3000, 0x3000],
+];
 const POSIX: Readonly<Record<string, CodePoints>> = {
-  alnum: [[48, 57], [65, 90], [97, 122]],
-  alpha: [[65, 90], [97, 122]],
+  alnum: [
+    [48, 57],
+    [65, 90],
+    [97, 122],
+  ],
+  alpha: [
+    [65, 90],
+    [97, 122],
+  ],
   ascii: [[0, 127]],
-  blank: [[9, 9], [32, 32]],
-  cntrl: [[0, 31], [127, 127]],
+  blank: [
+    [9, 9],
+    [32, 32],
+  ],
+  cntrl: [
+    [0, 31],
+    [127, 127],
+  ],
   digit: DIGIT,
   graph: [[33, 126]],
   lower: [[97, 122]],
   print: [[32, 126]],
-  punct: [[33, 47], [58, 64], [91, 96], [123, 126]],
-  space: [[9, 13], [32, 32]],
+  punct: [
+    [33, 47],
+    [58, 64],
+    [91, 96],
+    [123, 126],
+  ],
+  space: [
+    [9, 13],
+    [32, 32],
+  ],
   upper: [[65, 90]],
   word: WORD,
-  xdigit: [[48, 57], [65, 70], [97, 102]],
+  xdigit: [
+    [48, 57],
+    [65, 70],
+    [97, 102],
+  ],
 };
 const CONTROLS: Readonly<Record<string, number>> = { n: 10, t: 9, r: 13, f: 12, v: 11, a: 7 };
 
@@ -77,7 +118,9 @@ export function parsePattern(text: string, ignoreCase: boolean, argument: string
   function special(flags: Flags, depth: number): { readonly node?: PatternNode; readonly flags: Flags } {
     const rest = chars.slice(at, at + 80).join('');
     if (/^\(\?<?[=!]/.test(rest)) {
-      throw wrong(`look-around ("${rest.slice(0, rest[2] === '<' ? 4 : 3)}") is not supported, because it cannot be searched in linear time; match the text around it and read the lines instead`);
+      throw wrong(
+        `look-around ("${rest.slice(0, rest[2] === '<' ? 4 : 3)}") is not supported, because it cannot be searched in linear time; match the text around it and read the lines instead`,
+      );
     }
     const named = /^\(\?P?<[A-Za-z_][A-Za-z0-9_.[\]]*>/.exec(rest);
     if (named !== null) {
@@ -112,7 +155,8 @@ export function parsePattern(text: string, ignoreCase: boolean, argument: string
     if (char === '[') return { kind: 'set', set: bracket(flags, 0) };
     if (char === '.') return { kind: 'set', set: flags.dotAll ? complement([]) : complement(NEWLINE) };
     if (char === '^' || char === '$') return { kind: 'anchor', source: char };
-    if (char === '*' || char === '+' || char === '?') throw wrong(`"${char}" at character ${at} repeats nothing; write \\${char} for the character itself`);
+    if (char === '*' || char === '+' || char === '?')
+      throw wrong(`"${char}" at character ${at} repeats nothing; write \\${char} for the character itself`);
     if (char === '\\') return escape(flags);
     return { kind: 'set', set: cased([[codeOf(char), codeOf(char)]], flags) };
   }
@@ -162,7 +206,8 @@ export function parsePattern(text: string, ignoreCase: boolean, argument: string
     const digits = kind === 'x' ? 2 : kind === 'u' ? 4 : 8;
     const match = new RegExp(`^(?:\\{([0-9a-fA-F]{1,6})\\}|([0-9a-fA-F]{${digits}}))`).exec(chars.slice(at, at + 10).join(''));
     const code = Number.parseInt(match?.[1] ?? match?.[2] ?? '', 16);
-    if (match === null || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) throw wrong(`expected \\${kind} with ${digits} hex digits of a code point, or \\${kind}{…}`);
+    if (match === null || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
+      throw wrong(`expected \\${kind} with ${digits} hex digits of a code point, or \\${kind}{…}`);
     at += match[0].length;
     return cased([[code, code]], flags);
   }
@@ -252,12 +297,14 @@ export function parsePattern(text: string, ignoreCase: boolean, argument: string
     }
     if (char !== '{') return undefined;
     const match = /^\{(\d{1,6})(,(\d{0,6}))?\}/.exec(chars.slice(at, at + 16).join(''));
-    if (match === null) throw wrong(`"{" at character ${at + 1} begins no repetition such as {3} or {2,5}; write \\{ for the character itself`);
+    if (match === null)
+      throw wrong(`"{" at character ${at + 1} begins no repetition such as {3} or {2,5}; write \\{ for the character itself`);
     at += match[0].length;
     const min = Number(match[1]);
     const max = match[2] === undefined ? min : match[3] === '' ? Number.POSITIVE_INFINITY : Number(match[3]);
     if (max < min) throw wrong(`the repetition "${match[0]}" is backwards`);
-    if (min > REPEAT_MAX || (max !== Number.POSITIVE_INFINITY && max > REPEAT_MAX)) throw wrong(`a repetition counts to ${REPEAT_MAX} at most, found "${match[0]}"`);
+    if (min > REPEAT_MAX || (max !== Number.POSITIVE_INFINITY && max > REPEAT_MAX))
+      throw wrong(`a repetition counts to ${REPEAT_MAX} at most, found "${match[0]}"`);
     return { min, max };
   }
 
@@ -266,7 +313,9 @@ export function parsePattern(text: string, ignoreCase: boolean, argument: string
   }
 
   function wrong(message: string): NokvError {
-    return new NokvError('invalid-argument', `${argument}: regular expression ${JSON.stringify(text.slice(0, 100))}: ${message}`, { details: { argument } });
+    return new NokvError('invalid-argument', `${argument}: regular expression ${JSON.stringify(text.slice(0, 100))}: ${message}`, {
+      details: { argument },
+    });
   }
 }
 

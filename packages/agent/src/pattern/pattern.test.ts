@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { compilePattern } from './pattern.js';
 
-const matches = (pattern: string, text: string, ignoreCase = false): boolean => compilePattern(pattern, { ignoreCase, argument: 'pattern' }).test(text);
+const matches = (pattern: string, text: string, ignoreCase = false): boolean =>
+  compilePattern(pattern, { ignoreCase, argument: 'pattern' }).test(text);
 
 function refusal(pattern: string): string {
   try {
@@ -110,7 +111,19 @@ describe('syntax', () => {
 
 test('patterns that explode elsewhere run in linear time', () => {
   // In a process of its own: a pattern that backtracks without end cannot be interrupted.
-  const cases = ['(a+)+b', '(a|aa)+b', '(a*)*b', '(a{1,30}){1,30}b', '(a{0,1000})*b', '(?i)(A+)+b', '([^b]+)+b', '(\\u{1f600}|a+)+b', '(a?){50}a{50}b', '(.*)*.*=.*', '(\\w+\\s?)*!x'];
+  const cases = [
+    '(a+)+b',
+    '(a|aa)+b',
+    '(a*)*b',
+    '(a{1,30}){1,30}b',
+    '(a{0,1000})*b',
+    '(?i)(A+)+b',
+    '([^b]+)+b',
+    '(\\u{1f600}|a+)+b',
+    '(a?){50}a{50}b',
+    '(.*)*.*=.*',
+    '(\\w+\\s?)*!x',
+  ];
   const url = new URL('../../dist/pattern/pattern.js', import.meta.url).href;
   const program = `
     import { compilePattern } from ${JSON.stringify(url)};
@@ -132,23 +145,57 @@ const patterns: fc.Arbitrary<string> = fc.letrec<{ node: string; atom: string }>
     tie('atom'),
     fc.tuple(tie('node'), tie('node')).map(([a, b]) => a + b),
     fc.tuple(tie('node'), tie('node')).map(([a, b]) => `(?:${a}|${b})`),
-    fc.tuple(tie('node'), fc.constantFrom('*', '+', '?', '{2}', '{1,3}', '*?', '+?', '{0,18}')).map(([a, quantifier]) => `(${a})${quantifier}`),
+    fc
+      .tuple(tie('node'), fc.constantFrom('*', '+', '?', '{2}', '{1,3}', '*?', '+?', '{0,18}'))
+      .map(([a, quantifier]) => `(${a})${quantifier}`),
   ),
-  atom: fc.constantFrom('a', 'b', 'A', '.', '[ab]', '[^a]', '[^aB]', '\\d', '\\w', '\\s', '\\W', '^', '$', '\\b', '1', ' ', '(?i:a)', '\\.', '[[:upper:]]'),
+  atom: fc.constantFrom(
+    'a',
+    'b',
+    'A',
+    '.',
+    '[ab]',
+    '[^a]',
+    '[^aB]',
+    '\\d',
+    '\\w',
+    '\\s',
+    '\\W',
+    '^',
+    '$',
+    '\\b',
+    '1',
+    ' ',
+    '(?i:a)',
+    '\\.',
+    '[[:upper:]]',
+  ),
 })).node;
-const texts = fc.array(fc.array(fc.constantFrom('a', 'b', 'A', 'B', '1', ' ', '.', '-'), { maxLength: 8 }).map((chars) => chars.join('')), { minLength: 1, maxLength: 12 });
+const texts = fc.array(
+  fc.array(fc.constantFrom('a', 'b', 'A', 'B', '1', ' ', '.', '-'), { maxLength: 8 }).map((chars) => chars.join('')),
+  { minLength: 1, maxLength: 12 },
+);
 
 test.skipIf(!hasRipgrep)('patterns match what they match in ripgrep', () => {
   fc.assert(
     fc.property(patterns, texts, fc.boolean(), (pattern, lines, ignoreCase) => {
       const input = lines.map((line) => `${line}\n`).join('');
-      const { stdout, status } = spawnSync('rg', ['--no-config', '--line-number', ...(ignoreCase ? ['-i'] : []), '-e', pattern, '-'], { input, encoding: 'utf8' });
+      const { stdout, status } = spawnSync('rg', ['--no-config', '--line-number', ...(ignoreCase ? ['-i'] : []), '-e', pattern, '-'], {
+        input,
+        encoding: 'utf8',
+      });
       if (status === 2) throw new Error(`rg refused ${pattern}`);
-      const expected = [...new Set(stdout.split('\n').filter(Boolean).map((line) => Number(line.split(':')[0])))];
+      const expected = [
+        ...new Set(
+          stdout
+            .split('\n')
+            .filter(Boolean)
+            .map((line) => Number(line.split(':')[0])),
+        ),
+      ];
       const compiled = compilePattern(pattern, { ignoreCase, argument: 'pattern' });
       expect(lines.flatMap((line, i) => (compiled.test(line) ? [i + 1] : []))).toEqual(expected);
     }),
     { numRuns: 150 },
   );
 });
-

@@ -65,7 +65,10 @@ function emit(node: PatternNode, argument: string): Emitted {
     }
     case 'choice': {
       const parts = node.parts.map((part) => emit(part, argument));
-      return bounded({ source: parts.map((part) => part.source).join('|'), replication: Math.max(...parts.map((part) => part.replication)) }, argument);
+      return bounded(
+        { source: parts.map((part) => part.source).join('|'), replication: Math.max(...parts.map((part) => part.replication)) },
+        argument,
+      );
     }
     case 'repeat':
       return bounded(emitRepeat(node, argument), argument);
@@ -78,14 +81,17 @@ function emitRepeat(node: PatternNode & { readonly kind: 'repeat' }, argument: s
   const lazy = isLazy ? '?' : '';
   // Without capturing groups, an anchor that repeats means the anchor or nothing.
   if (part.kind === 'anchor') return { source: min === 0 ? '' : part.source, replication: 1 };
-  if (part.kind === 'set' && isEndless && min <= 1) return { source: `${sourceOf(part.set, true)}${min === 0 ? '*' : '+'}${lazy}`, replication: 1 };
+  if (part.kind === 'set' && isEndless && min <= 1)
+    return { source: `${sourceOf(part.set, true)}${min === 0 ? '*' : '+'}${lazy}`, replication: 1 };
   const inner = emit(part, argument);
   const body = part.kind === 'set' ? inner.source : `(?:${inner.source})`;
   const step = Math.max(1, Math.floor(REPLICATION_MAX / inner.replication));
   const pieces: string[] = [];
   for (let left = min; left > 0; left -= step) pieces.push(counted(body, Math.min(left, step), ''));
   if (isEndless) pieces.push(`${body}*${lazy}`);
-  else for (let left = max - min; left > 0; left -= step) pieces.push(step === 1 ? `${body}?${lazy}` : `${body}{0,${Math.min(left, step)}}${lazy}`);
+  else
+    for (let left = max - min; left > 0; left -= step)
+      pieces.push(step === 1 ? `${body}?${lazy}` : `${body}{0,${Math.min(left, step)}}${lazy}`);
   const largest = Math.min(step, Math.max(min, isEndless ? 1 : max - min, 1));
   if (pieces.length * body.length > SOURCE_CHARS_MAX) throw tooLarge(argument);
   return { source: pieces.length === 1 ? pieces.join('') : `(?:${pieces.join('')})`, replication: inner.replication * largest };
@@ -104,14 +110,21 @@ function compileSource(source: string, argument: string): RegExp {
   try {
     return new RegExp(source);
   } catch (cause) {
-    throw new NokvError('invalid-argument', `${argument}: the regular expression cannot be compiled; simplify it`, { cause, details: { argument } });
+    throw new NokvError('invalid-argument', `${argument}: the regular expression cannot be compiled; simplify it`, {
+      cause,
+      details: { argument },
+    });
   }
 }
 
 function tooLarge(argument: string): NokvError {
-  return new NokvError('invalid-argument', `${argument}: the regular expression is too large with its repetitions written out; use * or + in place of large counts`, {
-    details: { argument },
-  });
+  return new NokvError(
+    'invalid-argument',
+    `${argument}: the regular expression is too large with its repetitions written out; use * or + in place of large counts`,
+    {
+      details: { argument },
+    },
+  );
 }
 
 /** The longest run of characters that stands in every match. */

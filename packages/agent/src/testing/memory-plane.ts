@@ -145,7 +145,8 @@ export class MemoryPlane implements Plane {
     if (node.type !== 'file') throw new NokvError('is-directory', `${path} is a directory; name a file`);
     const generation = options.generation ?? node.current;
     const bytes = node.bodies.get(generation);
-    if (bytes === undefined) throw new NokvError('not-found', `${path} has no generation ${generation}; the current one is ${node.current}`);
+    if (bytes === undefined)
+      throw new NokvError('not-found', `${path} has no generation ${generation}; the current one is ${node.current}`);
     const entry = entryOf(formatName(joinPath(splitPath(parseName(path)))), node);
     const count = (length: number): void => {
       this.bytesRead += length;
@@ -156,7 +157,8 @@ export class MemoryPlane implements Plane {
       size: bytes.length,
       async read(offset, length, readOptions) {
         checkSignal(readOptions?.signal);
-        if (length > PLANE_READ_BYTES_MAX) throw new NokvError('too-large', `a read has at most ${PLANE_READ_BYTES_MAX} bytes, found ${length}`);
+        if (length > PLANE_READ_BYTES_MAX)
+          throw new NokvError('too-large', `a read has at most ${PLANE_READ_BYTES_MAX} bytes, found ${length}`);
         const part = bytes.slice(offset, offset + length);
         count(part.length);
         return part;

@@ -72,7 +72,15 @@ export function planeConformance(name: string, setup: () => Promise<PlaneFixture
       test('a file shows size, mode, content type and a generation that rises with each body', async () => {
         const first = await fixture.write(at('card.txt'), text('one'), { contentType: 'text/plain', mode: 0o640 });
         const card = (await plane.stat(at('card.txt'))).card;
-        expect(card).toMatchObject({ type: 'file', size: 3, mode: 0o640, contentType: 'text/plain', generation: first, ordinal: 1, inline: true });
+        expect(card).toMatchObject({
+          type: 'file',
+          size: 3,
+          mode: 0o640,
+          contentType: 'text/plain',
+          generation: first,
+          ordinal: 1,
+          inline: true,
+        });
         expect(card.xattrs).toEqual([]);
         const second = await fixture.write(at('card.txt'), text('three'));
         expect(second).toBeGreaterThan(first);

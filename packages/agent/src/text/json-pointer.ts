@@ -18,10 +18,13 @@ export async function readJsonPointer(
   const { path } = body.entry;
   const steps = parsePointer(pointer);
   if (body.size > JSON_BYTES_MAX) {
-    throw new NokvError('too-large', `${path}: a pointer works in JSON of at most ${JSON_BYTES_MAX} bytes, found ${body.size}; read lines or grep`);
+    throw new NokvError(
+      'too-large',
+      `${path}: a pointer works in JSON of at most ${JSON_BYTES_MAX} bytes, found ${body.size}; read lines or grep`,
+    );
   }
   const parts: Uint8Array[] = [];
-  for (let at = 0; at < body.size; ) {
+  for (let at = 0; at < body.size;) {
     const part = await body.read(at, Math.min(PLANE_READ_BYTES_MAX, body.size - at), { signal });
     if (part.length === 0) break;
     parts.push(part);
@@ -29,15 +32,22 @@ export async function readJsonPointer(
   }
   let value = parseJson(Buffer.concat(parts).toString('utf8'), path);
   for (const [i, step] of steps.entries()) value = member(value, step, `/${steps.slice(0, i).join('/')}`, path);
-  return Buffer.byteLength(JSON.stringify(value)) <= answerBytesMax ? { value, isPartial: false } : { value: outline(value), isPartial: true };
+  return Buffer.byteLength(JSON.stringify(value)) <= answerBytesMax
+    ? { value, isPartial: false }
+    : { value: outline(value), isPartial: true };
 }
 
 function parsePointer(pointer: string): string[] {
   if (pointer === '' || pointer === '/') return [];
   if (!pointer.startsWith('/')) {
-    throw new NokvError('invalid-argument', `pointer: expected a JSON pointer such as /a/0/b, found ${JSON.stringify(pointer)}`, { details: { argument: 'pointer' } });
+    throw new NokvError('invalid-argument', `pointer: expected a JSON pointer such as /a/0/b, found ${JSON.stringify(pointer)}`, {
+      details: { argument: 'pointer' },
+    });
   }
-  return pointer.slice(1).split('/').map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
+  return pointer
+    .slice(1)
+    .split('/')
+    .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
 function member(value: unknown, step: string, at: string, path: string): unknown {
@@ -52,7 +62,8 @@ function member(value: unknown, step: string, at: string, path: string): unknown
   if (Object.hasOwn(value, step)) return (value as Readonly<Record<string, unknown>>)[step];
   const names = Object.keys(value);
   const near = nearNames(step, names);
-  const hint = near.length > 0 ? `did you mean ${near.join(' or ')}?` : `members: ${names.slice(0, 20).join(', ')}${names.length > 20 ? ', …' : ''}`;
+  const hint =
+    near.length > 0 ? `did you mean ${near.join(' or ')}?` : `members: ${names.slice(0, 20).join(', ')}${names.length > 20 ? ', …' : ''}`;
   throw missing(`${path}: ${at} has no member ${JSON.stringify(step)}; ${hint}`);
 }
 
@@ -67,7 +78,11 @@ function parseJson(text: string, path: string): unknown {
     try {
       return JSON.parse(withoutNumberWords(text)) as unknown;
     } catch {
-      throw new NokvError('unsupported', `${path} is no JSON (${cause instanceof Error ? cause.message.slice(0, 120) : 'unreadable'}); read lines instead`, { cause });
+      throw new NokvError(
+        'unsupported',
+        `${path} is no JSON (${cause instanceof Error ? cause.message.slice(0, 120) : 'unreadable'}); read lines instead`,
+        { cause },
+      );
     }
   }
 }
@@ -81,7 +96,12 @@ function outline(value: unknown): unknown {
   if (Array.isArray(value)) return { list: value.length, first: kindOf(value[0]) };
   if (value === null || typeof value !== 'object') return typeof value === 'string' ? `${value.slice(0, 1000)}…` : value;
   const members = Object.entries(value);
-  return { members: members.length, ...(members.length === 0 ? {} : { first: Object.fromEntries(members.slice(0, OUTLINE_MEMBERS_MAX).map(([key, each]) => [key.slice(0, 200), kindOf(each)])) }) };
+  return {
+    members: members.length,
+    ...(members.length === 0
+      ? {}
+      : { first: Object.fromEntries(members.slice(0, OUTLINE_MEMBERS_MAX).map(([key, each]) => [key.slice(0, 200), kindOf(each)])) }),
+  };
 }
 
 function kindOf(value: unknown): string {

@@ -24,14 +24,19 @@ export function parseByteRange(text: string, size: number, argument: string): By
   const match = /^(\d{0,15})-(\d{0,15})$/.exec(text.trim());
   const [, from = '', to = ''] = match ?? [];
   if (match === null || (from === '' && to === '')) {
-    throw new NokvError('invalid-argument', `${argument}: expected "0-99", "100-" or "-100", found ${JSON.stringify(text)}`, { details: { argument } });
+    throw new NokvError('invalid-argument', `${argument}: expected "0-99", "100-" or "-100", found ${JSON.stringify(text)}`, {
+      details: { argument },
+    });
   }
   if (from === '') return { first: Math.max(0, size - Number(to)), last: size - 1 };
   const first = Number(from);
   const last = to === '' ? size - 1 : Math.min(Number(to), size - 1);
-  if (to !== '' && Number(to) < first) throw new NokvError('invalid-argument', `${argument}: the range "${text}" is backwards`, { details: { argument } });
+  if (to !== '' && Number(to) < first)
+    throw new NokvError('invalid-argument', `${argument}: the range "${text}" is backwards`, { details: { argument } });
   if (first >= size && first > 0) {
-    throw new NokvError('invalid-argument', `${argument}: the file has ${size} bytes, found a range from ${first}`, { details: { argument, size } });
+    throw new NokvError('invalid-argument', `${argument}: the file has ${size} bytes, found a range from ${first}`, {
+      details: { argument, size },
+    });
   }
   return { first, last };
 }
@@ -61,7 +66,7 @@ export async function readBytes(
 
 async function readRange(body: PlaneBody, first: number, length: number, signal: AbortSignal | undefined): Promise<Buffer> {
   const parts: Uint8Array[] = [];
-  for (let at = 0; at < length; ) {
+  for (let at = 0; at < length;) {
     const part = await body.read(first + at, Math.min(length - at, PLANE_READ_BYTES_MAX), { signal });
     if (part.length === 0) break;
     parts.push(part);
@@ -71,7 +76,12 @@ async function readRange(body: PlaneBody, first: number, length: number, signal:
 }
 
 /** As much as fits the answer as JSON; undefined when it is no text and need not be. */
-function asText(bytes: Buffer, answerBytesMax: number, isForced: boolean, hasMore: boolean): { readonly content: string; readonly bytes: number; readonly isLossy: boolean } | undefined {
+function asText(
+  bytes: Buffer,
+  answerBytesMax: number,
+  isForced: boolean,
+  hasMore: boolean,
+): { readonly content: string; readonly bytes: number; readonly isLossy: boolean } | undefined {
   let part = hasMore ? wholeCharacters(bytes) : bytes;
   const isUtf8 = !part.includes(0) && decodes(part);
   if (!isUtf8 && !isForced) return undefined;

@@ -8,7 +8,7 @@ import { AnswerMeter, lines, renderCursor, renderRows, renderScan, type Row } fr
 import { budgetOf, checkSignal, type VerbContext } from '../budget.js';
 import { formatCursor, parseCursor, queryDigest } from '../cursor.js';
 import { jsonValue, type FieldValue } from '../field-value.js';
-import { fieldNamed, type Field } from '../fields.js';
+import { fieldNamed } from '../fields.js';
 import { accumulator, parseMetric, type Accumulator, type Metric } from '../metrics.js';
 import { suggestion } from '../near-names.js';
 import { compareKeys, parseSortKeys, type KeyValues } from '../ordering.js';
@@ -24,7 +24,10 @@ const INPUT = z.strictObject({
   where: WHERE.optional(),
   by: z.array(z.string()).max(8).optional(),
   metrics: z.array(z.string()).min(1).max(20).optional().describe('count, sum|avg|min|max|distinct|p95(field)'),
-  sort: z.union([z.string(), z.array(z.string())]).optional().describe('"-count"'),
+  sort: z
+    .union([z.string(), z.array(z.string())])
+    .optional()
+    .describe('"-count"'),
   limit: z.int().min(1).max(1000).optional().describe('default 50'),
   cursor: z.string().optional(),
 });
@@ -95,7 +98,8 @@ async function run(plane: Plane, input: z.output<typeof INPUT>, context: VerbCon
     const id = JSON.stringify(key.map(jsonValue));
     let group = groups.get(id);
     if (group === undefined) {
-      if (groups.size >= GROUPS_MAX) throw new NokvError('too-large', `by: more than ${GROUPS_MAX} groups; group by a field with fewer values`);
+      if (groups.size >= GROUPS_MAX)
+        throw new NokvError('too-large', `by: more than ${GROUPS_MAX} groups; group by a field with fewer values`);
       group = { key, accumulators: metrics.map(accumulator) };
       groups.set(id, group);
     }
@@ -110,7 +114,14 @@ async function run(plane: Plane, input: z.output<typeof INPUT>, context: VerbCon
 
   const sorted = [...groups.values()]
     .map((group): KeyValues => [...group.key, ...group.accumulators.map((each) => each.value())])
-    .toSorted((a, b) => compareKeys(keys.map(({ index }) => a[index]), keys.map(({ index }) => b[index]), keys) || compareKeys(a, b, byColumn(columns)));
+    .toSorted(
+      (a, b) =>
+        compareKeys(
+          keys.map(({ index }) => a[index]),
+          keys.map(({ index }) => b[index]),
+          keys,
+        ) || compareKeys(a, b, byColumn(columns)),
+    );
   const meter = new AnswerMeter(budgetOf(context).answerBytes);
   const rows: Row[] = [];
   for (const values of sorted.slice(state.given, state.given + limit)) {

@@ -13,7 +13,8 @@ const ANSWER_BYTES = 100_000;
 /** Many files with long names, a wide file and a deep one: whatever is asked does not fit. */
 function largePlane(): MemoryPlane {
   const plane = new MemoryPlane(new StillClock());
-  for (let i = 0; i < 1500; i++) plane.write(`/wide/${String(i).padStart(4, '0')}-${'n'.repeat(200)}.ext${i}`, `needle ${'x'.repeat(400)}\n`.repeat(3));
+  for (let i = 0; i < 1500; i++)
+    plane.write(`/wide/${String(i).padStart(4, '0')}-${'n'.repeat(200)}.ext${i}`, `needle ${'x'.repeat(400)}\n`.repeat(3));
   plane.write('/lines.txt', `needle "\\" ${'\u0001'.repeat(300)}\n`.repeat(20_000));
   return plane;
 }
@@ -47,7 +48,9 @@ describe('bounds', () => {
   test('too many cards are refused with a number that fits', async () => {
     const plane = largePlane();
     const paths = Array.from({ length: 100 }, (_, i) => `/wide/${String(i).padStart(4, '0')}-${'n'.repeat(200)}.ext${i}`);
-    await expect(callVerb('stat', plane, { path: paths }, testContext({ answerBytes: 20_000 }))).rejects.toMatchObject({ code: 'too-large' });
+    await expect(callVerb('stat', plane, { path: paths }, testContext({ answerBytes: 20_000 }))).rejects.toMatchObject({
+      code: 'too-large',
+    });
     expect((await callVerb('stat', plane, { path: paths }, testContext())).items).toHaveLength(100);
   });
 
@@ -93,7 +96,9 @@ describe('bounds', () => {
   test('a signal ends every verb', async () => {
     const plane = largePlane();
     for (const [name, input] of LARGE) {
-      await expect(runVerb(name, plane, input, { clock: new StillClock(), signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'cancelled' });
+      await expect(runVerb(name, plane, input, { clock: new StillClock(), signal: AbortSignal.abort() })).rejects.toMatchObject({
+        code: 'cancelled',
+      });
     }
   });
 });
@@ -125,7 +130,9 @@ describe('cursors', () => {
       fc.asyncProperty(fc.nat({ max: cursor.length - 1 }), fc.constantFrom('A', 'b', '0', '_', '%', ''), async (at, char) => {
         const changed = cursor.slice(0, at) + char + cursor.slice(at + 1);
         fc.pre(changed !== cursor);
-        await expect(runVerb(name, plane, { ...input, cursor: changed }, testContext())).rejects.toMatchObject({ details: { argument: 'cursor' } });
+        await expect(runVerb(name, plane, { ...input, cursor: changed }, testContext())).rejects.toMatchObject({
+          details: { argument: 'cursor' },
+        });
       }),
       { numRuns: 30 },
     );
@@ -154,7 +161,27 @@ describe('arguments', () => {
   test('500 generated calls answer or refuse with a typed error', async () => {
     const plane = largePlane();
     const value = fc.oneof(
-      fc.constantFrom('/', '/lines.txt', '/wide', '', 'x', '..', '/../..', 'nokv://', 'nokv:///lines.txt@1#L1', '(', 'a{99999}', 'size > 1', '-', '\\xff', '\\', '\0', 'n'.repeat(5000), 'size', 'count'),
+      fc.constantFrom(
+        '/',
+        '/lines.txt',
+        '/wide',
+        '',
+        'x',
+        '..',
+        '/../..',
+        'nokv://',
+        'nokv:///lines.txt@1#L1',
+        '(',
+        'a{99999}',
+        'size > 1',
+        '-',
+        '\\xff',
+        '\\',
+        '\0',
+        'n'.repeat(5000),
+        'size',
+        'count',
+      ),
       fc.integer(),
       fc.double(),
       fc.boolean(),
@@ -164,13 +191,17 @@ describe('arguments', () => {
     );
     const keys = [...new Set(VERB_NAMES.flatMap((name) => Object.keys(VERBS[name].input.shape)))];
     await fc.assert(
-      fc.asyncProperty(fc.constantFrom(...VERB_NAMES), fc.dictionary(fc.constantFrom(...keys, 'unknown'), value, { maxKeys: 4 }), async (name, input) => {
-        try {
-          await runVerb(name, plane, input, testContext({ entries: 50 }));
-        } catch (error) {
-          expect(error).toMatchObject({ name: 'NokvError', kind: expect.stringMatching(/^(invalid|not-found)$/) as string });
-        }
-      }),
+      fc.asyncProperty(
+        fc.constantFrom(...VERB_NAMES),
+        fc.dictionary(fc.constantFrom(...keys, 'unknown'), value, { maxKeys: 4 }),
+        async (name, input) => {
+          try {
+            await runVerb(name, plane, input, testContext({ entries: 50 }));
+          } catch (error) {
+            expect(error).toMatchObject({ name: 'NokvError', kind: expect.stringMatching(/^(invalid|not-found)$/) as string });
+          }
+        },
+      ),
       { numRuns: 500 },
     );
   });
@@ -186,7 +217,13 @@ describe('catalog', () => {
     expect(field('size')).toMatchObject({ type: 'number', coverage: 1, min: 0, max: 9 });
     expect(field('extension')).toMatchObject({ coverage: 0.5, distinct: 1, top: [{ value: 'txt', count: 10 }] });
     expect(field('mtime')).toMatchObject({ type: 'time', min: '2026-01-10T00:00:00.000000000Z' });
-    expect(field('contentType')).toMatchObject({ coverage: 1, top: [{ value: 'text/plain', count: 7 }, { value: 'text/x-log', count: 3 }] });
+    expect(field('contentType')).toMatchObject({
+      coverage: 1,
+      top: [
+        { value: 'text/plain', count: 7 },
+        { value: 'text/x-log', count: 3 },
+      ],
+    });
     expect(operators.number).toContain('between');
   });
 
@@ -208,17 +245,30 @@ describe('catalog', () => {
 });
 
 test('evidence survives any path, generation and part', () => {
-  const name = fc.string({ unit: 'binary', minLength: 1, maxLength: 10 }).filter((text) => !/[/\0\\]/.test(text) && text !== '.' && text !== '..' && text.isWellFormed());
+  const name = fc
+    .string({ unit: 'binary', minLength: 1, maxLength: 10 })
+    .filter((text) => !/[/\0\\]/.test(text) && text !== '.' && text !== '..' && !/\p{Surrogate}/u.test(text));
   const part = fc.oneof(
-    fc.tuple(fc.integer({ min: 1, max: 1e9 }), fc.nat({ max: 100 })).map(([first, more]) => ({ kind: 'lines' as const, first, last: first + more })),
+    fc
+      .tuple(fc.integer({ min: 1, max: 1e9 }), fc.nat({ max: 100 }))
+      .map(([first, more]) => ({ kind: 'lines' as const, first, last: first + more })),
     fc.tuple(fc.nat({ max: 1e9 }), fc.nat({ max: 100 })).map(([first, more]) => ({ kind: 'bytes' as const, first, last: first + more })),
     name.map((text) => ({ kind: 'pointer' as const, pointer: `/${text}` })),
   );
   fc.assert(
-    fc.property(fc.array(name, { maxLength: 4 }), fc.option(fc.nat(), { nil: undefined }), fc.option(part, { nil: undefined }), (names, generation, chosen) => {
-      const evidence = { path: `/${names.join('/')}`, ...(generation === undefined ? {} : { generation }), ...(chosen === undefined ? {} : { part: chosen }) };
-      expect(parseEvidence(formatEvidence(evidence))).toEqual(evidence);
-    }),
+    fc.property(
+      fc.array(name, { maxLength: 4 }),
+      fc.option(fc.nat(), { nil: undefined }),
+      fc.option(part, { nil: undefined }),
+      (names, generation, chosen) => {
+        const evidence = {
+          path: `/${names.join('/')}`,
+          ...(generation === undefined ? {} : { generation }),
+          ...(chosen === undefined ? {} : { part: chosen }),
+        };
+        expect(parseEvidence(formatEvidence(evidence))).toEqual(evidence);
+      },
+    ),
   );
 });
 

@@ -80,7 +80,9 @@ async function run(plane: Plane, input: z.output<typeof INPUT>, context: VerbCon
     return undefined;
   });
   for (let at = 0; at < sample.length; at += 25) {
-    const cards = await Promise.all(sample.slice(at, at + 25).map((each) => plane.stat(each, { follow: false, signal: context.signal }).catch(gone)));
+    const cards = await Promise.all(
+      sample.slice(at, at + 25).map((each) => plane.stat(each, { follow: false, signal: context.signal }).catch(gone)),
+    );
     for (const entry of cards) {
       if (entry !== undefined) for (const [field, summary] of carded) observe(summary, field.get({ entry, depth: 0 }));
     }
@@ -105,7 +107,12 @@ function observe(summary: Summary, value: FieldValue | undefined): void {
 
 function describeField(field: Field, summary: Summary): Output['fields'][number] {
   const { seen, present, min, max, counts } = summary;
-  const base = { name: field.name, type: field.type, about: field.description, coverage: seen === 0 ? 0 : Math.round((present / seen) * 1000) / 1000 };
+  const base = {
+    name: field.name,
+    type: field.type,
+    about: field.description,
+    coverage: seen === 0 ? 0 : Math.round((present / seen) * 1000) / 1000,
+  };
   if (present === 0) return base;
   if (field.type !== 'string') return { ...base, min: jsonValue(min) ?? '', max: jsonValue(max) ?? '' };
   const repeated = [...counts].filter(([, count]) => count > 1 || counts.size <= TOP_MAX);
@@ -125,7 +132,8 @@ function renderText(result: Output): string {
   const fields = result.fields.map((field) => {
     const range = field.min === undefined ? '' : ` ${cell(field.min)}..${cell(field.max)}`;
     const top = field.top === undefined ? '' : ` top: ${field.top.map(({ value, count }) => `${cell(value)} (${count})`).join(', ')}`;
-    const distinct = field.distinct === undefined ? '' : ` distinct: ${field.distinct >= DISTINCT_MAX ? `${DISTINCT_MAX} or more` : field.distinct}`;
+    const distinct =
+      field.distinct === undefined ? '' : ` distinct: ${field.distinct >= DISTINCT_MAX ? `${DISTINCT_MAX} or more` : field.distinct}`;
     return `${field.name}\t${field.type}\t${Math.round(field.coverage * 100)}%\t${field.about};${range}${distinct}${top}`;
   });
   const { string, number } = result.operators;

@@ -24,7 +24,10 @@ import { WHERE } from '../where.js';
 const INPUT = z.strictObject({
   path: z.string().optional(),
   where: WHERE.optional(),
-  sort: z.union([z.string(), z.array(z.string())]).optional().describe('"-size,name"'),
+  sort: z
+    .union([z.string(), z.array(z.string())])
+    .optional()
+    .describe('"-size,name"'),
   fields: z.array(z.string()).min(1).max(40).optional(),
   limit: z.int().min(0).max(1000).optional().describe('default 50; 0 counts'),
   cursor: z.string().optional(),

@@ -25,7 +25,9 @@ async function pages(plane: MemoryPlane, input: VerbInput<'grep'>, budget?: Part
 
 /** `path:line` of every match, over all pages. */
 function found(results: readonly VerbResult<'grep'>[]): string[] {
-  return results.flatMap(({ files }) => files.flatMap(({ path, lines = [] }) => lines.filter((line) => line.context !== true).map((line) => `${path}:${line.line}`)));
+  return results.flatMap(({ files }) =>
+    files.flatMap(({ path, lines = [] }) => lines.filter((line) => line.context !== true).map((line) => `${path}:${line.line}`)),
+  );
 }
 
 const FILES: Readonly<Record<string, string | Uint8Array>> = {
@@ -36,7 +38,11 @@ const FILES: Readonly<Record<string, string | Uint8Array>> = {
   'a/empty.txt': '',
   'a/newlines.txt': '\n\n\n',
   'bin/data.bin': Uint8Array.from([...new TextEncoder().encode('Error in binary\n'), 0, 1, 2]),
-  'bin/late.bin': Uint8Array.from([...new TextEncoder().encode(`Error early\n${'x'.repeat(70_000)}\n`), 0, ...new TextEncoder().encode('\nError late\n')]),
+  'bin/late.bin': Uint8Array.from([
+    ...new TextEncoder().encode(`Error early\n${'x'.repeat(70_000)}\n`),
+    0,
+    ...new TextEncoder().encode('\nError late\n'),
+  ]),
   'latin.txt': Uint8Array.from([0x63, 0x61, 0x66, 0xe9, 0x20, 0x45, 0x72, 0x72, 0x6f, 0x72, 10]),
   'unicode.txt': 'Straße\nПРИВЕТ мир\n😀 smile\nnaïve café\n',
   '.hidden/secret.txt': 'Error hidden\n',
@@ -67,11 +73,15 @@ describe('against ripgrep on an exported copy', () => {
 
   /** `/c/path:line` as ripgrep sees it; binary files are left out, as grep leaves them out. */
   function ripgrep(args: readonly string[]): string[] {
-    const { stdout, stderr, status } = spawnSync('rg', ['--no-config', '--no-ignore', '--hidden', '--line-number', '--no-heading', '--null', '--max-columns=10', ...args, '.'], {
-      cwd: directory,
-      encoding: 'latin1',
-      maxBuffer: 64 * 1024 * 1024,
-    });
+    const { stdout, stderr, status } = spawnSync(
+      'rg',
+      ['--no-config', '--no-ignore', '--hidden', '--line-number', '--no-heading', '--null', '--max-columns=10', ...args, '.'],
+      {
+        cwd: directory,
+        encoding: 'latin1',
+        maxBuffer: 64 * 1024 * 1024,
+      },
+    );
     if (status === 2) throw new Error(stderr);
     return stdout
       .split('\n')
@@ -105,21 +115,47 @@ describe('against ripgrep on an exported copy', () => {
 
   test.skipIf(!isThere).each(cases)('%s', async (_name, input, args) => {
     const results = await pages(planted(), { path: '/c', ...input, limit: 1000 });
-    expect(found(results).filter((line) => !line.includes('.bin:')).toSorted()).toEqual(ripgrep(args));
+    expect(
+      found(results)
+        .filter((line) => !line.includes('.bin:'))
+        .toSorted(),
+    ).toEqual(ripgrep(args));
   });
 
   test.skipIf(!isThere)('counts', async () => {
-    const { stdout } = spawnSync('rg', ['--no-config', '--no-ignore', '--hidden', '--count', '-e', 'Error', '.'], { cwd: directory, encoding: 'utf8' });
-    const expected = stdout.split('\n').filter((line) => line !== '' && !line.includes('.bin')).map((line) => `/c/${line.slice(2)}`);
+    const { stdout } = spawnSync('rg', ['--no-config', '--no-ignore', '--hidden', '--count', '-e', 'Error', '.'], {
+      cwd: directory,
+      encoding: 'utf8',
+    });
+    const expected = stdout
+      .split('\n')
+      .filter((line) => line !== '' && !line.includes('.bin'))
+      .map((line) => `/c/${line.slice(2)}`);
     const results = await pages(planted(), { path: '/c', pattern: 'Error', mode: 'count' });
-    expect(results.flatMap(({ files }) => files.map(({ path, count }) => `${path}:${count}`)).filter((line) => !line.includes('.bin')).toSorted()).toEqual(expected.toSorted());
+    expect(
+      results
+        .flatMap(({ files }) => files.map(({ path, count }) => `${path}:${count}`))
+        .filter((line) => !line.includes('.bin'))
+        .toSorted(),
+    ).toEqual(expected.toSorted());
   });
 
   test.skipIf(!isThere)('context', async () => {
-    const { stdout } = spawnSync('rg', ['--no-config', '--no-heading', '--line-number', '-B', '2', '-A', '1', '-e', 'Error', 'a/two.txt', 'a/b/deep.log'], { cwd: directory, encoding: 'utf8' });
-    const expected = stdout.split('\n').filter((line) => line !== '' && line !== '--').map((line) => line.replace(/^([^:]*?)[-:](\d+)([-:])/, '$1|$2$3'));
+    const { stdout } = spawnSync(
+      'rg',
+      ['--no-config', '--no-heading', '--line-number', '-B', '2', '-A', '1', '-e', 'Error', 'a/two.txt', 'a/b/deep.log'],
+      { cwd: directory, encoding: 'utf8' },
+    );
+    const expected = stdout
+      .split('\n')
+      .filter((line) => line !== '' && line !== '--')
+      .map((line) => line.replace(/^([^:]*?)[-:](\d+)([-:])/, '$1|$2$3'));
     const results = await pages(planted(), { path: ['/c/a/two.txt', '/c/a/b/deep.log'], pattern: 'Error', before: 2, after: 1 });
-    const lines = results.flatMap(({ files }) => files.flatMap(({ path, lines: shown = [] }) => shown.map((line) => `${path.slice(3)}|${line.line}${line.context === true ? '-' : ':'}${line.text}`)));
+    const lines = results.flatMap(({ files }) =>
+      files.flatMap(({ path, lines: shown = [] }) =>
+        shown.map((line) => `${path.slice(3)}|${line.line}${line.context === true ? '-' : ':'}${line.text}`),
+      ),
+    );
     expect(lines.toSorted()).toEqual(expected.toSorted());
   });
 });
@@ -138,10 +174,16 @@ describe('pages', () => {
           for (const [i, line] of lines.entries()) if (line.includes('needle')) expected.push(`${path}:${i + 1}`);
         }
         expect(found(await pages(plane, { pattern: 'needle', limit, context })).toSorted()).toEqual(expected.toSorted());
-        const counts = (await pages(plane, { pattern: 'needle', limit, mode: 'count' })).flatMap(({ files }) => files.map(({ path, count }) => [path, count]));
-        const perFile = Object.entries(tree).map(([path, lines]) => [path, lines.filter((line) => line.includes('needle')).length] as const).filter(([, count]) => count > 0);
+        const counts = (await pages(plane, { pattern: 'needle', limit, mode: 'count' })).flatMap(({ files }) =>
+          files.map(({ path, count }) => [path, count]),
+        );
+        const perFile = Object.entries(tree)
+          .map(([path, lines]) => [path, lines.filter((line) => line.includes('needle')).length] as const)
+          .filter(([, count]) => count > 0);
         expect(Object.fromEntries(counts)).toEqual(Object.fromEntries(perFile));
-        const files = (await pages(plane, { pattern: 'needle', limit, mode: 'files' })).flatMap((page) => page.files.map(({ path }) => path));
+        const files = (await pages(plane, { pattern: 'needle', limit, mode: 'files' })).flatMap((page) =>
+          page.files.map(({ path }) => path),
+        );
         expect(files.toSorted()).toEqual(perFile.map(([path]) => path).toSorted());
       }),
       { numRuns: 150 },
@@ -184,7 +226,12 @@ describe('pages', () => {
     let cursor: string | undefined;
     let calls = 0;
     do {
-      const page = await callVerb('grep', plane, { path: '/c/blocks.txt', pattern: 'needle', ...(cursor === undefined ? {} : { cursor }) }, testContext({ timeMs: 20 }, clock));
+      const page = await callVerb(
+        'grep',
+        plane,
+        { path: '/c/blocks.txt', pattern: 'needle', ...(cursor === undefined ? {} : { cursor }) },
+        testContext({ timeMs: 20 }, clock),
+      );
       lines.push(...found([page]));
       cursor = page.cursor;
       calls += 1;
@@ -192,6 +239,15 @@ describe('pages', () => {
     } while (cursor !== undefined && calls < 100);
     expect(calls).toBeGreaterThan(2);
     expect(lines).toEqual(['/c/blocks.txt:40001', '/c/blocks.txt:70002']);
+  });
+
+  test('a walk over files that take no part meets its bounds too', async () => {
+    const plane = new MemoryPlane(new StillClock());
+    for (let i = 0; i < 50; i++) plane.write(`/d/${i}.txt`, 'needle');
+    plane.write('/d/z.log', 'needle');
+    const results = await pages(plane, { path: '/d', pattern: 'needle', glob: '*.log' }, { entries: 10 });
+    expect(results.map(({ scan }) => scan.stopped)).toEqual([...Array.from({ length: 5 }, () => 'entries'), undefined]);
+    expect(found(results)).toEqual(['/d/z.log:1']);
   });
 
   test('the rest of a file comes from the generation that the first page showed', async () => {
@@ -206,7 +262,10 @@ describe('pages', () => {
   test('the last match that there is ends the search without a cursor', async () => {
     const plane = new MemoryPlane(new StillClock());
     plane.write('/f', 'needle\n');
-    expect(await callVerb('grep', plane, { pattern: 'needle', limit: 1 }, testContext())).toMatchObject({ matches: 1, scan: { complete: true } });
+    expect(await callVerb('grep', plane, { pattern: 'needle', limit: 1 }, testContext())).toMatchObject({
+      matches: 1,
+      scan: { complete: true },
+    });
   });
 });
 

@@ -90,5 +90,9 @@ function entryOf({ name, path, card }: PlaneEntry): Output['entries'][number] {
 }
 
 function renderText(result: Output): string {
-  return lines(`${result.path}: ${result.entries.length} of ${result.total} entries`, renderRows(result.entries), renderCursor(result.cursor));
+  return lines(
+    `${result.path}: ${result.entries.length} of ${result.total} entries`,
+    renderRows(result.entries),
+    renderCursor(result.cursor),
+  );
 }

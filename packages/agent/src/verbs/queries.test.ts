@@ -24,7 +24,15 @@ type Value = string | number | null;
 
 const names = fc.constantFrom('a', 'b', 'B', 'a.log', 'b.json', 'é.log', 'run', 'z z', '.hidden', '\u{1f600}', '\uffee');
 const paths = fc.array(names, { minLength: 1, maxLength: 4 }).map((parts) => `/${parts.join('/')}`);
-const trees = fc.array(fc.record({ path: paths, kind: fc.constantFrom('file', 'file', 'file', 'directory', 'symlink'), size: fc.nat({ max: 40 }), ageMs: fc.nat({ max: 5_000 }) }), { maxLength: 25 });
+const trees = fc.array(
+  fc.record({
+    path: paths,
+    kind: fc.constantFrom('file', 'file', 'file', 'directory', 'symlink'),
+    size: fc.nat({ max: 40 }),
+    ageMs: fc.nat({ max: 5_000 }),
+  }),
+  { maxLength: 25 },
+);
 
 function plant(entries: readonly { path: string; kind: string; size: number; ageMs: number }[], clock: StillClock): MemoryPlane {
   const plane = new MemoryPlane(clock);
@@ -74,9 +82,22 @@ const texts = fc.constantFrom('a', 'B', 'log', 'json', '.log', 'é', 'run', 'a.l
 const sizes = fc.nat({ max: 45 });
 const times = fc.nat({ max: 6_000 }).map((ageMs) => formatTimespec(timespecFromMs(Date.UTC(2026, 0, 10) - ageMs)));
 const term: fc.Arbitrary<Term> = fc.oneof(
-  fc.record({ field: fc.constantFrom<Name>('name', 'path'), op: fc.constantFrom('eq', 'ne', 'prefix', 'suffix', 'contains', 'gt', 'gte', 'lt', 'lte'), value: texts, ignoreCase: fc.boolean() }),
-  fc.record({ field: fc.constantFrom<Name>('size', 'depth', 'generation'), op: fc.constantFrom('eq', 'ne', 'gt', 'gte', 'lt', 'lte'), value: sizes }),
-  fc.record({ field: fc.constantFrom<Name>('size', 'generation'), op: fc.constant('between'), value: fc.tuple(sizes, sizes).map(([a, b]) => [Math.min(a, b), Math.max(a, b)]) }),
+  fc.record({
+    field: fc.constantFrom<Name>('name', 'path'),
+    op: fc.constantFrom('eq', 'ne', 'prefix', 'suffix', 'contains', 'gt', 'gte', 'lt', 'lte'),
+    value: texts,
+    ignoreCase: fc.boolean(),
+  }),
+  fc.record({
+    field: fc.constantFrom<Name>('size', 'depth', 'generation'),
+    op: fc.constantFrom('eq', 'ne', 'gt', 'gte', 'lt', 'lte'),
+    value: sizes,
+  }),
+  fc.record({
+    field: fc.constantFrom<Name>('size', 'generation'),
+    op: fc.constant('between'),
+    value: fc.tuple(sizes, sizes).map(([a, b]) => [Math.min(a, b), Math.max(a, b)]),
+  }),
   fc.record({ field: fc.constant<Name>('mtime'), op: fc.constantFrom('gt', 'gte', 'lt', 'lte', 'eq'), value: times }),
   fc.record({ field: fc.constant<Name>('type'), op: fc.constantFrom('eq', 'ne'), value: fc.constantFrom('file', 'directory', 'symlink') }),
   fc.record({ field: fc.constant<Name>('extension'), op: fc.constant('in'), value: fc.subarray(['log', 'json', 'txt'], { minLength: 1 }) }),
@@ -142,7 +163,9 @@ function inTreeOrder(a: Fact, b: Fact): number {
   return left.length - right.length;
 }
 
-const sorts = fc.array(fc.constantFrom('size', '-size', 'name', '-name', 'mtime', '-mtime', 'extension', '-generation', 'depth'), { maxLength: 3 });
+const sorts = fc.array(fc.constantFrom('size', '-size', 'name', '-name', 'mtime', '-mtime', 'extension', '-generation', 'depth'), {
+  maxLength: 3,
+});
 
 /** All pages of a query, with the count that the last one gave. */
 async function pages(plane: MemoryPlane, input: VerbInput<'find'>, budget: { readonly entries?: number }, clock: StillClock) {
@@ -167,7 +190,17 @@ describe('find', () => {
         const fields = ['path', 'size', 'mtime', 'extension', 'mode', 'depth', 'generation'];
         const input = { where: predicate as Record<string, unknown>, fields, limit, ...(sort.length === 0 ? {} : { sort }) };
         const found = await pages(plane, input, {}, clock);
-        expect(found.rows).toEqual(expected.map(({ path, size, mtime, extension, mode, depth, generation }) => ({ path, size, mtime, extension, mode, depth, generation })));
+        expect(found.rows).toEqual(
+          expected.map(({ path, size, mtime, extension, mode, depth, generation }) => ({
+            path,
+            size,
+            mtime,
+            extension,
+            mode,
+            depth,
+            generation,
+          })),
+        );
         expect(found.matched).toBe(expected.length);
       }),
       { numRuns: RUNS },
@@ -176,15 +209,22 @@ describe('find', () => {
 
   test('with a bound on entries the pages together still hold every row once', async () => {
     await fc.assert(
-      fc.asyncProperty(trees, where, sorts, fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 5 }), async (entries, predicate, sort, limit, entriesMax) => {
-        const clock = new StillClock();
-        const plane = plant(entries, clock);
-        const expected = (await factsBelow(plane, '/')).filter((fact) => holds(predicate, fact));
-        const input = { where: predicate as Record<string, unknown>, fields: ['path'], limit, ...(sort.length === 0 ? {} : { sort }) };
-        const found = await pages(plane, input, { entries: entriesMax }, clock);
-        expect(found.rows.map((row) => row.path).toSorted()).toEqual(expected.map((fact) => fact.path).toSorted());
-        expect(found.matched).toBe(expected.length);
-      }),
+      fc.asyncProperty(
+        trees,
+        where,
+        sorts,
+        fc.integer({ min: 1, max: 4 }),
+        fc.integer({ min: 1, max: 5 }),
+        async (entries, predicate, sort, limit, entriesMax) => {
+          const clock = new StillClock();
+          const plane = plant(entries, clock);
+          const expected = (await factsBelow(plane, '/')).filter((fact) => holds(predicate, fact));
+          const input = { where: predicate as Record<string, unknown>, fields: ['path'], limit, ...(sort.length === 0 ? {} : { sort }) };
+          const found = await pages(plane, input, { entries: entriesMax }, clock);
+          expect(found.rows.map((row) => row.path).toSorted()).toEqual(expected.map((fact) => fact.path).toSorted());
+          expect(found.matched).toBe(expected.length);
+        },
+      ),
       { numRuns: 100 },
     );
   });
@@ -195,7 +235,8 @@ describe('find', () => {
     plane.write('/runs/1/big.log', 'x'.repeat(5000), { mtime: timespecFromMs(clock.ms - 3_600_000) });
     plane.write('/runs/1/old.log', 'x', { mtime: timespecFromMs(clock.ms - 90_000_000) });
     plane.write('/runs/2/it is.txt', 'x');
-    const find = async (text: string) => (await callVerb('find', plane, { where: text, fields: ['name'] }, testContext({}, clock))).rows.map((row) => row.name);
+    const find = async (text: string) =>
+      (await callVerb('find', plane, { where: text, fields: ['name'] }, testContext({}, clock))).rows.map((row) => row.name);
     expect(await find('type = file and size > 4KiB')).toEqual(['big.log']);
     expect(await find('mtime > 24h and extension=log')).toEqual(['big.log']);
     expect(await find('mtime < 1d')).toEqual(['old.log']);
@@ -234,7 +275,10 @@ describe('find', () => {
     ['('.repeat(1000), 'nested'],
   ])('where %j is refused by name', async (text, hint) => {
     const plane = plant([], new StillClock());
-    await expect(callVerb('find', plane, { where: text }, testContext())).rejects.toMatchObject({ code: 'invalid-argument', message: expect.stringContaining(hint) as string });
+    await expect(callVerb('find', plane, { where: text }, testContext())).rejects.toMatchObject({
+      code: 'invalid-argument',
+      message: expect.stringContaining(hint) as string,
+    });
   });
 
   test('what does not exist is not found rather than empty', async () => {
@@ -254,7 +298,12 @@ describe('find', () => {
     plane.calls.stat = 0;
     await callVerb('find', plane, { where: 'size > 0' }, testContext());
     expect(plane.calls.stat).toBe(1);
-    const { rows } = await callVerb('find', plane, { where: 'contentType = text/html or target exists', fields: ['name', 'target'] }, testContext());
+    const { rows } = await callVerb(
+      'find',
+      plane,
+      { where: 'contentType = text/html or target exists', fields: ['name', 'target'] },
+      testContext(),
+    );
     expect(rows).toEqual([
       { name: 'a.html', target: null },
       { name: 'link', target: 'b.txt' },
@@ -263,7 +312,21 @@ describe('find', () => {
 });
 
 describe('aggregate', () => {
-  const metrics = fc.subarray(['count', 'sum(size)', 'avg(size)', 'min(size)', 'max(size)', 'p50(size)', 'p90(size)', 'distinct(extension)', 'max(mtime)', 'min(name)'], { minLength: 1 });
+  const metrics = fc.subarray(
+    [
+      'count',
+      'sum(size)',
+      'avg(size)',
+      'min(size)',
+      'max(size)',
+      'p50(size)',
+      'p90(size)',
+      'distinct(extension)',
+      'max(mtime)',
+      'min(name)',
+    ],
+    { minLength: 1 },
+  );
   const groupings = fc.subarray<Name>(['type', 'extension', 'depth', 'mode'], { maxLength: 2 });
 
   function naive(facts: readonly Fact[], metric: string): Value {
@@ -305,12 +368,20 @@ describe('aggregate', () => {
         }
         const expected = [...groups].map(([key, members]) => {
           const values = JSON.parse(key) as Value[];
-          return { ...Object.fromEntries(by.map((name, i) => [name, values[i] ?? null])), ...Object.fromEntries(wanted.map((metric) => [metric, naive(members, metric)])) };
+          return {
+            ...Object.fromEntries(by.map((name, i) => [name, values[i] ?? null])),
+            ...Object.fromEntries(wanted.map((metric) => [metric, naive(members, metric)])),
+          };
         });
         const rows: Record<string, Value>[] = [];
         let cursor: string | undefined;
         do {
-          const page = await callVerb('aggregate', plane, { where: predicate as Record<string, unknown>, by, metrics: wanted, limit, ...(cursor === undefined ? {} : { cursor }) }, testContext({}, clock));
+          const page = await callVerb(
+            'aggregate',
+            plane,
+            { where: predicate as Record<string, unknown>, by, metrics: wanted, limit, ...(cursor === undefined ? {} : { cursor }) },
+            testContext({}, clock),
+          );
           expect(page).toMatchObject({ groups: expected.length, matched: facts.length, scan: { complete: true } });
           rows.push(...page.rows);
           cursor = page.cursor;
@@ -324,8 +395,16 @@ describe('aggregate', () => {
 
   test('groups come sorted by any column', async () => {
     const plane = plant([], new StillClock());
-    for (const [path, size] of [['/a.log', 5], ['/b.log', 7], ['/c.txt', 100]] as const) plane.write(path, 'x'.repeat(size));
-    const sorted = async (sort: string) => (await callVerb('aggregate', plane, { by: ['extension'], metrics: ['count', 'sum:size'], sort }, testContext())).rows.map((row) => row.extension);
+    for (const [path, size] of [
+      ['/a.log', 5],
+      ['/b.log', 7],
+      ['/c.txt', 100],
+    ] as const)
+      plane.write(path, 'x'.repeat(size));
+    const sorted = async (sort: string) =>
+      (await callVerb('aggregate', plane, { by: ['extension'], metrics: ['count', 'sum:size'], sort }, testContext())).rows.map(
+        (row) => row.extension,
+      );
     expect(await sorted('-count')).toEqual(['log', 'txt']);
     expect(await sorted('-sum(size)')).toEqual(['txt', 'log']);
     expect(await sorted('sum:size')).toEqual(['log', 'txt']);
@@ -345,7 +424,11 @@ describe('aggregate', () => {
       total += Number(part.rows[0]?.['sum(size)']);
       cursor = part.cursor;
     } while (cursor !== undefined);
-    expect(parts).toEqual([[false, 10, 'entries'], [false, 10, 'entries'], [true, 5, undefined]]);
+    expect(parts).toEqual([
+      [false, 10, 'entries'],
+      [false, 10, 'entries'],
+      [true, 5, undefined],
+    ]);
     expect(total).toBe(50);
   });
 
@@ -367,7 +450,10 @@ describe('aggregate', () => {
     ['p200(size)', 'unknown metric'],
   ])('metric %s is refused by name', async (metric, hint) => {
     const plane = plant([], new StillClock());
-    await expect(callVerb('aggregate', plane, { metrics: [metric] }, testContext())).rejects.toMatchObject({ code: 'invalid-argument', message: expect.stringContaining(hint) as string });
+    await expect(callVerb('aggregate', plane, { metrics: [metric] }, testContext())).rejects.toMatchObject({
+      code: 'invalid-argument',
+      message: expect.stringContaining(hint) as string,
+    });
   });
 });
 

@@ -24,7 +24,9 @@ function linesOf(text: string): string[] {
   return lines;
 }
 
-const bodies = fc.array(fc.constantFrom('', 'a', 'bb', 'é€😀', 'x'.repeat(70), '\n', '\r'), { maxLength: 30 }).map((parts) => parts.join('\n'));
+const bodies = fc
+  .array(fc.constantFrom('', 'a', 'bb', 'é€😀', 'x'.repeat(70), '\n', '\r'), { maxLength: 30 })
+  .map((parts) => parts.join('\n'));
 
 describe('lines', () => {
   test('any slice is the slice of all lines', async () => {
@@ -91,7 +93,11 @@ describe('lines', () => {
         throw new Error('streamed from the beginning');
       },
     };
-    const from: Plane = { open: async () => huge, stat: () => Promise.reject(new Error('unused')), list: () => Promise.reject(new Error('unused')) };
+    const from: Plane = {
+      open: async () => huge,
+      stat: () => Promise.reject(new Error('unused')),
+      list: () => Promise.reject(new Error('unused')),
+    };
     const item = await readOne(from, { path: '/huge.log', tail: 20 });
     expect(item.lines).toHaveLength(20);
     expect(item.lines?.[3]).toBe(line.trimEnd());
@@ -199,13 +205,19 @@ describe('pointers', () => {
   ])('%s is not found, with what is near', async (pointer, hint) => {
     const from = plane();
     from.write('/f.json', json);
-    await expect(readOne(from, { path: '/f.json', pointer })).rejects.toMatchObject({ kind: 'not-found', message: expect.stringContaining(hint) as string });
+    await expect(readOne(from, { path: '/f.json', pointer })).rejects.toMatchObject({
+      kind: 'not-found',
+      message: expect.stringContaining(hint) as string,
+    });
   });
 
   test('a value that does not fit comes as an outline', async () => {
     const from = plane();
     from.write('/f.json', JSON.stringify({ list: Array.from({ length: 50_000 }, (_, i) => i), name: 'n' }));
-    expect(await readOne(from, { path: '/f.json', pointer: '' })).toMatchObject({ partial: true, value: { members: 2, first: { list: 'list of 50000', name: 'string' } } });
+    expect(await readOne(from, { path: '/f.json', pointer: '' })).toMatchObject({
+      partial: true,
+      value: { members: 2, first: { list: 'list of 50000', name: 'string' } },
+    });
   });
 
   test('what is no JSON is said to be none', async () => {
@@ -216,21 +228,20 @@ describe('pointers', () => {
 });
 
 describe('evidence', () => {
-  test.each([
-    { offset: 2, limit: 2 },
-    { tail: 1 },
-    { bytes: '3-7' },
-    { bytes: '2-5', encoding: 'base64' as const },
-  ])('the uri of %j gives the same after the file changed', async (how) => {
-    const from = plane();
-    from.write('/odd @#%.txt', 'one\ntwo\nthree\nfour\n');
-    const cited = await readOne(from, { path: '/odd @#%.txt', ...how });
-    from.write('/odd @#%.txt', 'something else\n'.repeat(100));
-    const again = await readOne(from, { path: cited.uri ?? '' });
-    const content = (item: typeof cited): string => (item.base64 === undefined ? (item.text ?? (item.lines ?? []).join('\n')) : Buffer.from(item.base64, 'base64').toString());
-    expect(content(again).trimEnd()).toBe(content(cited).trimEnd());
-    expect(again.generation).toBe(cited.generation);
-  });
+  test.each([{ offset: 2, limit: 2 }, { tail: 1 }, { bytes: '3-7' }, { bytes: '2-5', encoding: 'base64' as const }])(
+    'the uri of %j gives the same after the file changed',
+    async (how) => {
+      const from = plane();
+      from.write('/odd @#%.txt', 'one\ntwo\nthree\nfour\n');
+      const cited = await readOne(from, { path: '/odd @#%.txt', ...how });
+      from.write('/odd @#%.txt', 'something else\n'.repeat(100));
+      const again = await readOne(from, { path: cited.uri ?? '' });
+      const content = (item: typeof cited): string =>
+        item.base64 === undefined ? (item.text ?? (item.lines ?? []).join('\n')) : Buffer.from(item.base64, 'base64').toString();
+      expect(content(again).trimEnd()).toBe(content(cited).trimEnd());
+      expect(again.generation).toBe(cited.generation);
+    },
+  );
 
   test('a pointer is citable too', async () => {
     const from = plane();

@@ -123,10 +123,15 @@ async function itemOf(
   if (evidence.part !== undefined && asked !== undefined) {
     throw wrong('path', `the URI already says which part (${pathOrUri}); leave out the other arguments, or cut the URI at "#"`);
   }
-  const view = evidence.part === undefined ? (asked ?? { kind: 'lines', first: 1, count: LINES_DEFAULT, isAsked: false }) : viewOfPart(evidence.part);
-  if (encoding !== undefined && view.kind !== 'bytes') throw wrong('encoding', 'it goes with bytes; give bytes as well, for example "0-65535"');
+  const view =
+    evidence.part === undefined ? (asked ?? { kind: 'lines', first: 1, count: LINES_DEFAULT, isAsked: false }) : viewOfPart(evidence.part);
+  if (encoding !== undefined && view.kind !== 'bytes')
+    throw wrong('encoding', 'it goes with bytes; give bytes as well, for example "0-65535"');
   const { signal } = context;
-  const body = await plane.open(evidence.path, { signal, ...(evidence.generation === undefined ? {} : { generation: evidence.generation }) });
+  const body = await plane.open(evidence.path, {
+    signal,
+    ...(evidence.generation === undefined ? {} : { generation: evidence.generation }),
+  });
   const base = { path: body.entry.path, generation: body.generation, size: body.size };
   const cite = (part: EvidencePart | undefined): string =>
     formatEvidence({ path: body.entry.path, generation: body.generation, ...(part === undefined ? {} : { part }) });
@@ -174,7 +179,10 @@ function linesItem(
   view: View & { readonly kind: 'lines' | 'tail' },
 ): Omit<Item, 'path'> {
   if (text.isBinary) {
-    throw new NokvError('unsupported', `${body.entry.path} is binary (${body.size} bytes); read it with bytes "0-65535" and encoding base64`);
+    throw new NokvError(
+      'unsupported',
+      `${body.entry.path} is binary (${body.size} bytes); read it with bytes "0-65535" and encoding base64`,
+    );
   }
   const { lines, firstLine, totalLines } = text;
   if (lines.length === 0 && view.kind === 'lines' && view.first > 1) {
@@ -187,7 +195,11 @@ function linesItem(
         ? { kind: 'bytes', first: text.firstByte, last: text.endByte - 1 }
         : { kind: 'lines', first: firstLine, last: firstLine + lines.length - 1 };
   const isShort = view.kind === 'tail' && lines.length < view.count && text.firstByte > 0;
-  const next = text.hasMore ? `offset ${(firstLine ?? 1) + lines.length}` : isShort ? `bytes "0-${text.firstByte - 1}" holds what comes before` : undefined;
+  const next = text.hasMore
+    ? `offset ${(firstLine ?? 1) + lines.length}`
+    : isShort
+      ? `bytes "0-${text.firstByte - 1}" holds what comes before`
+      : undefined;
   return {
     uri: cite(part),
     view: 'lines',

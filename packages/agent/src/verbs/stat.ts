@@ -70,7 +70,9 @@ function renderText(result: Output): string {
     .map((item) => {
       const { path, firstLines = [], error, ...facts } = item;
       if (error !== undefined) return `${path}\n  ${error.code}: ${error.message}`;
-      const parts = Object.entries(facts).map(([name, value]) => `${name}=${Array.isArray(value) ? value.map(cell).join(',') : cell(value)}`);
+      const parts = Object.entries(facts).map(
+        ([name, value]) => `${name}=${Array.isArray(value) ? value.map(cell).join(',') : cell(value)}`,
+      );
       return [path, `  ${parts.join(' ')}`, ...firstLines.map((line, i) => `  ${i + 1}\t${line}`)].join('\n');
     })
     .join('\n');
