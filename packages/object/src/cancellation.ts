@@ -1,4 +1,5 @@
 /** How calls end early. */
+import { setMaxListeners } from 'node:events';
 import { NokvError } from '@nokv/types';
 
 export function cancelled(signal: AbortSignal, outcome: 'not-applied' | 'unknown'): NokvError {
@@ -20,4 +21,21 @@ export function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefine
     const settled = (): void => signal.removeEventListener('abort', onAbort);
     promise.then(resolve, reject).then(settled, settled);
   });
+}
+
+export interface LinkedSignal {
+  readonly signal: AbortSignal;
+  abort(): void;
+  /** Call when the work is over, so that a long-lived parent does not keep it. */
+  release(): void;
+}
+
+/** A signal for work that many calls share at once: one listener on the parent, any number on the child. */
+export function linkedSignal(parent: AbortSignal | undefined): LinkedSignal {
+  const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
+  const onAbort = (): void => controller.abort(parent?.reason);
+  if (parent?.aborted === true) onAbort();
+  parent?.addEventListener('abort', onAbort, { once: true });
+  return { signal: controller.signal, abort: () => controller.abort(), release: () => parent?.removeEventListener('abort', onAbort) };
 }

@@ -6,7 +6,7 @@
  */
 import { bodySize, isHole, type Body, type Piece } from '@nokv/types';
 import type { BlockStore } from '../block-store.js';
-import { throwIfAborted } from '../cancellation.js';
+import { linkedSignal, throwIfAborted } from '../cancellation.js';
 import { PieceCache } from './piece-cache.js';
 import { partsOf, type BodyPart } from './body-parts.js';
 import { READ_AHEAD_BYTES_FIRST, ReadAhead } from './read-ahead.js';
@@ -92,8 +92,8 @@ export class BodyReader {
       if (offset < body.bytes.length && length > 0) yield body.bytes.subarray(offset, offset + length);
       return;
     }
-    const stop = new AbortController();
-    const signal = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
+    const link = linkedSignal(options.signal);
+    const { signal } = link;
     const fetch = options.reuse === true ? this.#reusing({ ...options, signal }) : this.#keeping(length, { ...options, signal });
     const ahead = new ReadAhead(partsOf(body.manifest, offset, length), this.#aheadBytesMax, fetch.part);
     try {
@@ -110,7 +110,8 @@ export class BodyReader {
         fetch.done(bytes);
       }
     } finally {
-      stop.abort();
+      link.release();
+      link.abort();
     }
   }
 

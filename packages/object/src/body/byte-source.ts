@@ -16,7 +16,8 @@ export interface ByteSource {
 export type BodySource = AsyncIterable<Uint8Array> | Iterable<Uint8Array> | ByteSource;
 
 export function byteSourceOf(source: BodySource): ByteSource {
-  return 'read' in source ? source : new ChunkSource(source);
+  // Node's streams have a `read` of their own: what can be iterated is read as chunks.
+  return Symbol.asyncIterator in source || Symbol.iterator in source ? new ChunkSource(source) : source;
 }
 
 class ChunkSource implements ByteSource {
@@ -41,6 +42,8 @@ class ChunkSource implements ByteSource {
           this.#ended = true;
           break;
         }
+        if (!(next.value instanceof Uint8Array))
+          throw new NokvError('invalid-argument', `expected chunks of bytes, found a ${typeof next.value}`);
         this.#rest = next.value;
       }
       const part = this.#rest.subarray(0, into.length - filled);

@@ -4,6 +4,7 @@
  * `add` resolves when the block that holds the body is stored. A block is sent when the next body does not fit, and
  * by `flush`: whoever awaits an `add` without adding more calls `flush` first.
  */
+import { setMaxListeners } from 'node:events';
 import { BLOCK_BYTES_DEFAULT, INLINE_BYTES_MAX, NokvError, type Body, type Piece } from '@nokv/types';
 import { crc32c } from '../block-checksum.js';
 import { digestOf } from './body-digest.js';
@@ -37,6 +38,8 @@ export class PackedUpload {
   constructor(options: PackedUploadOptions) {
     this.#session = options.session;
     this.#signal = options.signal;
+    // Every put listens to it.
+    if (options.signal !== undefined) setMaxListeners(0, options.signal);
     this.#blockBytes = options.blockBytes ?? BLOCK_BYTES_DEFAULT;
     this.#inlineBytesMax = options.inlineBytesMax ?? INLINE_BYTES_MAX;
     this.#puts = new InFlight(options.parallel ?? UPLOAD_PARALLEL_DEFAULT);

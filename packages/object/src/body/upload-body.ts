@@ -7,7 +7,7 @@
  */
 import { BLOCK_BYTES_DEFAULT, INLINE_BYTES_MAX, NokvError, type Body, type Extent } from '@nokv/types';
 import { crc32c } from '../block-checksum.js';
-import { orAborted, throwIfAborted } from '../cancellation.js';
+import { linkedSignal, orAborted, throwIfAborted } from '../cancellation.js';
 import { BlockBuffers } from './block-buffers.js';
 import { LOCAL_DIGEST_BYTES_MAX, digestOf, localDigest, sharedDigest, type BodyDigest } from './body-digest.js';
 import { byteSourceOf, type BodySource, type ByteSource } from './byte-source.js';
@@ -37,23 +37,25 @@ export const UPLOAD_PARALLEL_DEFAULT = 8;
 export async function uploadBody(source: BodySource, options: UploadBodyOptions): Promise<UploadedBody> {
   const { inlineBytesMax = INLINE_BYTES_MAX, digest = 'sha256' } = options;
   const bytes = byteSourceOf(source);
+  const link = linkedSignal(options.signal);
   try {
     const head = new Uint8Array(inlineBytesMax + 1);
-    const filled = await orAborted(bytes.read(head), options.signal);
+    const filled = await orAborted(bytes.read(head), link.signal);
     if (filled <= inlineBytesMax) {
       const body = head.slice(0, filled);
       options.onProgress?.(filled);
       return { body: { kind: 'inline', bytes: body }, size: filled, digest: digest === 'none' ? undefined : digestOf(body) };
     }
-    return await uploadBlocks(bytes, head.subarray(0, filled), options);
+    return await uploadBlocks(withHead(head, bytes), { ...options, signal: link.signal });
   } finally {
+    link.release();
     await bytes.close();
   }
 }
 
-async function uploadBlocks(source: ByteSource, head: Uint8Array, options: UploadBodyOptions): Promise<UploadedBody> {
+async function uploadBlocks(source: ByteSource, options: UploadBodyOptions): Promise<UploadedBody> {
   const { session, signal, parallel = UPLOAD_PARALLEL_DEFAULT, blockBytes = BLOCK_BYTES_DEFAULT, onProgress } = options;
-  const buffers = new BlockBuffers(parallel + 2, firstBufferBytes(source.sizeHint, head.length, blockBytes), blockBytes);
+  const buffers = new BlockBuffers(parallel + 2, firstBufferBytes(source.sizeHint, blockBytes), blockBytes);
   const puts = new InFlight(parallel);
   const extents: Extent[] = [];
   let hash: BodyDigest | undefined;
@@ -63,9 +65,7 @@ async function uploadBlocks(source: ByteSource, head: Uint8Array, options: Uploa
     for (let ended = false; !ended;) {
       throwIfAborted(signal);
       const buffer = await buffers.take();
-      const kept = size === 0 ? head.length : 0;
-      if (kept > 0) buffer.set(head);
-      const filled = kept + (await orAborted(source.read(buffer.subarray(kept)), signal));
+      const filled = await orAborted(source.read(buffer), signal);
       // A first buffer cut to the hint is full at the end of the body, too: one more read finds out.
       ended = filled < buffer.length;
       if (filled === 0) {
@@ -114,8 +114,23 @@ async function uploadBlocks(source: ByteSource, head: Uint8Array, options: Uploa
 }
 
 /** A body of known small size does not take a whole block of memory; one byte more than the hint shows its end. */
-function firstBufferBytes(hint: number | undefined, headBytes: number, blockBytes: number): number {
-  return hint === undefined || hint <= 0 ? blockBytes : Math.min(blockBytes, Math.max(hint, headBytes) + 1);
+function firstBufferBytes(hint: number | undefined, blockBytes: number): number {
+  return hint === undefined || hint <= 0 ? blockBytes : Math.min(blockBytes, Math.max(hint, INLINE_BYTES_MAX) + 1);
+}
+
+/** The source with the bytes that were read of it to see whether it is small. */
+function withHead(head: Uint8Array, source: ByteSource): ByteSource {
+  let rest = head;
+  return {
+    sizeHint: source.sizeHint,
+    read: async (into) => {
+      const part = rest.subarray(0, into.length);
+      into.set(part);
+      rest = rest.subarray(part.length);
+      return part.length === into.length ? part.length : part.length + (await source.read(into.subarray(part.length)));
+    },
+    close: () => source.close(),
+  };
 }
 
 const ZEROS = Buffer.alloc(64 * 1024);

@@ -99,7 +99,7 @@ class MemoryStore implements MemoryObjectStore {
       if (found === undefined) throw noObject(key, this.description);
       const end = length === undefined ? found.length : offset + length;
       if (end > found.length || offset > found.length) throw shortObject(key, `at least ${Math.max(end, offset)}`, found.length);
-      const bytes = found.slice(offset, end);
+      const bytes = copyOf(found.subarray(offset, end), options.into);
       if (effect === 'flip' && bytes[0] !== undefined) bytes[0] ^= 1;
       return bytes;
     });
@@ -165,6 +165,12 @@ class MemoryStore implements MemoryObjectStore {
     if (entry.left <= 0) this.#faults.splice(index, 1);
     return entry.fault.effect;
   }
+}
+
+function copyOf(bytes: Uint8Array, into: Uint8Array | undefined): Uint8Array {
+  if (into === undefined || into.length < bytes.length) return Uint8Array.from(bytes);
+  into.set(bytes);
+  return into.subarray(0, bytes.length);
 }
 
 function lost(on: StoreCall, outcome: 'not-applied' | 'unknown'): NokvError {

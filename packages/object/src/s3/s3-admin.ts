@@ -4,6 +4,7 @@ import { NokvError } from '@nokv/types';
 import { HttpFailure } from '../http/http-endpoint.js';
 import { translateHttpFailure } from '../http/http-errors.js';
 import { TryAgain } from '../retries.js';
+import { loadAwsSdk, type AwsSdk } from './aws-sdk.js';
 import type { CredentialSource } from './s3-credentials.js';
 import { translateRefusal } from './s3-errors.js';
 import { describeS3, type S3Location } from './s3-location.js';
@@ -16,7 +17,7 @@ export interface S3Listed {
 export class S3Admin {
   readonly #location: S3Location;
   readonly #credentials: CredentialSource;
-  #sdk: Promise<{ readonly sdk: typeof import('@aws-sdk/client-s3'); readonly client: S3Client }> | undefined;
+  #sdk: Promise<{ readonly sdk: AwsSdk; readonly client: S3Client }> | undefined;
 
   constructor(location: S3Location, credentials: CredentialSource) {
     this.#location = location;
@@ -64,8 +65,8 @@ export class S3Admin {
     (await this.#sdk?.catch(() => undefined))?.client.destroy();
   }
 
-  #load(): Promise<{ readonly sdk: typeof import('@aws-sdk/client-s3'); readonly client: S3Client }> {
-    this.#sdk ??= import('@aws-sdk/client-s3').then((sdk) => {
+  #load(): Promise<{ readonly sdk: AwsSdk; readonly client: S3Client }> {
+    this.#sdk ??= loadAwsSdk().then((sdk) => {
       const { endpoint, region, pathStyle } = this.#location;
       const client = new sdk.S3Client({
         endpoint,

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { NokvError } from '@nokv/types';
+import { loadAwsSdk } from './aws-sdk.js';
 import type { S3Credentials } from './sigv4.js';
 
 export type Env = Readonly<Record<string, string | undefined>>;
@@ -52,9 +53,8 @@ function fromEnv(env: Env): S3Credentials | undefined {
   return { accessKeyId, secretAccessKey, ...(sessionToken ? { sessionToken } : {}) };
 }
 
-/** The SDK is large: it is loaded only where it is needed. */
 async function sdkChain(env: Env, region: string): Promise<CredentialSource> {
-  const { S3Client } = await import('@aws-sdk/client-s3');
+  const { S3Client } = await loadAwsSdk();
   const profile = env['AWS_PROFILE'];
   const client = new S3Client({ region, ...(profile === undefined ? {} : { profile }) });
   return () => client.config.credentials();

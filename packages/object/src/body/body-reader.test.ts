@@ -1,0 +1,250 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { blockKey, makeUploadId, type Body, type Extent } from '@nokv/types';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { crc32c } from '../block-checksum.js';
+import { openFileStore } from '../file/file-object-store.js';
+import { memoryStore, type MemoryObjectStore } from '../memory/memory-object-store.js';
+import { blocksOf } from '../store-blocks.js';
+import { codeOf } from '../testing/index.js';
+import { BodyReader, type BodyReaderOptions } from './body-reader.js';
+import { uploadBody } from './upload-body.js';
+import { UploadSession } from './upload-session.js';
+
+const upload = makeUploadId(1, randomBytes(10));
+
+interface Made {
+  readonly store: MemoryObjectStore;
+  readonly body: Body;
+  readonly bytes: Buffer;
+  readonly reader: BodyReader;
+}
+
+/** A body of `blocks` blocks of 10,000 bytes. */
+async function make(blocks: number, options: Partial<BodyReaderOptions> = {}): Promise<Made> {
+  const store = memoryStore();
+  const bytes = randomBytes(blocks * 10_000);
+  const session = new UploadSession({ store: blocksOf(store), begin: async () => ({ upload }) });
+  const { body } = await uploadBody([bytes], { session, blockBytes: 10_000, inlineBytesMax: 0 });
+  return { store, body, bytes, reader: new BodyReader({ store: blocksOf(store), ...options }) };
+}
+
+async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(Buffer.from(chunk)); // A copy: chunks may be used again.
+  return Buffer.concat(chunks);
+}
+
+describe('ranges', () => {
+  test('any range of any arrangement of slices and holes gives the bytes that the manifest says', async () => {
+    const store = memoryStore();
+    const block = randomBytes(5000);
+    await blocksOf(store).putBlock(upload, 0, block, { crc32c: crc32c(block) });
+    const extent = fc.oneof(
+      fc.record({ hole: fc.constant(true as const), take: fc.integer({ min: 1, max: 3000 }) }),
+      fc.tuple(fc.nat(4999), fc.nat(4999), fc.nat(4999), fc.nat(4999)).map(([a, b, c, d]): Extent => {
+        const [offset = 0, skipped = 0, taken = 0, end = 0] = [a, b, c, d].sort((x, y) => x - y);
+        const bytes = block.subarray(offset, end + 1);
+        return { upload, index: 0, offset, length: bytes.length, crc32c: crc32c(bytes), skip: skipped - offset, take: taken - skipped + 1 };
+      }),
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(extent, { maxLength: 12 }),
+        fc.nat(20_000),
+        fc.nat(20_000),
+        fc.boolean(),
+        async (extents, offset, length, reuse) => {
+          const whole = Buffer.concat(
+            extents.map((one) =>
+              'hole' in one ? Buffer.alloc(one.take) : block.subarray(one.offset + one.skip, one.offset + one.skip + one.take),
+            ),
+          );
+          const body: Body = { kind: 'blocks', manifest: { size: whole.length, extents } };
+          const reader = new BodyReader({ store: blocksOf(store) });
+          const wanted = whole.subarray(offset, offset + length);
+          expect(Buffer.compare(await reader.read(body, offset, length), wanted)).toBe(0);
+          expect(Buffer.compare(await collect(reader.stream(body, { offset, length, reuse })), wanted)).toBe(0);
+          expect(Buffer.compare(await reader.handle(body).read(offset, length), wanted)).toBe(0);
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  test('inline bodies read alike', async () => {
+    const { reader, store } = await make(1);
+    const body: Body = { kind: 'inline', bytes: Buffer.from('0123456789') };
+    expect(Buffer.from(await reader.read(body, 3, 4)).toString()).toBe('3456');
+    expect(Buffer.from(await reader.read(body, 8, 10)).toString()).toBe('89');
+    expect(await reader.read(body, 10, 1)).toHaveLength(0);
+    expect((await collect(reader.stream(body, { offset: 4 }))).toString()).toBe('456789');
+    expect((await collect(reader.stream(body, { offset: 40 }))).toString()).toBe('');
+    expect(store.calls.get).toBe(0);
+  });
+});
+
+describe('verification', () => {
+  test('a wrong byte on the way is fetched again and not shown', async () => {
+    const { store, body, bytes, reader } = await make(3);
+    store.inject({ on: 'get', effect: { kind: 'flip' } });
+    expect(Buffer.compare(await reader.read(body, 0, 30_000), bytes)).toBe(0);
+    expect(store.calls.get).toBe(4);
+  });
+
+  test('a byte flipped in the file store is corrupt with key and path, by every way of reading', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'nokv-corrupt-'));
+    try {
+      const store = blocksOf(await openFileStore(directory));
+      const { body } = await uploadBody([randomBytes(100_000)], {
+        session: new UploadSession({ store, begin: async () => ({ upload }) }),
+        blockBytes: 20_000,
+      });
+      const key = blockKey(upload, 2);
+      const path = join(directory, 'data', key);
+      const bytes = readFileSync(path);
+      bytes[777] = (bytes[777] ?? 0) ^ 4;
+      writeFileSync(path, bytes);
+      const reader = new BodyReader({ store });
+      const wanted = {
+        code: 'corrupt',
+        message: expect.stringContaining('/runs/7/model.bin'),
+        details: { key, path: '/runs/7/model.bin' },
+      };
+      await expect(reader.read(body, 40_000, 10, { path: '/runs/7/model.bin' })).rejects.toMatchObject(wanted);
+      for (const reuse of [false, true])
+        await expect(collect(reader.stream(body, { path: '/runs/7/model.bin', reuse }))).rejects.toMatchObject(wanted);
+      await expect(reader.handle(body, { path: '/runs/7/model.bin' }).read(40_000, 10)).rejects.toMatchObject(wanted);
+      expect(await reader.read(body, 0, 40_000)).toHaveLength(40_000);
+      writeFileSync(path, bytes.subarray(0, 100));
+      await expect(reader.read(body, 40_000, 10)).rejects.toMatchObject({ code: 'corrupt', details: { key } });
+      rmSync(path);
+      await expect(reader.read(body, 40_000, 10)).rejects.toMatchObject({
+        code: 'corrupt',
+        message: expect.stringContaining('no such object'),
+      });
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  test('a failing store is not called corrupt', async () => {
+    const { store, body, reader } = await make(1);
+    store.inject({ on: 'get', effect: { kind: 'fail' } });
+    expect(await codeOf(reader.read(body, 0, 10))).toBe('store-unavailable');
+    expect(await reader.read(body, 0, 10)).toHaveLength(10);
+  });
+});
+
+describe('cache', () => {
+  test('32 cold readers of one block cause one get', async () => {
+    const { store, body, bytes, reader } = await make(1);
+    store.inject({ on: 'get', effect: { kind: 'delay', ms: 5 } });
+    const found = await Promise.all(Array.from({ length: 32 }, (_, at) => reader.read(body, at * 100, 100)));
+    found.forEach((part, at) => expect(Buffer.compare(part, bytes.subarray(at * 100, at * 100 + 100))).toBe(0));
+    expect(store.calls.get).toBe(1);
+  });
+
+  test('what was read is not fetched again while it fits; the least recently used goes first', async () => {
+    const { store, body, reader } = await make(4, { cacheBytes: 20_000 });
+    for (const block of [0, 1, 0, 1, 0]) await reader.read(body, block * 10_000, 5);
+    expect(store.calls.get).toBe(2);
+    await reader.read(body, 20_000, 5);
+    await reader.read(body, 0, 5);
+    expect(store.calls.get).toBe(3);
+    await reader.read(body, 10_000, 5);
+    expect(store.calls.get).toBe(4);
+  });
+
+  test('a long stream leaves the cache to others', async () => {
+    const { store, body, reader } = await make(10, { cacheBytes: 30_000 });
+    await reader.read(body, 0, 5);
+    await collect(reader.stream(body));
+    const before = store.calls.get;
+    await reader.read(body, 0, 5);
+    expect(store.calls.get).toBe(before);
+  });
+
+  test('one reader that gives up does not take the block from another; when all do, the fetch ends', async () => {
+    const { store, body, reader } = await make(1);
+    store.inject({ on: 'get', effect: { kind: 'delay', ms: 20 } });
+    const abort = new AbortController();
+    const impatient = codeOf(reader.read(body, 0, 10, { signal: abort.signal }));
+    const patient = reader.read(body, 0, 10);
+    abort.abort();
+    expect(await impatient).toBe('cancelled');
+    expect(await patient).toHaveLength(10);
+    expect(store.calls.get).toBe(1);
+    const fresh = new BodyReader({ store: blocksOf(store) });
+    store.inject({ on: 'get', effect: { kind: 'delay', ms: 60_000 } });
+    const alone = new AbortController();
+    const reading = codeOf(fresh.read(body, 0, 10, { signal: alone.signal }));
+    alone.abort();
+    expect(await reading).toBe('cancelled');
+    expect(await fresh.read(body, 0, 10)).toHaveLength(10);
+  });
+});
+
+describe('streams', () => {
+  test('several gets are in flight, within the read-ahead; a reader that stops stops them', async () => {
+    const { store, body, reader } = await make(50, { readAheadBytesMax: 300_000, cacheBytes: 0 });
+    store.inject({ on: 'get', times: 100, effect: { kind: 'delay', ms: 1 } });
+    let taken = 0;
+    for await (const chunk of reader.stream(body)) {
+      taken += chunk.length;
+      if (taken >= 100_000) break;
+    }
+    expect(store.concurrencyMax).toBeGreaterThan(4);
+    expect(store.concurrencyMax).toBeLessThanOrEqual(31);
+    expect(store.calls.get).toBeLessThan(50);
+  });
+
+  test('a slow reader is not run away from', async () => {
+    const { store, body, reader } = await make(100, { readAheadBytesMax: 50_000, cacheBytes: 0 });
+    const stream = reader.stream(body)[Symbol.asyncIterator]();
+    await stream.next();
+    for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    // The first window is 256 KiB.
+    expect(store.calls.get).toBeLessThanOrEqual(28);
+    await stream.return?.(undefined);
+  });
+
+  test('with reuse a long stream lives in a few buffers', async () => {
+    const { body, bytes, reader } = await make(200, { readAheadBytesMax: 50_000, cacheBytes: 0 });
+    const buffers = new Set<ArrayBufferLike>();
+    let at = 0;
+    for await (const chunk of reader.stream(body, { reuse: true })) {
+      expect(Buffer.compare(chunk, bytes.subarray(at, at + chunk.length))).toBe(0);
+      at += chunk.length;
+      buffers.add(chunk.buffer);
+    }
+    expect(at).toBe(bytes.length);
+    // The first window is 256 KiB.
+    expect(buffers.size).toBeLessThanOrEqual(28);
+  });
+
+  test('a signal ends a stream, with its reason’s code', async () => {
+    const { body, reader } = await make(50);
+    const abort = new AbortController();
+    const reading = (async () => {
+      for await (const _ of reader.stream(body, { signal: abort.signal })) abort.abort();
+    })();
+    expect(await codeOf(reading)).toBe('cancelled');
+  });
+});
+
+describe('handles', () => {
+  test('sequential reads fetch ahead, random ones do not', async () => {
+    const { store, body, bytes, reader } = await make(60, { cacheBytes: 10_000_000 });
+    const handle = reader.handle(body);
+    expect(Buffer.compare(await handle.read(0, 1000), bytes.subarray(0, 1000))).toBe(0);
+    expect(store.calls.get).toBeGreaterThan(20);
+    const far = await make(400);
+    const random = far.reader.handle(far.body);
+    for (const offset of [3_900_000, 1_500_000, 2_800_000]) await random.read(offset, 100);
+    expect(far.store.calls.get).toBe(3);
+  });
+});
