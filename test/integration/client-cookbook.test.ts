@@ -9,6 +9,8 @@ const COOKBOOK = fileURLToPath(new URL('../../docs/cookbook.md', import.meta.url
 /** Inside this package, so that `@nokv/client` resolves; never committed. */
 const PROGRAM_DIRECTORY = fileURLToPath(new URL('../dist/', import.meta.url));
 
+const README = fileURLToPath(new URL('../../packages/client/README.md', import.meta.url));
+
 let fixture: ClientFixture;
 let program: string;
 
@@ -45,6 +47,19 @@ test('every block of the cookbook runs and prints what it says', async () => {
   expect(result.code).toBe(0);
   const expected = [...code.matchAll(/\/\/ → (.*)$/gm)].map((match) => match[1]);
   expect(result.stdout.trimEnd().split('\n')).toEqual(expected);
+});
+
+test('the example of the README runs', async () => {
+  await mkdir(join(fixture.directory, 'checkpoint'), { recursive: true });
+  await writeFile(
+    program,
+    blocksOf(await readFile(README, 'utf8'))
+      .join('\n')
+      .replaceAll('127.0.0.1:7777', fixture.server.rpc)
+      .replaceAll('/7', '/from-readme'),
+  );
+  const result = await run(program, fixture.directory);
+  expect(result).toMatchObject({ code: 0, stderr: '', stdout: 'report.md 9\n# Report\n\n' });
 });
 
 test('every public method of the client is in the cookbook', async () => {
