@@ -122,6 +122,14 @@ describe('through the HTTP port of the server alone', () => {
     expect(await (await proxied.get('/proxied-repeat')).text()).toBe('newer');
   });
 
+  test('a server that moved its HTTP port is found again', async () => {
+    const body = patternBytes(MIB, 37);
+    await proxied.put('/moved', body);
+    await fixture.restart();
+    await proxied.put('/moved-too', patternBytes(MIB, 41));
+    expect(sha256(await (await proxied.get('/moved')).bytes())).toBe(sha256(body));
+  });
+
   test('a way that the server does not offer is refused by name', async () => {
     const s3 = await connect({ address: fixture.server.rpc, ways: ['s3'] });
     await expect(s3.put('/no-way', patternBytes(MIB))).rejects.toMatchObject({

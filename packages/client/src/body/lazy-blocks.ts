@@ -4,7 +4,7 @@
  */
 import { openBlockStore, type BlockStore } from '@nokv/object';
 import type { AccessResult, BlockAccess, Clock, Random } from '@nokv/types';
-import { NokvError } from '@nokv/types';
+import { NokvError, isNokvError } from '@nokv/types';
 import type { CallOptions, MetadataClient } from '../metadata-client.js';
 
 export interface LazyBlocksOptions {
@@ -20,6 +20,8 @@ export class LazyBlocks implements BlockStore {
   readonly #options: LazyBlocksOptions;
   #access: Promise<AccessResult> | undefined;
   #store: Promise<BlockStore> | undefined;
+  /** Stores that were given up; bounded by how often a server moves. */
+  readonly #left: BlockStore[] = [];
   #description = 'blocks as the server offers them';
 
   constructor(options: LazyBlocksOptions) {
@@ -53,18 +55,43 @@ export class LazyBlocks implements BlockStore {
     return this.#store;
   }
 
-  async putBlock(...call: Parameters<BlockStore['putBlock']>): Promise<void> {
-    return (await this.open({ signal: call[3].signal })).putBlock(...call);
+  putBlock(...call: Parameters<BlockStore['putBlock']>): Promise<void> {
+    return this.#use(call[3].signal, (store) => store.putBlock(...call));
   }
 
-  async getBlock(...call: Parameters<BlockStore['getBlock']>): Promise<Uint8Array> {
-    return (await this.open({ signal: call[4]?.signal })).getBlock(...call);
+  getBlock(...call: Parameters<BlockStore['getBlock']>): Promise<Uint8Array> {
+    return this.#use(call[4]?.signal, (store) => store.getBlock(...call));
   }
 
   async close(): Promise<void> {
-    const store = await this.#store?.catch(() => undefined);
+    const last = await this.#store?.catch(() => undefined);
     this.#store = undefined;
-    await store?.close();
+    for (const store of [...this.#left.splice(0), ...(last === undefined ? [] : [last])]) await store.close();
+  }
+
+  /** A way that has ended (another server serves now, at another address) is asked for again, once a call. */
+  async #use<Result>(signal: AbortSignal | undefined, call: (store: BlockStore) => Promise<Result>): Promise<Result> {
+    const store = await this.open({ signal });
+    try {
+      return await call(store);
+    } catch (error) {
+      if (!isNokvError(error) || error.kind !== 'unavailable' || signal?.aborted === true) throw error;
+      if (!(await this.#hasMoved(store, { signal }))) throw error;
+      return call(await this.open({ signal }));
+    }
+  }
+
+  async #hasMoved(failed: BlockStore, options: CallOptions): Promise<boolean> {
+    const before = await this.access(options);
+    const fresh = await this.#options.metadata.access(options);
+    // Somebody else may have noticed meanwhile.
+    if ((await this.#store) !== failed) return true;
+    if (placesOf(before) === placesOf(fresh)) return false;
+    this.#access = Promise.resolve(fresh);
+    this.#store = undefined;
+    // Calls of others may still be on their way over it.
+    this.#left.push(failed);
+    return true;
   }
 
   async #open(options: CallOptions): Promise<BlockStore> {
@@ -84,4 +111,9 @@ export class LazyBlocks implements BlockStore {
     const found = offered.map(({ kind }) => kind).join(', ');
     throw new NokvError('unsupported', `expected the server to offer one of ${ways.join(', ')} as way to the blocks, found ${found}`);
   }
+}
+
+/** Where the ways lead, without what expires. */
+function placesOf({ ways }: AccessResult): string {
+  return JSON.stringify(ways.map((way) => (way.kind === 'proxied' ? way.url : way)));
 }
