@@ -47,6 +47,7 @@ async function openOver(transport: Transport, options: OpenConnectionOptions, si
   });
   const onAbort = (): void => transport.destroy();
   signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) transport.destroy();
   try {
     await connection.open(clientHello(client, token, frameBytesMax));
     signal.throwIfAborted();

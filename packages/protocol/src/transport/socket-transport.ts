@@ -15,6 +15,7 @@ export class SocketTransport implements Transport {
   readonly peer: string;
   readonly isLocal: boolean;
   readonly #socket: Socket;
+  #cause: Error | undefined;
 
   constructor(socket: Socket, peer: string) {
     this.peer = peer;
@@ -22,6 +23,10 @@ export class SocketTransport implements Transport {
     const remote = socket.remoteAddress;
     this.isLocal = remote === undefined || LOOPBACK.test(remote);
     this.#socket = socket;
+    // From the first moment on: an error that nobody hears ends the process.
+    socket.on('error', (error) => {
+      this.#cause = error;
+    });
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
   }
@@ -32,16 +37,12 @@ export class SocketTransport implements Transport {
 
   start(handlers: TransportHandlers): void {
     const socket = this.#socket;
-    let cause: Error | undefined;
     socket.on('data', (bytes: Buffer) => handlers.onData(bytes));
     socket.on('drain', () => handlers.onDrain());
-    socket.on('error', (error) => {
-      cause = error;
-    });
-    socket.on('close', () => handlers.onClose(cause));
+    socket.on('close', () => handlers.onClose(this.#cause));
     // A peer that ended its side wants no more: what is queued still leaves.
     socket.on('end', () => socket.end());
-    if (socket.destroyed) queueMicrotask(() => handlers.onClose(undefined));
+    if (socket.closed) queueMicrotask(() => handlers.onClose(this.#cause));
   }
 
   write(bytes: Uint8Array): boolean {

@@ -130,9 +130,9 @@ export class RpcSession implements RequestCarrier {
         const frame = this.#decoder.next();
         if (frame === undefined) break;
         this.#onFrame(frame, now);
+        if (this.writer.length > WRITE_BYTES) this.#flush();
         if (frames % FRAMES_PER_LOOK !== 0) continue;
         now = clock.monotonicMs();
-        if (this.writer.length > WRITE_BYTES) this.#flush();
         if (now >= endsAt) break;
       }
     } catch (error) {
