@@ -21,8 +21,8 @@ afterEach(async () => {
   await rm(data, { recursive: true, force: true });
 });
 
-async function start(): Promise<ServerProcess> {
-  const server = await startServerProcess({ data, logLevel: 'warn', uploadGraceMs: 100 });
+async function start(env: Readonly<Record<string, string>> = {}): Promise<ServerProcess> {
+  const server = await startServerProcess({ data, logLevel: 'warn', uploadGraceMs: 100, env });
   servers.push(server);
   return server;
 }
@@ -63,6 +63,16 @@ it('sweeps after a restart what expired while no server ran', { timeout: 60_000 
   expect(await keyCount()).toBeGreaterThan(baseline);
   await start();
   await until('the sweep after the restart', async () => (await keyCount()) === baseline);
+});
+
+it('sweeps again what a server that died in its sweep left', { timeout: 60_000 }, async () => {
+  const doomed = await start({ NOKV_FAILPOINTS: 'before-remove-blocks=crash' });
+  const baseline = await keyCount();
+  await uploadAndDie(doomed.rpc, 300);
+  await doomed.exited;
+  expect(await keyCount()).toBe(baseline + 3);
+  await start();
+  await until('the second sweep', async () => (await keyCount()) === baseline);
 });
 
 it('refuses to publish from an upload that has ended, and shows nothing of it', { timeout: 60_000 }, async () => {

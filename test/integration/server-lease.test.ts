@@ -58,9 +58,16 @@ describe('a server under etcd', () => {
     const server = await start();
     const client = await connect({ address: server.rpc });
     await client.mkdir('/before');
+    const { upload, ticket } = (await client.metadata.mutate('begin-upload', { target: 'x', ttlMs: 60_000 })).result;
     const first = await readMetric(server.http, 'nokv_shard_epoch');
     etcd.pause();
     await until('the end of the lease', async () => !(await isReady(server.http)));
+    const put = await fetch(`http://${server.http}/objects/${upload}/0`, {
+      method: 'PUT',
+      headers: { authorization: `Bearer ${ticket}`, 'x-nokv-crc32c': '00000000' },
+      body: 'x',
+    });
+    expect([put.status, ((await put.json()) as { code: string }).code]).toEqual([421, 'lease-lost']);
     const answers = [
       client.stat('/before', { timeoutMs: 300 }),
       client.mkdir('/during', { timeoutMs: 300 }),

@@ -106,7 +106,7 @@ export async function etcdCoordinator(options: EtcdCoordinatorOptions): Promise<
         ],
       );
     } catch (error) {
-      void revokeUntilGone(lease);
+      void revokeLease(lease);
       throw error;
     }
   }
@@ -121,7 +121,7 @@ export async function etcdCoordinator(options: EtcdCoordinatorOptions): Promise<
       ended: term.ended,
       release() {
         term.end('released');
-        releasing ??= revokeUntilGone(lease);
+        releasing ??= revokeLease(lease);
         return releasing;
       },
     };
@@ -129,22 +129,32 @@ export async function etcdCoordinator(options: EtcdCoordinatorOptions): Promise<
     // A lost lease may still stand in etcd when it comes back: it is in the way of every successor, ourselves included.
     void term.ended.then((how) => {
       held.delete(ownership);
-      if (how === 'lost') void revokeUntilGone(lease);
+      if (how === 'lost') void revokeLease(lease);
     });
     return ownership;
   }
 
-  /** Tries for as long as the lease can live without us; after that etcd has dropped it by itself. */
+  /** Resolves after the first try; where etcd does not answer, tries go on behind it until the lease has run out by itself. */
+  async function revokeLease(lease: string): Promise<void> {
+    if (await revoked(lease)) return;
+    void revokeUntilGone(lease);
+  }
+
   async function revokeUntilGone(lease: string): Promise<void> {
     const giveUpAtMs = clock.monotonicMs() + ttlSec * 1000;
-    for (;;) {
-      try {
-        return await client.revoke(lease);
-      } catch (error) {
-        if (!isNokvError(error, 'control-unavailable')) throw error;
-        if (isClosed || clock.monotonicMs() >= giveUpAtMs) return;
-        await clock.sleep(200);
-      }
+    while (!isClosed && clock.monotonicMs() < giveUpAtMs) {
+      await clock.sleep(200);
+      if (await revoked(lease)) return;
+    }
+  }
+
+  async function revoked(lease: string): Promise<boolean> {
+    try {
+      await client.revoke(lease);
+      return true;
+    } catch (error) {
+      if (isNokvError(error, 'control-unavailable')) return false;
+      throw error;
     }
   }
 

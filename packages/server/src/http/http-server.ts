@@ -23,6 +23,8 @@ export interface HttpAnswer {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array;
+  /** Called when the answer has left, or cannot: what was held for it is free. */
+  readonly release?: () => void;
 }
 
 export interface HttpRoute {
@@ -113,7 +115,8 @@ async function serve(message: IncomingMessage, response: ServerResponse, options
     answer = errorAnswer(failure);
   }
   options.onAnswer(routePath, options.monotonicMs() - startMs, failure);
-  if (response.destroyed) return;
+  if (answer.release !== undefined) response.once('close', answer.release);
+  if (response.destroyed) return answer.release?.();
   // What was not read of a refused body would be taken for the next request.
   const mustClose = !message.complete && message.method !== 'GET' && message.method !== 'HEAD';
   const body = typeof answer.body === 'string' ? Buffer.from(answer.body) : (answer.body ?? new Uint8Array());

@@ -4,6 +4,7 @@
  */
 import { blocksOf, crc32c, formatCrc32c, parseCrc32c, type ObjectStore } from '@nokv/object';
 import { NokvError, UPLOAD_BLOCKS_MAX, blockKey, uploadId, type Clock, type UploadId } from '@nokv/types';
+import { Slots } from '../slots.js';
 import type { Tickets } from '../tickets.js';
 import type { HttpAnswer, HttpRequest, HttpRoute } from './http-server.js';
 
@@ -17,13 +18,15 @@ export interface ObjectRouteParts {
   readonly hasUpload: (upload: UploadId) => boolean;
 }
 
-/** Bodies held in memory at once: 16 blocks of 4 MiB. */
-const BODIES_MAX = 16;
+/** Blocks held in memory at once, in both directions together: 16 of 4 MiB. */
+const BLOCKS_MAX = 16;
+/** Requests that wait for their turn, their bodies unread. */
+const WAITERS_MAX = 512;
 
 export function objectRoutes(parts: ObjectRouteParts): HttpRoute {
   const { store, tickets, clock } = parts;
   const blocks = blocksOf(store);
-  let bodies = 0;
+  const slots = new Slots(BLOCKS_MAX, WAITERS_MAX);
 
   async function put(request: HttpRequest): Promise<HttpAnswer> {
     const { upload, index } = parsePath(request.path);
@@ -31,8 +34,7 @@ export function objectRoutes(parts: ObjectRouteParts): HttpRoute {
     tickets.checkUploadTicket(bearer(request), upload, clock.nowMs());
     const stated = parseChecksum(request.headers['x-nokv-crc32c']);
     refuseUnlessStaged(upload);
-    if (bodies >= BODIES_MAX) throw new NokvError('too-busy', `${BODIES_MAX} blocks are being received; try again shortly`);
-    bodies += 1;
+    const giveBack = await slots.take(request.signal);
     try {
       const bytes = await request.body(parts.blockBytesMax);
       if (bytes.length === 0) throw new NokvError('invalid-argument', 'expected a block of at least 1 byte, found none');
@@ -48,7 +50,7 @@ export function objectRoutes(parts: ObjectRouteParts): HttpRoute {
       refuseUnlessStaged(upload);
       return await keep(upload, index, bytes, stated, request.signal);
     } finally {
-      bodies -= 1;
+      giveBack();
     }
   }
 
@@ -65,14 +67,17 @@ export function objectRoutes(parts: ObjectRouteParts): HttpRoute {
     refuseUnlessServing();
     tickets.checkReadToken(bearer(request), clock.nowMs());
     const range = parseRange(request.headers.range);
-    const bytes = await store.get(blockKey(upload, index), { ...range, signal: request.signal });
-    const headers = { 'content-type': 'application/octet-stream', 'cache-control': 'private, immutable' };
-    if (range === undefined) return { status: 200, headers, body: bytes };
-    return {
-      status: 206,
-      headers: { ...headers, 'content-range': `bytes ${range.offset}-${range.offset + bytes.length - 1}/*` },
-      body: bytes,
-    };
+    const release = await slots.take(request.signal);
+    try {
+      const bytes = await store.get(blockKey(upload, index), { ...range, signal: request.signal });
+      const headers = { 'content-type': 'application/octet-stream', 'cache-control': 'private, immutable' };
+      if (range === undefined) return { status: 200, headers, body: bytes, release };
+      const last = range.offset + bytes.length - 1;
+      return { status: 206, headers: { ...headers, 'content-range': `bytes ${range.offset}-${last}/*` }, body: bytes, release };
+    } catch (error) {
+      release();
+      throw error;
+    }
   }
 
   function refuseUnlessServing(): void {
