@@ -128,6 +128,20 @@ describe('a tree', () => {
     expect(await fixture.client.exists(`${remote}/tree`)).toBe(false);
   });
 
+  test('goes through a server that restarts meanwhile, whole', async () => {
+    const source = await makeSource();
+    let restarting: Promise<void> | undefined;
+    await fixture.client.putTree(source, `${remote}/tree`, {
+      onProgress: ({ phase, files }) => {
+        if (phase === 'transfer' && files > 50) restarting ??= fixture.restart();
+      },
+    });
+    expect(restarting).toBeDefined();
+    await restarting;
+    await fixture.client.getTree(`${remote}/tree`, join(local, 'back'));
+    expect((await run('diff', ['-r', '--no-dereference', source, join(local, 'back')])).stdout).toBe('');
+  });
+
   test('tells what it does: totals are known before the transfer and reached at its end', async () => {
     const source = await makeSource();
     const told: Progress[] = [];
