@@ -36,6 +36,7 @@ export interface S3StoreOptions {
   readonly check?: boolean | undefined;
 }
 
+const CHECK_ATTEMPTS_MAX = 3;
 /** An object that is read whole may have this many bytes. */
 const OBJECT_BYTES_MAX = 256 * 1024 * 1024;
 
@@ -44,15 +45,32 @@ export async function openS3Store(where: string | S3Location, options: S3StoreOp
   const { env, clock = systemClock, random = systemRandom, retry, check = true } = options;
   const location = typeof where === 'string' ? parseS3Url(where, env) : where;
   const credentials = credentialSource(env, location.region);
-  const retries = new Retries({ ...RETRY_POLICY_DEFAULT, ...retry }, clock, random);
-  const store = new S3ObjectStore(new S3Requests(location, credentials, clock), new S3Admin(location, credentials), retries);
+  const policy = { ...RETRY_POLICY_DEFAULT, ...retry };
+  const requests = new S3Requests(location, credentials, clock);
+  const store = new S3ObjectStore(requests, new S3Admin(location, credentials), new Retries(policy, clock, random));
   try {
-    if (check) await store.checkBucket();
+    // Whoever starts a server waits for this answer: a mistyped endpoint should not cost the patience of a running one.
+    const attemptsMax = Math.min(policy.attemptsMax, CHECK_ATTEMPTS_MAX);
+    if (check) await checkBucket(requests, new Retries({ ...policy, attemptsMax }, clock, random));
   } catch (error) {
     await store.close();
     throw error;
   }
   return store;
+}
+
+/** A listing of one key says why in its body when it is refused; HEAD of the bucket would not. */
+async function checkBucket(requests: S3Requests, retries: Retries): Promise<void> {
+  const { prefix } = requests.location;
+  const where = describeS3(requests.location);
+  await retries.run(`${where}: reach the bucket`, undefined, async ({ signal }) => {
+    const query = { 'list-type': '2', 'max-keys': '1', prefix: prefix === '' ? '' : `${prefix}/` };
+    const answer = await requests.send({ method: 'GET', query, signal });
+    if (answer.status !== 200) throw requests.refusal(answer, 'list the bucket', false);
+    if (!answer.body.includes('ListBucketResult')) {
+      throw new NokvError('store-unfit', `${where}: expected an S3 listing, found another answer; correct the endpoint`);
+    }
+  });
 }
 
 class S3ObjectStore implements ObjectStore {
@@ -68,16 +86,6 @@ class S3ObjectStore implements ObjectStore {
     this.#retries = retries;
     this.description = describeS3(requests.location);
     this.#base = requests.location.prefix === '' ? '' : `${requests.location.prefix}/`;
-  }
-
-  /** A listing of one key says why in its body when it is refused; HEAD of the bucket would not. */
-  async checkBucket(): Promise<void> {
-    await this.#run('reach the bucket', undefined, async ({ signal }) => {
-      const answer = await this.#requests.send({ method: 'GET', query: { 'list-type': '2', 'max-keys': '1', prefix: this.#base }, signal });
-      if (answer.status !== 200) throw this.#requests.refusal(answer, 'list the bucket', false);
-      if (!answer.body.includes('ListBucketResult'))
-        throw new NokvError('store-unfit', `${this.description}: expected an S3 listing, found another answer; correct the endpoint`);
-    });
   }
 
   async putIfAbsent(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<PutOutcome> {
