@@ -221,6 +221,20 @@ describe('a restore', () => {
   });
 });
 
+test('files of medium size share blocks, across restores too', async () => {
+  const source = join(local, 'medium');
+  await mkdir(source);
+  await Promise.all(Array.from({ length: 200 }, (_, index) => writeFile(join(source, `${index}`), patternBytes(65_536, index))));
+  const blocks = async () =>
+    (await run('find', [join(fixture.directory, 'data/objects'), '-path', '*/blocks/*', '-type', 'f'])).stdout.split('\n').length - 1;
+  const before = await blocks();
+  await fixture.client.putTree(source, `${remote}/medium`);
+  // 200 files of 64 KiB are 12.5 MiB: four blocks of 4 MiB.
+  expect((await blocks()) - before).toBe(4);
+  await fixture.client.getTree(`${remote}/medium`, join(local, 'medium-back'));
+  expect((await run('diff', ['-r', source, join(local, 'medium-back')])).stdout).toBe('');
+});
+
 test('some thousand files go and come back within seconds', async () => {
   const source = join(local, 'many');
   for (let directory = 0; directory < 30; directory++) {
