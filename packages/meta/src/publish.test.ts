@@ -58,13 +58,19 @@ describe('publish', () => {
       kind: 'conflict',
       details: { generation: second },
     });
-    await expect(shard.put('/none', '3', { ifGeneration: first })).rejects.toMatchObject({ code: 'generation-mismatch', details: { generation: 0 } });
+    await expect(shard.put('/none', '3', { ifGeneration: first })).rejects.toMatchObject({
+      code: 'generation-mismatch',
+      details: { generation: 0 },
+    });
     expect(await shard.text('/f')).toBe('2');
   });
 
   test('of two conditional puts in one batch exactly one wins', async () => {
     const { generation } = (await shard.put('/f', '0')).result;
-    const outcomes = await Promise.allSettled([shard.put('/f', 'a', { ifGeneration: generation }), shard.put('/f', 'b', { ifGeneration: generation })]);
+    const outcomes = await Promise.allSettled([
+      shard.put('/f', 'a', { ifGeneration: generation }),
+      shard.put('/f', 'b', { ifGeneration: generation }),
+    ]);
     expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
     expect(await shard.text('/f')).toBe('a');
   });
@@ -72,7 +78,10 @@ describe('publish', () => {
   test('honours ifDigest', async () => {
     await shard.put('/f', '1', { digest: 'sha256:aa', contentType: 'text/plain', producer: 'job-7' });
     expect(await shard.stat('/f')).toMatchObject({ digest: 'sha256:aa', contentType: 'text/plain', producer: 'job-7', inline: true });
-    await expect(shard.put('/f', '2', { ifDigest: 'sha256:bb' })).rejects.toMatchObject({ code: 'generation-mismatch', details: { digest: 'sha256:aa' } });
+    await expect(shard.put('/f', '2', { ifDigest: 'sha256:bb' })).rejects.toMatchObject({
+      code: 'generation-mismatch',
+      details: { digest: 'sha256:aa' },
+    });
     await shard.put('/f', '2', { ifDigest: 'sha256:aa' });
   });
 
@@ -87,7 +96,15 @@ describe('publish', () => {
   test('by inode, sets mode and mtime when told to', async () => {
     const ino = await shard.create('/f');
     const mtime = { sec: 5, nsec: 6 };
-    await shard.do('publish', { node: { ino }, body: inline('x'), mode: 0o755, setMode: true, mtime, ifGeneration: 0 as Generation, ...OWNER });
+    await shard.do('publish', {
+      node: { ino },
+      body: inline('x'),
+      mode: 0o755,
+      setMode: true,
+      mtime,
+      ifGeneration: 0 as Generation,
+      ...OWNER,
+    });
     expect(await shard.stat('/f')).toMatchObject({ ino, mode: 0o755, mtime, ordinal: 1 });
     await expect(
       shard.do('publish', { node: { ino }, body: inline('x'), mode: 0, ifGeneration: 0 as Generation, ...OWNER }),
@@ -99,7 +116,9 @@ describe('publish', () => {
   });
 
   test('a refused publish writes nothing, its parents neither', async () => {
-    await expect(shard.put('/a/b/f', 'x', { parents: true, ifGeneration: 9 as Generation })).rejects.toMatchObject({ code: 'generation-mismatch' });
+    await expect(shard.put('/a/b/f', 'x', { parents: true, ifGeneration: 9 as Generation })).rejects.toMatchObject({
+      code: 'generation-mismatch',
+    });
     expect(await shard.names('/')).toEqual([]);
     await shard.put('/a/b/f', 'x', { parents: true });
     expect(await shard.stat('/a/b')).toMatchObject({ type: 'directory', mode: 0o755 });
@@ -124,7 +143,9 @@ describe('pieces', () => {
     const unknown = 'f'.repeat(32) as UploadId;
     for (const named of [other, unknown]) {
       await expect(shard.put('/f', '', { body: blocks(piece(named, 0)), upload: named })).rejects.toMatchObject({ code: 'bad-upload' });
-      await expect(shard.put('/f', '', { body: blocks(piece(upload, 0), piece(named, 0)), upload })).rejects.toMatchObject({ code: 'bad-upload' });
+      await expect(shard.put('/f', '', { body: blocks(piece(upload, 0), piece(named, 0)), upload })).rejects.toMatchObject({
+        code: 'bad-upload',
+      });
     }
     await expect(shard.put('/f', '', { body: blocks(piece(upload, 0)) })).rejects.toMatchObject({ code: 'bad-upload' });
     shard.clock.ms += TTL + 1;
@@ -142,7 +163,9 @@ describe('pieces', () => {
     await shard.put('/copy', '', { body: blocks(piece(upload, 0)), base: ino });
     expect(references(upload)).toBe(3);
     await expect(shard.put('/copy2', '', { body: blocks(piece(upload, 0)) })).rejects.toMatchObject({ code: 'bad-upload' });
-    await expect(shard.put('/copy2', '', { body: blocks(piece(upload, 0, { crc32c: 1 })), base: ino })).rejects.toMatchObject({ code: 'bad-upload' });
+    await expect(shard.put('/copy2', '', { body: blocks(piece(upload, 0, { crc32c: 1 })), base: ino })).rejects.toMatchObject({
+      code: 'bad-upload',
+    });
   });
 
   test('that contradict themselves are refused', async () => {

@@ -82,7 +82,10 @@ describe('request ids', () => {
     await shard.as('young', 'publish', put('2'));
     await shard.maintain();
     expect([...shard.kv.range(familyStart(FAMILY.request), familyEnd(FAMILY.request))]).toHaveLength(1);
-    await expect(shard.as('old', 'publish', put('1'), 'durable', 2 * 3600 * 1000)).rejects.toMatchObject({ code: 'request-expired', outcome: 'unknown' });
+    await expect(shard.as('old', 'publish', put('1'), 'durable', 2 * 3600 * 1000)).rejects.toMatchObject({
+      code: 'request-expired',
+      outcome: 'unknown',
+    });
     expect((await shard.as('young', 'publish', put('2'), 'durable', 1000)).result.attributes.ordinal).toBe(2);
     expect((await shard.as('fresh', 'publish', put('3'), 'durable', 1000)).result.attributes.ordinal).toBe(3);
   });
@@ -119,7 +122,9 @@ describe('request ids', () => {
 
 describe('argument digest', () => {
   test('does not depend on the order of fields nor on undefined ones', () => {
-    expect(digestOf('x', { a: 1, b: { c: 'd', e: Uint8Array.of(1) } })).toBe(digestOf('x', { b: { e: Uint8Array.of(1), c: 'd', f: undefined }, a: 1 }));
+    expect(digestOf('x', { a: 1, b: { c: 'd', e: Uint8Array.of(1) } })).toBe(
+      digestOf('x', { b: { e: Uint8Array.of(1), c: 'd', f: undefined }, a: 1 }),
+    );
   });
 
   test('tells different arguments apart', () => {

@@ -45,7 +45,10 @@ describe.each(['memory', 'LMDB'] as const)('namespace over %s', (kind) => {
 
   test('missing parents, files as parents and long names are told apart', async () => {
     await shard.put('/f', 'x');
-    await expect(shard.mkdir('/none/a')).rejects.toMatchObject({ code: 'not-found', message: expect.stringContaining('/none/a') as string });
+    await expect(shard.mkdir('/none/a')).rejects.toMatchObject({
+      code: 'not-found',
+      message: expect.stringContaining('/none/a') as string,
+    });
     await expect(shard.mkdir('/f/a')).rejects.toMatchObject({ code: 'not-directory' });
     await expect(shard.mkdir('/f/a/b', true)).rejects.toMatchObject({ code: 'not-directory' });
     await expect(
@@ -126,7 +129,8 @@ describe.each(['memory', 'LMDB'] as const)('namespace over %s', (kind) => {
   test('symlinks resolve on the way and, when asked, at the end', async () => {
     await shard.mkdir('/a/b', true);
     await shard.put('/a/b/f', 'deep');
-    const link = (path: string, target: string): Promise<unknown> => shard.do('symlink', { entry: at(path), target: bytes(target), ...OWNER });
+    const link = (path: string, target: string): Promise<unknown> =>
+      shard.do('symlink', { entry: at(path), target: bytes(target), ...OWNER });
     await link('/abs', '/a/b');
     await link('/a/rel', 'b/../b/./f');
     await link('/a/b/up', '../../a/b/f');
@@ -190,7 +194,11 @@ describe.each(['memory', 'LMDB'] as const)('namespace over %s', (kind) => {
       shard.clock.ms += 1000;
       await rename('/a', '/d/b');
       expect(await shard.text('/d/b')).toBe('new');
-      expect(await shard.stat('/d/b')).toMatchObject({ ino: result.attributes.ino, generation: result.generation, ctime: shard.clock.now() });
+      expect(await shard.stat('/d/b')).toMatchObject({
+        ino: result.attributes.ino,
+        generation: result.generation,
+        ctime: shard.clock.now(),
+      });
       expect(await shard.names('/')).toEqual(['d']);
       expect(await shard.stat('/d')).toMatchObject({ children: 1 });
     });
@@ -266,7 +274,13 @@ describe.each(['memory', 'LMDB'] as const)('namespace over %s', (kind) => {
     await shard.do('setattr', { node: at('/f'), mode: 0o4755 });
     await shard.do('setattr', { node: at('/f'), atime: { sec: -5, nsec: 1 }, mtime: { sec: 2 ** 33, nsec: 999_999_999 } });
     const card = await shard.stat('/f');
-    expect(card).toMatchObject({ generation, mode: 0o4755, atime: { sec: -5, nsec: 1 }, mtime: { sec: 2 ** 33, nsec: 999_999_999 }, revision: 3 });
+    expect(card).toMatchObject({
+      generation,
+      mode: 0o4755,
+      atime: { sec: -5, nsec: 1 },
+      mtime: { sec: 2 ** 33, nsec: 999_999_999 },
+      revision: 3,
+    });
     await shard.do('setattr', { node: at('/f'), uid: 7 });
     expect(await shard.stat('/f')).toMatchObject({ uid: 7, gid: 1000, mode: 0o755 });
     expect(await shard.text('/f')).toBe('body');
@@ -292,7 +306,10 @@ describe.each(['memory', 'LMDB'] as const)('namespace over %s', (kind) => {
     await expect(set('user.c', bytes('2'), 'replace')).rejects.toMatchObject({ code: 'no-xattr' });
     await expect(set('user.c', new Uint8Array(65_537))).rejects.toMatchObject({ code: 'too-large' });
     await expect(set('n'.repeat(256), bytes('2'))).rejects.toMatchObject({ code: 'name-too-long' });
-    expect((await shard.read('xattr-list', { node: at('/f') })).names.map((name) => Buffer.from(name).toString())).toEqual(['user.a', 'user.b']);
+    expect((await shard.read('xattr-list', { node: at('/f') })).names.map((name) => Buffer.from(name).toString())).toEqual([
+      'user.a',
+      'user.b',
+    ]);
     expect((await shard.read('xattr-get', { node: at('/f'), name: bytes('user.a') })).value).toHaveLength(65_536);
     expect((await shard.stat('/f')).xattrs).toHaveLength(2);
     await shard.do('xattr-remove', { node: at('/f'), name: bytes('user.a') });
@@ -306,7 +323,13 @@ describe.each(['memory', 'LMDB'] as const)('namespace over %s', (kind) => {
     const parent = await shard.mkdir('/d');
     await Promise.all(
       Array.from({ length: 1000 }, (_, i) =>
-        shard.do('create', { entry: { parent, name: bytes(`f${String(i).padStart(4, '0')}`) }, mode: 0o644, type: 'file', exclusive: true, ...OWNER }),
+        shard.do('create', {
+          entry: { parent, name: bytes(`f${String(i).padStart(4, '0')}`) },
+          mode: 0o644,
+          type: 'file',
+          exclusive: true,
+          ...OWNER,
+        }),
       ),
     );
     const before = shard.engine.stats.rowsRead;
@@ -314,7 +337,12 @@ describe.each(['memory', 'LMDB'] as const)('namespace over %s', (kind) => {
     const names: string[] = [];
     let pages = 0;
     do {
-      const page = await shard.read('list', { node: { ino: parent }, limit: 300, attributes: true, ...(after === undefined ? {} : { after }) });
+      const page = await shard.read('list', {
+        node: { ino: parent },
+        limit: 300,
+        attributes: true,
+        ...(after === undefined ? {} : { after }),
+      });
       for (const { name, ino, attributes } of page.entries) {
         names.push(Buffer.from(name).toString());
         expect(attributes).toMatchObject({ ino, type: 'file', mode: 0o644 });
@@ -353,15 +381,24 @@ describe.each(['memory', 'LMDB'] as const)('namespace over %s', (kind) => {
 
   test('a staged tree is out of sight until it is published whole', async () => {
     const { root } = (await shard.do('begin-tree', { mode: 0o755, ttlMs: 60_000, ...OWNER })).result;
-    await shard.do('publish', { node: { parent: root, name: bytes('f') }, body: { kind: 'inline', bytes: bytes('1') }, mode: 0o644, ...OWNER });
+    await shard.do('publish', {
+      node: { parent: root, name: bytes('f') },
+      body: { kind: 'inline', bytes: bytes('1') },
+      mode: 0o644,
+      ...OWNER,
+    });
     expect(await shard.names('/')).toEqual([]);
     await shard.do('publish-tree', { root, to: at('/ckpt/7'), replace: false, parents: true, ...OWNER });
     expect(await shard.text('/ckpt/7/f')).toBe('1');
     const second = (await shard.do('begin-tree', { mode: 0o755, ttlMs: 60_000, ...OWNER })).result.root;
-    await expect(shard.do('publish-tree', { root: second, to: at('/ckpt/7'), replace: false, ...OWNER })).rejects.toMatchObject({ code: 'exists' });
+    await expect(shard.do('publish-tree', { root: second, to: at('/ckpt/7'), replace: false, ...OWNER })).rejects.toMatchObject({
+      code: 'exists',
+    });
     await shard.do('publish-tree', { root: second, to: at('/ckpt/7'), replace: true, ...OWNER });
     expect(await shard.names('/ckpt/7')).toEqual([]);
-    await expect(shard.do('publish-tree', { root: second, to: at('/x'), replace: false, ...OWNER })).rejects.toMatchObject({ code: 'not-found' });
+    await expect(shard.do('publish-tree', { root: second, to: at('/x'), replace: false, ...OWNER })).rejects.toMatchObject({
+      code: 'not-found',
+    });
   });
 
   test('an expired staged tree is swept', async () => {
@@ -392,7 +429,11 @@ describe.each(['memory', 'LMDB'] as const)('namespace over %s', (kind) => {
     expect((await shard.read('changes', { since: next, limit: 100 })).changes).toEqual([]);
     const page = await shard.read('changes', { since: 1 as never, limit: 2 });
     expect(page.changes).toHaveLength(3);
-    expect((await shard.read('changes', { since: page.next, limit: 100 })).changes.map(({ kind }) => kind)).toEqual(['renamed', 'attributes', 'removed']);
+    expect((await shard.read('changes', { since: page.next, limit: 100 })).changes.map(({ kind }) => kind)).toEqual([
+      'renamed',
+      'attributes',
+      'removed',
+    ]);
   });
 
   test('inline bodies end at their limit, truncating and extending them keeps zeros', async () => {

@@ -69,7 +69,9 @@ export function orderedKvConformance(name: string, make: () => Promise<OrderedKv
     test(
       'keys order byte by byte, prefixes first, high bytes last',
       withKv(async (kv) => {
-        const keys = [[0x61], [0x61, 0x00], [0x61, 0x62], [0x61, 0xff], [0x62], [0x7f], [0x80], [0xff, 0xff]].map((key) => Uint8Array.from(key));
+        const keys = [[0x61], [0x61, 0x00], [0x61, 0x62], [0x61, 0xff], [0x62], [0x7f], [0x80], [0xff, 0xff]].map((key) =>
+          Uint8Array.from(key),
+        );
         await kv.commit([...keys].reverse().map((key) => ({ key, value: key }))).flushed;
         const found = [...kv.range(Uint8Array.of(0), Uint8Array.of(0xff, 0xff, 0xff))].map(({ key }) => hex(key));
         expect(found).toEqual(keys.map(hex));

@@ -71,7 +71,10 @@ export class TestShard {
     this.#prefix = prefix;
   }
 
-  static async open(kv: OrderedKv = new MemoryKv(), options: Partial<ShardOptions> & { readonly prefix?: string } = {}): Promise<TestShard> {
+  static async open(
+    kv: OrderedKv = new MemoryKv(),
+    options: Partial<ShardOptions> & { readonly prefix?: string } = {},
+  ): Promise<TestShard> {
     const clock = options.clock instanceof ManualClock ? options.clock : new ManualClock();
     const engine = await openShard({ shard: shardId(0), random: countingRandom(), ...options, kv, clock });
     return new TestShard(engine, kv, clock, options.prefix ?? 'r');
@@ -107,7 +110,11 @@ export class TestShard {
     return result.attributes.ino;
   }
 
-  async put(path: string, text: string, more: Partial<MutationOperations['publish']['args']> = {}): Promise<Committed<MutationResult<'publish'>>> {
+  async put(
+    path: string,
+    text: string,
+    more: Partial<MutationOperations['publish']['args']> = {},
+  ): Promise<Committed<MutationResult<'publish'>>> {
     return this.do('publish', { node: at(path), body: inline(text), mode: 0o644, ...OWNER, ...more });
   }
 

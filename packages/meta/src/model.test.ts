@@ -1,0 +1,200 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { formatName, isNokvError, type MutationOperation, type MutationOperations } from '@nokv/types';
+import { FAMILY } from './key.js';
+import { MemoryKv } from './memory-kv.js';
+import { contradictions, historyOf } from './testing/check-rows.js';
+import { ModelFilesystem, type ModelNode } from './testing/model-filesystem.js';
+import { OWNER, TestShard, at, inline } from './testing/test-shard.js';
+
+/** One operation: what the engine is asked, and the same on the model. */
+interface Step {
+  readonly text: string;
+  readonly operation: MutationOperation;
+  readonly args: MutationOperations[MutationOperation]['args'];
+  readonly model: (model: ModelFilesystem) => string | undefined;
+}
+
+const name = fc.constantFrom('a', 'b', 'c');
+const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((names) => `/${names.join('/')}`);
+const owned = { mode: 0o755, ...OWNER };
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({ path, parents: fc.boolean() }).map((s): Step => ({
+    text: `mkdir ${s.path}${s.parents ? ' -p' : ''}`,
+    operation: 'mkdir',
+    args: { entry: at(s.path), parents: s.parents, ...owned },
+    model: (model) => model.mkdir(s.path, s.parents),
+  })),
+  path.map((p): Step => ({
+    text: `create ${p}`,
+    operation: 'create',
+    args: { entry: at(p), type: 'file', exclusive: true, ...OWNER, mode: 0o644 },
+    model: (model) => model.create(p),
+  })),
+  fc.record({ path, text: fc.string({ maxLength: 5, unit: 'grapheme-ascii' }) }).map((s): Step => ({
+    text: `put ${s.path} ${s.text}`,
+    operation: 'publish',
+    args: { node: at(s.path), body: inline(s.text), ...OWNER, mode: 0o644 },
+    model: (model) => model.put(s.path, s.text),
+  })),
+  fc.record({ path, target: path }).map((s): Step => ({
+    text: `symlink ${s.path} -> ${s.target}`,
+    operation: 'symlink',
+    args: { entry: at(s.path), target: Buffer.from(s.target), ...OWNER },
+    model: (model) => model.symlink(s.path, s.target),
+  })),
+  fc.record({ from: path, to: path }).map((s): Step => ({
+    text: `link ${s.from} ${s.to}`,
+    operation: 'link',
+    args: { node: at(s.from), entry: at(s.to) },
+    model: (model) => model.link(s.from, s.to),
+  })),
+  path.map((p): Step => ({ text: `unlink ${p}`, operation: 'unlink', args: { entry: at(p) }, model: (model) => model.unlink(p) })),
+  path.map((p): Step => ({ text: `rmdir ${p}`, operation: 'rmdir', args: { entry: at(p) }, model: (model) => model.rmdir(p) })),
+  path.map((p): Step => ({ text: `rm -r ${p}`, operation: 'remove-tree', args: { entry: at(p) }, model: (model) => model.removeTree(p) })),
+  fc
+    .record({ from: path, to: path, mode: fc.constantFrom('replace' as const, 'no-replace' as const, 'exchange' as const) })
+    .map((s): Step => ({
+      text: `rename ${s.mode} ${s.from} ${s.to}`,
+      operation: 'rename',
+      args: { from: at(s.from), to: at(s.to), mode: s.mode },
+      model: (model) => model.rename(s.from, s.to, s.mode),
+    })),
+  fc.record({ path, mode: fc.integer({ min: 0, max: 0o777 }) }).map((s): Step => ({
+    text: `chmod ${s.mode.toString(8)} ${s.path}`,
+    operation: 'setattr',
+    args: { node: at(s.path), mode: s.mode },
+    model: (model) => model.chmod(s.path, s.mode),
+  })),
+  fc.record({ path, size: fc.integer({ min: 0, max: 8 }) }).map((s): Step => ({
+    text: `truncate ${s.path} ${s.size}`,
+    operation: 'setattr',
+    args: { node: at(s.path), size: s.size },
+    model: (model) => model.truncate(s.path, s.size),
+  })),
+);
+
+/** The namespace as plain data, through the read operations. */
+async function tree(shard: TestShard, where = '/'): Promise<unknown> {
+  const card = await shard.stat(where, false);
+  switch (card.type) {
+    case 'directory': {
+      const { entries } = await shard.read('list', { node: at(where), limit: 100, attributes: true });
+      const children: Record<string, unknown> = {};
+      for (const entry of entries) {
+        const child = `${where === '/' ? '' : where}/${formatName(entry.name)}`;
+        expect(entry.attributes).toMatchObject(await shard.read('getattr', { ino: entry.ino }));
+        const found = formatName((await shard.read('path-of', { ino: entry.ino })).path);
+        if (entry.type === 'directory' || entry.attributes?.nlink === 1) expect(found).toBe(child);
+        children[formatName(entry.name)] = await tree(shard, child);
+      }
+      expect(card.children).toBe(entries.length);
+      return { mode: card.mode, children };
+    }
+    case 'symlink':
+      return { nlink: card.nlink, target: formatName(card.target ?? new Uint8Array(0)) };
+    default:
+      return { mode: card.mode, nlink: card.nlink, text: await shard.text(where), size: card.size };
+  }
+}
+
+function modelTree(node: ModelNode): unknown {
+  switch (node.type) {
+    case 'directory':
+      return {
+        mode: node.mode,
+        children: Object.fromEntries([...node.entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([n, c]) => [n, modelTree(c)])),
+      };
+    case 'symlink':
+      return { nlink: node.nlink, target: node.target };
+    case 'file':
+      return { mode: node.mode, nlink: node.nlink, text: node.text, size: node.text.length };
+  }
+}
+
+async function codeOf(answer: Promise<unknown>): Promise<string | undefined> {
+  try {
+    await answer;
+    return undefined;
+  } catch (error) {
+    if (isNokvError(error)) return error.code;
+    throw error;
+  }
+}
+
+describe('random operations', () => {
+  test('answer as a plain filesystem does, and leave rows without contradictions', { timeout: 120_000 }, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 60 }), fc.boolean(), async (steps, together) => {
+        const shard = await TestShard.open(new MemoryKv());
+        const model = new ModelFilesystem();
+        const expected = steps.map(({ text, model: run }) => `${text}: ${run(model) ?? 'done'}`);
+        const answers: string[] = [];
+        const run = async ({ text, operation, args }: Step): Promise<string> =>
+          `${text}: ${(await codeOf(shard.do(operation, args))) ?? 'done'}`;
+        // All in one tick share a batch; one by one each has its own.
+        if (together) answers.push(...(await Promise.all(steps.map(run))));
+        else for (const one of steps) answers.push(await run(one));
+        expect(answers).toEqual(expected);
+        expect(await tree(shard)).toEqual(modelTree(model.root));
+        expect(contradictions(shard.kv)).toEqual([]);
+        await shard.maintain();
+        expect(await tree(shard)).toEqual(modelTree(model.root));
+        expect(contradictions(shard.kv)).toEqual([]);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test('give the same rows however they fall into batches', { timeout: 60_000 }, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 30 }), async (steps) => {
+        const dumps: string[][] = [];
+        for (const together of [true, false]) {
+          const shard = await TestShard.open(new MemoryKv());
+          if (together) await Promise.allSettled(steps.map(({ operation, args }) => shard.do(operation, args)));
+          else for (const { operation, args } of steps) await shard.do(operation, args).catch(() => undefined);
+          dumps.push((shard.kv as MemoryKv).dump().filter((row) => !row.startsWith('01')));
+        }
+        expect(dumps[0]).toEqual(dumps[1]);
+      }),
+      { numRuns: 30 },
+    );
+  });
+});
+
+describe('history', () => {
+  test('holds every replaced value once, with its birth, also within one batch', async () => {
+    const shard = await TestShard.open(new MemoryKv());
+    const ino = await shard.create('/f');
+    const born = (await shard.read('changes', { since: 0 as never, limit: 10 })).changes[0]?.version;
+    const versions = (await Promise.all([1, 2, 3].map((mode) => shard.do('setattr', { node: at('/f'), mode })))).map(
+      ({ version }) => version,
+    );
+    expect(historyOf(shard.kv, ino)).toEqual([
+      { replaced: versions[0], birth: born },
+      { replaced: versions[1], birth: versions[0] },
+      { replaced: versions[2], birth: versions[1] },
+    ]);
+    const removed = await shard.do('unlink', { entry: at('/f') });
+    expect(historyOf(shard.kv, ino).at(-1)).toEqual({ replaced: removed.version, birth: versions[2] });
+    const again = await shard.create('/f');
+    expect(again).not.toBe(ino);
+    const rows = [...shard.kv.range(Uint8Array.of(FAMILY.history, FAMILY.dentry), Uint8Array.of(FAMILY.history, FAMILY.dentry + 1))];
+    expect(rows).toHaveLength(1);
+  });
+
+  test('is forgotten together with the changes of its versions', async () => {
+    const shard = await TestShard.open(new MemoryKv());
+    for (let i = 0; i < 20; i++) await shard.put('/f', String(i));
+    shard.clock.ms += 25 * 3600 * 1000;
+    const recent = await shard.put('/f', 'recent');
+    await shard.maintain();
+    await shard.maintain();
+    const rows = [...shard.kv.range(Uint8Array.of(FAMILY.history), Uint8Array.of(FAMILY.history + 1))];
+    expect(rows.map(({ key }) => Buffer.from(key).readUInt32BE(key.length - 4))).toEqual([recent.version]);
+    expect(await shard.text('/f')).toBe('recent');
+    expect(contradictions(shard.kv)).toEqual([]);
+  });
+});
