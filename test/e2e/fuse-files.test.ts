@@ -33,12 +33,15 @@ const codeOf = (call: () => unknown): string => {
 };
 
 describe('content', () => {
-  it.each([0, 1, 4096, 16_384, 16_385, 100_000, 4 * 1024 * 1024, 9 * 1024 * 1024 + 17])('a body of %i bytes arrives whole', async (size) => {
-    const bytes = randomBytes(size);
-    fs.writeFileSync(join(dir, 'f'), bytes);
-    expect(fs.readFileSync(join(dir, 'f')).equals(bytes)).toBe(true);
-    expect((await stored('f')).equals(bytes)).toBe(true);
-  });
+  it.each([0, 1, 4096, 16_384, 16_385, 100_000, 4 * 1024 * 1024, 9 * 1024 * 1024 + 17])(
+    'a body of %i bytes arrives whole',
+    async (size) => {
+      const bytes = randomBytes(size);
+      fs.writeFileSync(join(dir, 'f'), bytes);
+      expect(fs.readFileSync(join(dir, 'f')).equals(bytes)).toBe(true);
+      expect((await stored('f')).equals(bytes)).toBe(true);
+    },
+  );
 
   it('a rewritten header changes only the header', async () => {
     const bytes = randomBytes(10 * 1024 * 1024);
@@ -222,7 +225,14 @@ describe('names and links', () => {
     const names = Array.from({ length: 6000 }, (_, i) => `entry-${i}`);
     const { ino } = await mounted.client.stat(remote(''));
     const make = (name: string) =>
-      mounted.client.metadata.mutate('create', { entry: { parent: ino, name: Buffer.from(name) }, type: 'file', mode: 0o644, exclusive: true, uid: 0, gid: 0 });
+      mounted.client.metadata.mutate('create', {
+        entry: { parent: ino, name: Buffer.from(name) },
+        type: 'file',
+        mode: 0o644,
+        exclusive: true,
+        uid: 0,
+        gid: 0,
+      });
     for (let i = 0; i < names.length; i += 500) await Promise.all(names.slice(i, i + 500).map(make));
     await until('all entries', async () => fs.readdirSync(dir).length === names.length);
     expect(fs.readdirSync(dir).toSorted()).toEqual(names.toSorted());
@@ -272,7 +282,11 @@ describe('attributes', () => {
   it('others are kept out by mode bits', async () => {
     fs.writeFileSync(join(dir, 'secret'), 'x', { mode: 0o600 });
     fs.writeFileSync(join(dir, 'open'), 'x', { mode: 0o644 });
-    const read = (name: string) => inProcess(`process.setgid(65534); process.setuid(65534); try { console.log(fs.readFileSync(process.argv[1], 'utf8')); } catch (error) { console.log(error.code); }`, [join(dir, name)]);
+    const read = (name: string) =>
+      inProcess(
+        `process.setgid(65534); process.setuid(65534); try { console.log(fs.readFileSync(process.argv[1], 'utf8')); } catch (error) { console.log(error.code); }`,
+        [join(dir, name)],
+      );
     fs.chmodSync(mounted.scratch, 0o755);
     expect(await read('secret')).toBe('EACCES');
     expect(await read('open')).toBe('x');
@@ -318,6 +332,8 @@ describe('what others change', () => {
     fs.closeSync(fd);
     const bytes = await stored('f');
     expect(bytes.subarray(0, 16).toString()).toBe('bbbbbbbbbbminebb');
-    expect(createHash('sha256').update(bytes.subarray(16)).digest('hex')).toBe(createHash('sha256').update(Buffer.alloc(49_984, 'b')).digest('hex'));
+    expect(createHash('sha256').update(bytes.subarray(16)).digest('hex')).toBe(
+      createHash('sha256').update(Buffer.alloc(49_984, 'b')).digest('hex'),
+    );
   });
 });

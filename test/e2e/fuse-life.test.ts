@@ -12,7 +12,11 @@ beforeEach(async () => {
 });
 afterEach(async () => await mounted?.close());
 
-const codeOf = async (call: Promise<unknown>): Promise<string> => call.then(() => 'none', (error: NodeJS.ErrnoException) => error.code ?? String(error));
+const codeOf = async (call: Promise<unknown>): Promise<string> =>
+  call.then(
+    () => 'none',
+    (error: NodeJS.ErrnoException) => error.code ?? String(error),
+  );
 
 it('a read-only mount of a subtree shows it and refuses every change', async () => {
   await mounted.client.put('/a/b/f', 'inside', { parents: true });
@@ -20,12 +24,12 @@ it('a read-only mount of a subtree shows it and refuses every change', async () 
   expect(fs.readdirSync(directory)).toEqual(['f']);
   expect(fs.readFileSync(join(directory, 'f'), 'utf8')).toBe('inside');
   for (const change of [
-    fs.promises.writeFile(join(directory, 'g'), ''),
-    fs.promises.unlink(join(directory, 'f')),
-    fs.promises.chmod(join(directory, 'f'), 0o600),
-    fs.promises.mkdir(join(directory, 'd')),
+    () => fs.promises.writeFile(join(directory, 'g'), ''),
+    () => fs.promises.unlink(join(directory, 'f')),
+    () => fs.promises.chmod(join(directory, 'f'), 0o600),
+    () => fs.promises.mkdir(join(directory, 'd')),
   ]) {
-    expect(await codeOf(change)).toBe('EROFS');
+    expect(await codeOf(change())).toBe('EROFS');
   }
 });
 
@@ -98,10 +102,17 @@ it('calls wait for a server that comes back, and fail after the deadline when it
   mounted.server.resume();
   expect(await waiting).toBe('done');
   mounted.server.pause();
-  const failed = await inProcess(`try { fs.writeFileSync(process.argv[1], 'never'); } catch (error) { console.log(error.code); }`, [join(directory, 'h')]);
+  const failed = await inProcess(`try { fs.writeFileSync(process.argv[1], 'never'); } catch (error) { console.log(error.code); }`, [
+    join(directory, 'h'),
+  ]);
   expect(['EIO', 'ETIMEDOUT']).toContain(failed);
   mounted.server.resume();
-  await until('the server to answer again', async () => fs.promises.readFile(join(directory, 'g'), 'utf8').then((text) => text === 'later', () => false));
+  await until('the server to answer again', async () =>
+    fs.promises.readFile(join(directory, 'g'), 'utf8').then(
+      (text) => text === 'later',
+      () => false,
+    ),
+  );
 });
 
 it('unmounting does not hang when the server is gone', async () => {
@@ -116,7 +127,12 @@ it('unmounting does not hang when the server is gone', async () => {
 it('an idle mount uses no CPU', async () => {
   const { directory, pid } = await mounted.mount();
   fs.readdirSync(directory);
-  const ticks = () => fs.readFileSync(`/proc/${pid}/stat`, 'latin1').split(' ').slice(13, 15).reduce((sum, value) => sum + Number(value), 0);
+  const ticks = () =>
+    fs
+      .readFileSync(`/proc/${pid}/stat`, 'latin1')
+      .split(' ')
+      .slice(13, 15)
+      .reduce((sum, value) => sum + Number(value), 0);
   await new Promise((resolve) => setTimeout(resolve, 1000));
   const before = ticks();
   await new Promise((resolve) => setTimeout(resolve, 2000));

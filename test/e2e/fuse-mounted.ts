@@ -78,7 +78,11 @@ export function isMounted(directory: string): boolean {
 
 /** Runs a shell script; rejects with what it wrote to stderr. */
 export async function shell(script: string, cwd: string): Promise<string> {
-  const { stdout } = await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', script], { cwd, maxBuffer: 64 * 1024 * 1024, timeout: 120_000 });
+  const { stdout } = await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', script], {
+    cwd,
+    maxBuffer: 64 * 1024 * 1024,
+    timeout: 120_000,
+  });
   return stdout;
 }
 

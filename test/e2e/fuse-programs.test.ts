@@ -43,8 +43,14 @@ describe('git', () => {
 
 describe.skipIf(!hasCommand('sqlite3'))('SQLite', () => {
   it.each(['delete', 'wal'])('keeps a database whole with journal_mode=%s', async (mode) => {
-    const statements = Array.from({ length: 60 }, (_, i) => `BEGIN; INSERT INTO t VALUES(${i}, hex(randomblob(700))); UPDATE t SET v = v || '!' WHERE i % 7 = ${i % 7}; COMMIT;`);
-    fs.writeFileSync(join(local, 'script.sql'), `PRAGMA journal_mode=${mode}; CREATE TABLE t(i INTEGER PRIMARY KEY, v TEXT); ${statements.join('\n')}`);
+    const statements = Array.from(
+      { length: 60 },
+      (_, i) => `BEGIN; INSERT INTO t VALUES(${i}, hex(randomblob(700))); UPDATE t SET v = v || '!' WHERE i % 7 = ${i % 7}; COMMIT;`,
+    );
+    fs.writeFileSync(
+      join(local, 'script.sql'),
+      `PRAGMA journal_mode=${mode}; CREATE TABLE t(i INTEGER PRIMARY KEY, v TEXT); ${statements.join('\n')}`,
+    );
     await shell(`sqlite3 ${mode}.db < ${local}/script.sql`, root);
     const sum = await shell(`sqlite3 ${mode}.db "PRAGMA integrity_check; SELECT count(*), sum(length(v)) FROM t;"`, root);
     expect(sum).toMatch(/^ok\n60\|/);
@@ -64,7 +70,7 @@ describe('tar', () => {
       `mkdir -p tree/x/y/z tree/empty && cd tree
        for i in $(seq 80); do head -c $((i * 997)) /dev/urandom > x/f$i; done
        head -c 9000000 /dev/urandom > x/y/large; ln -s ../f1 x/y/link; ln x/f2 x/y/z/hard
-       chmod 751 x/f3; touch -d '2003-04-05 06:07:08.9' x/f4; cd .. && tar cf tree.tar tree`,
+       chmod 751 x/f3; touch -d '2003-04-05 06:07:08.9' x/f4; cd .. && tar --format=posix -cf tree.tar tree`,
       local,
     );
     await shell(`tar xf ${local}/tree.tar`, root);
@@ -83,7 +89,11 @@ async function describeTree(directory: string): Promise<Record<string, string>> 
   for (const entry of fs.readdirSync(directory, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
     const { mode, mtimeMs, nlink } = fs.lstatSync(path);
-    const content = entry.isFile() ? createHash('sha256').update(fs.readFileSync(path)).digest('hex') : entry.isSymbolicLink() ? fs.readlinkSync(path) : '';
+    const content = entry.isFile()
+      ? createHash('sha256').update(fs.readFileSync(path)).digest('hex')
+      : entry.isSymbolicLink()
+        ? fs.readlinkSync(path)
+        : '';
     seen[path.slice(directory.length)] = [mode.toString(8), entry.isFile() ? nlink : '', Math.floor(mtimeMs), content].join(' ');
   }
   return seen;

@@ -9,7 +9,8 @@ export function sliceExtents(manifest: Manifest, start: number, end: number): Ex
   for (const extent of manifest.extents) {
     const from = Math.max(start, at);
     const to = Math.min(end, at + extent.take);
-    if (from < to) slices.push(isHole(extent) ? { hole: true, take: to - from } : { ...extent, skip: extent.skip + from - at, take: to - from });
+    if (from < to)
+      slices.push(isHole(extent) ? { hole: true, take: to - from } : { ...extent, skip: extent.skip + from - at, take: to - from });
     at += extent.take;
     if (at >= end) break;
   }

@@ -435,7 +435,10 @@ export class FileState {
       const parts = this.#layoutOfPublish(start, end);
       const inlineParts = body?.kind === 'inline' ? parts.filter((part) => part.kind === 'base') : [];
       if (!isTouched && inlineParts.length === 0) continue;
-      const extents = parts.reduce((sum, part) => sum + (part.kind === 'base' && body?.kind === 'blocks' ? this.#extentsOf(part).length : 1), 0);
+      const extents = parts.reduce(
+        (sum, part) => sum + (part.kind === 'base' && body?.kind === 'blocks' ? this.#extentsOf(part).length : 1),
+        0,
+      );
       const anew = extents > EXTENTS_PER_BLOCK_MAX ? parts.filter((part) => part.kind !== 'zeros') : inlineParts;
       for (const part of anew) {
         const bytes = this.#inMemory(part)?.slice() ?? Buffer.concat(await this.#fetch(part));

@@ -230,7 +230,14 @@ export class NamespaceFileSystem implements FileSystem {
     if (!wasFresh) return;
     const { attributes } = directory;
     const nlink = attributes.nlink + (type === 'directory' ? 1 : 0);
-    directory.attributes = { ...attributes, nlink, children: attributes.children + 1, mtime: ctime, ctime, revision: attributes.revision + 1 };
+    directory.attributes = {
+      ...attributes,
+      nlink,
+      children: attributes.children + 1,
+      mtime: ctime,
+      ctime,
+      revision: attributes.revision + 1,
+    };
     directory.isFresh = true;
   }
 
@@ -377,7 +384,9 @@ export class NamespaceFileSystem implements FileSystem {
       await file.flush();
     } catch (error) {
       const name = node.name === undefined ? `inode ${node.ino}` : Buffer.from(node.name).toString();
-      this.context.log(`what was last written to ${name} could not be published: ${error instanceof Error ? error.message : String(error)}`);
+      this.context.log(
+        `what was last written to ${name} could not be published: ${error instanceof Error ? error.message : String(error)}`,
+      );
       if (node.opens === 0) file.abandon();
     }
     if (node.opens === 0) this.#keepClosed(node);

@@ -101,7 +101,13 @@ export class Overlay {
     const index = this.firstAfter(start - 1);
     const segment = this.segments[index];
     const chunk = segment?.chunk;
-    if (segment !== undefined && chunk?.bytes !== undefined && !chunk.isFrozen && segment.start <= start && segment.end > blockEnd - this.blockBytes) {
+    if (
+      segment !== undefined &&
+      chunk?.bytes !== undefined &&
+      !chunk.isFrozen &&
+      segment.start <= start &&
+      segment.end > blockEnd - this.blockBytes
+    ) {
       const at = segment.at + start - segment.start;
       if (end <= segment.end) {
         chunk.bytes.set(bytes, at);

@@ -1,7 +1,16 @@
 /** One request of the kernel protocol turned into one call of the filesystem, and its result into a reply. */
 import type { Timespec } from '@nokv/types';
 import { ERRNO, SystemError } from '../session/errno.js';
-import type { AttributeChange, AttributesReply, Awaitable, Caller, Entry, EntrySink, FileSystem, OpenReply } from '../session/file-system.js';
+import type {
+  AttributeChange,
+  AttributesReply,
+  Awaitable,
+  Caller,
+  Entry,
+  EntrySink,
+  FileSystem,
+  OpenReply,
+} from '../session/file-system.js';
 import {
   GETATTR_FH,
   MAX_WRITE_BYTES,
@@ -126,7 +135,9 @@ export function answerRequest(fs: FileSystem, request: RequestReader): Awaitable
       const offset = request.u64();
       const whence = request.u32();
       if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw new SystemError(ERRNO.EINVAL);
-      return map(fs.seek(node, handle, offset, whence === SEEK_DATA ? 'data' : 'hole'), (at) => ({ write: (writer: ReplyWriter) => writer.u64(at) }));
+      return map(fs.seek(node, handle, offset, whence === SEEK_DATA ? 'data' : 'hole'), (at) => ({
+        write: (writer: ReplyWriter) => writer.u64(at),
+      }));
     }
     case Opcode.OPENDIR:
       return map(fs.opendir(node), (handle) => ({

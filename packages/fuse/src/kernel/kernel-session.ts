@@ -184,7 +184,14 @@ class KernelSession implements Session, RequestListener {
     const { data } = reply;
     let sent: boolean;
     if (data === undefined || data.length === 0) sent = this.#write(writer.finish());
-    else sent = this.#write(writer.finish(0, data.reduce((sum, chunk) => sum + chunk.length, 0)), data);
+    else
+      sent = this.#write(
+        writer.finish(
+          0,
+          data.reduce((sum, chunk) => sum + chunk.length, 0),
+        ),
+        data,
+      );
     if (!sent) reply.abandon?.();
   }
 
@@ -215,4 +222,3 @@ class KernelSession implements Session, RequestListener {
     return errno;
   }
 }
-

@@ -19,7 +19,11 @@ export async function mountDevice(options: DeviceOptions): Promise<number> {
   try {
     descriptor = openSync('/dev/fuse', constants.O_RDWR | (options.isBlocking ? 0 : constants.O_NONBLOCK));
   } catch (cause) {
-    throw new NokvError('unsupported', `expected to open /dev/fuse, found ${(cause as NodeJS.ErrnoException).code}; load the fuse module or give this process the device`, { cause });
+    throw new NokvError(
+      'unsupported',
+      `expected to open /dev/fuse, found ${(cause as NodeJS.ErrnoException).code}; load the fuse module or give this process the device`,
+      { cause },
+    );
   }
   const flags = [
     'fd=3',
@@ -31,7 +35,11 @@ export async function mountDevice(options: DeviceOptions): Promise<number> {
     ...(options.allowOther ? ['allow_other'] : []),
     options.readOnly ? 'ro' : 'rw',
   ];
-  const { status, output } = await run('mount', ['-i', '-t', 'fuse.nokv', '-o', flags.join(','), options.source, options.directory], descriptor);
+  const { status, output } = await run(
+    'mount',
+    ['-i', '-t', 'fuse.nokv', '-o', flags.join(','), options.source, options.directory],
+    descriptor,
+  );
   if (status === 0) return descriptor;
   closeSync(descriptor);
   throw new NokvError('not-permitted', `mount(8) refused ${options.directory}: ${output.trim() || `exit code ${status}`}`);
@@ -41,7 +49,8 @@ export async function mountDevice(options: DeviceOptions): Promise<number> {
 export async function unmountDevice(directory: string, force: boolean): Promise<void> {
   const { status, output } = await run('umount', ['-i', ...(force ? ['-l'] : []), directory]);
   if (status === 0 || !isMountPoint(directory)) return;
-  if (/busy/.test(output)) throw new NokvError('directory-in-use', `${directory} is in use; close what is open there, or detach it with force`);
+  if (/busy/.test(output))
+    throw new NokvError('directory-in-use', `${directory} is in use; close what is open there, or detach it with force`);
   throw new NokvError('not-permitted', `umount(8) refused ${directory}: ${output.trim() || `exit code ${status}`}`);
 }
 

@@ -59,7 +59,11 @@ export async function askMount(socket: string, request: MountRequest, timeoutMs:
     connection.write(`${JSON.stringify(request)}\n`);
     const late = new Promise<never>((_, reject) => {
       connection.once('timeout', () => {
-        reject(new NokvError('deadline-exceeded', `the mount did not finish to ${request.operation} within ${timeoutMs} ms`, { outcome: 'unknown' }));
+        reject(
+          new NokvError('deadline-exceeded', `the mount did not finish to ${request.operation} within ${timeoutMs} ms`, {
+            outcome: 'unknown',
+          }),
+        );
       });
     });
     const line = await Promise.race([firstLine(connection), late]);

@@ -63,7 +63,9 @@ export async function spawnMountDaemon(options: DaemonOptions): Promise<MountDae
   child.kill('SIGTERM');
   if (answer?.ok === false) throw NokvError.fromRecord(answer.error);
   if (answer === undefined && child.exitCode === null) {
-    throw new NokvError('deadline-exceeded', `the mount did not answer within ${readyTimeoutMs} ms; its log is ${logFile}`, { outcome: 'unknown' });
+    throw new NokvError('deadline-exceeded', `the mount did not answer within ${readyTimeoutMs} ms; its log is ${logFile}`, {
+      outcome: 'unknown',
+    });
   }
   throw new NokvError('internal', `the process of the mount ended before it answered: ${tailOf(logFile)}`);
 }

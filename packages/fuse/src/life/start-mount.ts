@@ -159,7 +159,8 @@ async function freeDirectory(given: string): Promise<string> {
     if (!(await withinProbe(stat(directory))).isDirectory()) throw new NokvError('not-directory', `expected a directory at ${given}`);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT') throw new NokvError('not-found', `expected an existing directory at ${given}; make it first (mkdir ${given})`, { cause: error });
+    if (code === 'ENOENT')
+      throw new NokvError('not-found', `expected an existing directory at ${given}; make it first (mkdir ${given})`, { cause: error });
     if (code !== 'ENOTCONN' && code !== 'ECONNABORTED') throw error;
     directory = given;
     await unmountDevice(directory, true);
@@ -167,7 +168,10 @@ async function freeDirectory(given: string): Promise<string> {
   const type = mountedType(directory);
   if (type?.startsWith('fuse.nokv') === true) {
     const known = findMount(defaultRunDirectory(), directory);
-    throw new NokvError('directory-in-use', `${directory} is already mounted${known === undefined ? '' : ` by process ${known.pid}`}; unmount it first (nokv umount ${directory})`);
+    throw new NokvError(
+      'directory-in-use',
+      `${directory} is already mounted${known === undefined ? '' : ` by process ${known.pid}`}; unmount it first (nokv umount ${directory})`,
+    );
   }
   return directory;
 }
@@ -183,4 +187,3 @@ function withinProbe<T>(probe: Promise<T>): Promise<T> {
 function serverName({ connect: { address } }: MountOptions): string {
   return typeof address === 'string' ? address : (address ?? []).join(',');
 }
-

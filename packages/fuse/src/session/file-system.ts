@@ -50,7 +50,18 @@ export interface AttributeChange {
 }
 
 /** open(2) flags of Linux (asm-generic/fcntl.h). */
-export const O = { ACCMODE: 3, RDONLY: 0, WRONLY: 1, RDWR: 2, CREAT: 0o100, EXCL: 0o200, TRUNC: 0o1000, APPEND: 0o2000, DSYNC: 0o10000, SYNC: 0o4010000 };
+export const O = {
+  ACCMODE: 3,
+  RDONLY: 0,
+  WRONLY: 1,
+  RDWR: 2,
+  CREAT: 0o100,
+  EXCL: 0o200,
+  TRUNC: 0o1000,
+  APPEND: 0o2000,
+  DSYNC: 0o10000,
+  SYNC: 0o4010000,
+};
 
 /** Takes directory entries until it is full (`false`: this entry was not taken, stop). */
 export interface EntrySink {
@@ -81,7 +92,13 @@ export interface FileSystem {
   link(node: number, parent: number, name: Uint8Array): Awaitable<Entry>;
   unlink(parent: number, name: Uint8Array): Awaitable<void>;
   rmdir(parent: number, name: Uint8Array): Awaitable<void>;
-  rename(parent: number, name: Uint8Array, newParent: number, newName: Uint8Array, mode: 'replace' | 'no-replace' | 'exchange'): Awaitable<void>;
+  rename(
+    parent: number,
+    name: Uint8Array,
+    newParent: number,
+    newName: Uint8Array,
+    mode: 'replace' | 'no-replace' | 'exchange',
+  ): Awaitable<void>;
 
   open(node: number, flags: number, killPrivileges: boolean): Awaitable<OpenReply>;
   create(parent: number, name: Uint8Array, mode: number, flags: number, caller: Caller): Awaitable<{ entry: Entry; open: OpenReply }>;

@@ -59,32 +59,40 @@ export class MemoryNamespace implements BodyAccess {
 
   /** The face that a client of this namespace sees; `actor` shows in change records. */
   client(actor: string): MetadataClient {
-    const namespace = this;
     let requests = 0;
+    const lastVersion = (): Version => this.#version as Version;
     return {
-      async read(operation, args) {
-        namespace.#count(operation);
-        return namespace.#read(operation, args as never) as never;
+      read: async (operation, args) => {
+        this.#count(operation);
+        return this.#read(operation, args as never) as never;
       },
-      async mutate(operation, args, options: MutateOptions = {}): Promise<Mutated<never>> {
-        namespace.#count(operation);
-        const version = ++namespace.#version as Version;
+      mutate: async (operation, args, options: MutateOptions = {}): Promise<Mutated<never>> => {
+        this.#count(operation);
+        const version = ++this.#version as Version;
         const records: ChangeRecord[] = [];
         const requestId = options.requestId ?? `${actor}:${requests++}`;
-        const emit = (kind: ChangeKind, ino: InodeNumber, place: Partial<ChangeRecord> = {}) =>
-          records.push({ version, ordinal: records.length, kind, ino, type: namespace.#must(ino).attributes.type, requestId, actor, time: systemClock.now(), ...place });
-        const result = namespace.#mutate(operation, args as never, version, emit);
-        for (const watcher of namespace.#watchers) watcher(records);
+        const emit = (kind: ChangeKind, ino: InodeNumber, where: Partial<ChangeRecord> = {}) =>
+          records.push({
+            version,
+            ordinal: records.length,
+            kind,
+            ino,
+            type: this.#must(ino).attributes.type,
+            requestId,
+            actor,
+            time: systemClock.now(),
+            ...where,
+          });
+        const result = this.#mutate(operation, args as never, version, emit);
+        for (const watcher of this.#watchers) watcher(records);
         return { version, result: result as never };
       },
-      async access(): Promise<AccessResult> {
-        return { ways: [], blockBytes: BLOCK_BYTES, inlineBytesMax: INLINE_BYTES_MAX };
-      },
-      watch: (options = {}) => namespace.#watch(options.signal),
+      access: async (): Promise<AccessResult> => ({ ways: [], blockBytes: BLOCK_BYTES, inlineBytesMax: INLINE_BYTES_MAX }),
+      watch: (options = {}) => this.#watch(options.signal),
       get durableVersion() {
-        return namespace.#version as Version;
+        return lastVersion();
       },
-      durable: async () => namespace.#count('durable'),
+      durable: async () => this.#count('durable'),
       close: async () => undefined,
     };
   }
@@ -136,8 +144,12 @@ export class MemoryNamespace implements BodyAccess {
       case 'list': {
         const { node, after, limit } = args as ReadOperations['list']['args'];
         const { entries, attributes } = this.#must(this.#node(node));
-        const all = [...entries.values()].toSorted((a, b) => compareBytes(a.name, b.name)).filter(({ name }) => after === undefined || compareBytes(name, after) > 0);
-        const page = all.slice(0, limit).map(({ name, ino }) => ({ name, ino, type: this.#must(ino).attributes.type, attributes: this.#must(ino).attributes }));
+        const all = [...entries.values()]
+          .toSorted((a, b) => compareBytes(a.name, b.name))
+          .filter(({ name }) => after === undefined || compareBytes(name, after) > 0);
+        const page = all
+          .slice(0, limit)
+          .map(({ name, ino }) => ({ name, ino, type: this.#must(ino).attributes.type, attributes: this.#must(ino).attributes }));
         return { directory: attributes.ino, entries: page, more: all.length > limit };
       }
       case 'readlink':
@@ -145,7 +157,11 @@ export class MemoryNamespace implements BodyAccess {
       case 'open-read': {
         const { node, generation } = args as ReadOperations['open-read']['args'];
         const inode = this.#must(this.#node(node));
-        return { attributes: inode.attributes, generation: inode.attributes.generation, body: generation ? inode.bodies.get(generation) : inode.body };
+        return {
+          attributes: inode.attributes,
+          generation: inode.attributes.generation,
+          body: generation ? inode.bodies.get(generation) : inode.body,
+        };
       }
       case 'xattr-get': {
         const { node, name } = args as ReadOperations['xattr-get']['args'];
@@ -164,7 +180,12 @@ export class MemoryNamespace implements BodyAccess {
     }
   }
 
-  #mutate(operation: MutationOperation, args: never, version: Version, emit: (kind: ChangeKind, ino: InodeNumber, place?: Partial<ChangeRecord>) => unknown): unknown {
+  #mutate(
+    operation: MutationOperation,
+    args: never,
+    version: Version,
+    emit: (kind: ChangeKind, ino: InodeNumber, place?: Partial<ChangeRecord>) => unknown,
+  ): unknown {
     switch (operation) {
       case 'create':
       case 'mkdir':
@@ -231,7 +252,10 @@ export class MemoryNamespace implements BodyAccess {
         const ino = this.#node(node);
         const now = systemClock.now();
         const { follow: _follow, ...plain } = rest;
-        const times = { ...(atime === undefined ? {} : { atime: atime === 'now' ? now : atime }), ...(mtime === undefined ? {} : { mtime: mtime === 'now' ? now : mtime }) };
+        const times = {
+          ...(atime === undefined ? {} : { atime: atime === 'now' ? now : atime }),
+          ...(mtime === undefined ? {} : { mtime: mtime === 'now' ? now : mtime }),
+        };
         this.#change(ino, { ...plain, ...times });
         if (size !== undefined) this.#publish(ino, { kind: 'inline', bytes: resized(this.#must(ino).body, size) }, version);
         emit(size === undefined ? 'attributes' : 'published', ino);
@@ -289,7 +313,11 @@ export class MemoryNamespace implements BodyAccess {
     const isDirectory = attributes.type === 'directory';
     const above = this.#must(parent);
     above.entries.delete(key(name));
-    this.#change(parent, { nlink: above.attributes.nlink - (isDirectory ? 1 : 0), children: above.attributes.children - 1, mtime: systemClock.now() });
+    this.#change(parent, {
+      nlink: above.attributes.nlink - (isDirectory ? 1 : 0),
+      children: above.attributes.children - 1,
+      mtime: systemClock.now(),
+    });
     const nlink = isDirectory ? 0 : attributes.nlink - 1;
     this.#change(ino, { nlink });
     if (nlink === 0) this.inodes.delete(ino);
@@ -306,7 +334,8 @@ export class MemoryNamespace implements BodyAccess {
     if ('ino' in node) return node.ino;
     if ('parent' in node) return this.#child(node.parent, node.name);
     let ino = 1 as InodeNumber;
-    for (const name of Buffer.from(node.path).toString('latin1').split('/')) if (name !== '') ino = this.#child(ino, Buffer.from(name, 'latin1'));
+    for (const name of Buffer.from(node.path).toString('latin1').split('/'))
+      if (name !== '') ino = this.#child(ino, Buffer.from(name, 'latin1'));
     return ino;
   }
 
@@ -344,7 +373,14 @@ export class MemoryNamespace implements BodyAccess {
       ordinal: 0,
       children: 0,
     };
-    return { attributes, body: { kind: 'inline', bytes: new Uint8Array(0) }, bodies: new Map(), entries: new Map(), xattrs: new Map(), target: new Uint8Array(0) };
+    return {
+      attributes,
+      body: { kind: 'inline', bytes: new Uint8Array(0) },
+      bodies: new Map(),
+      entries: new Map(),
+      xattrs: new Map(),
+      target: new Uint8Array(0),
+    };
   }
 
   async *#watch(signal: AbortSignal | undefined): AsyncGenerator<readonly ChangeRecord[]> {
