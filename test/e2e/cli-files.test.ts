@@ -271,13 +271,14 @@ describe('names', () => {
     await server.must(['put', '-', `${top}/B`], { input: '' });
     await server.must(['put', '-', `${top}/\\xff\\xfe`], { input: 'odd' });
     await server.must(['ln', '-s', 'b/x', `${top}/l`]);
-    expect(await server.must(['ls', top])).toBe('B\nb\nl\n\\xff\\xfe\n');
+    await server.must(['put', '-', `${top}/two\\x0alines`], { input: '' });
+    expect(await server.must(['ls', top])).toBe('B\nb\nl\ntwo\\x0alines\n\\xff\\xfe\n');
     expect(await server.must(['ls', '-1', top])).toBe(await server.must(['ls', top]));
     const long = (await server.must(['ls', '-l', top])).split('\n');
     expect(long[0]).toMatch(/^-rw-r--r-- +1 +0 +0 +0 +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +B$/);
     expect(long[1]).toMatch(/^drwxr-xr-x .* b$/);
     expect(long[2]).toMatch(/^lrwxrwxrwx .* l -> b\/x$/);
-    expect(await server.must(['ls', '-R', top])).toBe(`${top}:\nB\nb\nl\n\\xff\\xfe\n\n${top}/b:\nx\n`);
+    expect(await server.must(['ls', '-R', top])).toBe(`${top}:\nB\nb\nl\ntwo\\x0alines\n\\xff\\xfe\n\n${top}/b:\nx\n`);
     expect(await server.must(['ls', '-d', top])).toBe(`${top}\n`);
     const rows = (await server.json(['ls', top])) as Row[];
     for (const row of rows) checkSchema('entry', row);

@@ -69,12 +69,15 @@ describe('the tour', () => {
 });
 
 async function takeTour(env: Readonly<Record<string, string>>): Promise<void> {
+  await runBlocks(shellBlocks(readFileSync(join(CHECKOUT, 'docs/tour.md'), 'utf8')), env);
+}
+
+async function runBlocks(blocks: readonly string[], env: Readonly<Record<string, string>>): Promise<void> {
   const [rpc, http] = await freePorts(2);
-  const blocks = shellBlocks(readFileSync(join(CHECKOUT, 'docs/tour.md'), 'utf8'));
   const script = join(directory, 'tour.sh');
   // The shell tells which block it is in, so that a failure names it.
   const told = blocks.map((block, i) => `echo "--- block ${i + 1}" >&2\n${block}`);
-  writeFileSync(script, `set -euo pipefail\n${told.join('\n')}\necho tour-is-over\n`);
+  writeFileSync(script, `set -euo pipefail\n${told.join('\n')}\necho all-blocks-ran\n`);
   const ended = await runScript(script, {
     TMPDIR: directory,
     NOKV_LISTEN: `127.0.0.1:${rpc}`,
@@ -83,7 +86,7 @@ async function takeTour(env: Readonly<Record<string, string>>): Promise<void> {
     ...env,
   });
   expect(ended.code, ended.output.slice(-6000)).toBe(0);
-  expect(ended.output).toContain('tour-is-over');
+  expect(ended.output).toContain('all-blocks-ran');
 }
 
 /** The script and all that it starts form one process group, so that nothing survives a failure. */

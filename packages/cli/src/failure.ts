@@ -1,5 +1,6 @@
 /** How an error is told: one line for people, the error object with `--json`, and the exit code of the table. */
 import { EXIT_INTERRUPTED, type NokvError, exitCodeOf } from '@nokv/types';
+import { printable } from './printable.js';
 
 export interface Failure {
   readonly exitCode: number;
@@ -13,7 +14,7 @@ export function describeFailure(error: NokvError, command: string | undefined, i
   const where = command === undefined ? '' : `${command}: `;
   return {
     exitCode,
-    text: `nokv: ${where}${oneLine(explain(error))}`,
+    text: `nokv: ${where}${printable(explain(error).replaceAll('\n', ' '))}`,
     record: { ...error.toRecord(), ...(command === undefined ? {} : { command }), exitCode },
   };
 }
@@ -24,10 +25,4 @@ function explain({ message, outcome, details: { path, requestId } }: NokvError):
   return outcome === 'unknown' && typeof requestId === 'string'
     ? `${text}; it may have taken effect: run it again with --request-id ${requestId}`
     : text;
-}
-
-/** Control characters would let a name play tricks on a terminal. */
-function oneLine(text: string): string {
-  // oxlint-disable-next-line no-control-regex
-  return text.replaceAll(/[\u0000-\u001f\u007f]/g, (c) => (c === '\n' ? ' ' : `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`));
 }

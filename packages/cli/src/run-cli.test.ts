@@ -49,7 +49,7 @@ describe('the command table', () => {
   });
 
   it.each(['catalog', 'find', 'aggregate', 'grep', 'read'] as const)(
-    'has the schema of the verb %s (node packages/cli/bin/make-reference.mjs)',
+    'has the schema of the verb %s (node packages/cli/scripts/make-reference.mjs)',
     (name) => {
       const { title, ...schema } = JSON.parse(readFileSync(new URL(`../schema/${name}.json`, import.meta.url), 'utf8')) as Record<
         string,
@@ -60,7 +60,7 @@ describe('the command table', () => {
     },
   );
 
-  it('is what docs/cli.md was made from (node packages/cli/bin/make-reference.mjs)', () => {
+  it('is what docs/cli.md was made from (node packages/cli/scripts/make-reference.mjs)', () => {
     expect(readFileSync(new URL('../../../docs/cli.md', import.meta.url), 'utf8')).toBe(renderReference(COMMANDS));
   });
 });

@@ -6,6 +6,7 @@ import type { CallOf } from '../command.js';
 import { connectClient } from '../connection.js';
 import { entryJson, modeLetters } from '../entry-json.js';
 import { columns } from '../output.js';
+import { printable } from '../printable.js';
 import { childPath, remotePaths, showPath } from '../remote-path.js';
 import type { transferCommands } from '../table/transfer-commands.js';
 
@@ -27,7 +28,7 @@ export async function ls(call: Ls): Promise<void> {
     paths.map(async (path) => ({ path, card: await client.stat(path, { signal: call.signal, follow: false }) })),
   );
   const isDirectory = ({ card }: { readonly card: NodeCard }) => card.type === 'directory' && !call.flags.directory;
-  const singles = cards.filter((one) => !isDirectory(one)).map(({ path, card }) => ({ path, name: showPath(path), card }));
+  const singles = cards.filter((one) => !isDirectory(one)).map(({ path, card }) => ({ path, name: printable(showPath(path)), card }));
   await printRows(call, singles);
   const directories = cards.filter(isDirectory);
   let isFirst = singles.length === 0;
@@ -43,7 +44,7 @@ async function printDirectory(
   directory: Uint8Array,
   { isTitled, isFirst }: { readonly isTitled: boolean; readonly isFirst: boolean },
 ): Promise<boolean> {
-  if (isTitled && !call.output.json) await call.output.line(`${isFirst ? '' : '\n'}${showPath(directory)}:`);
+  if (isTitled && !call.output.json) await call.output.line(`${isFirst ? '' : '\n'}${printable(showPath(directory))}:`);
   const below: Uint8Array[] = [];
   let page: Row[] = [];
   for await (const row of rowsOf(call, client, directory)) {
@@ -64,7 +65,7 @@ async function* rowsOf(call: Ls, client: NokvClient, directory: Uint8Array): Asy
     const path = childPath(directory, nameBytes);
     const needsCard =
       (output.json && (type === 'file' || type === 'symlink')) || (flags.long && type === 'symlink') || attributes === undefined;
-    return { path, name, card: needsCard ? await client.stat(path, { signal, follow: false }) : attributes };
+    return { path, name: printable(name), card: needsCard ? await client.stat(path, { signal, follow: false }) : attributes };
   });
 }
 
@@ -86,7 +87,9 @@ async function printRows(call: Ls, rows: readonly Row[]): Promise<void> {
     ]);
     const lines = columns([...cells], [1, 2, 3, 4]);
     for (const [i, row] of rows.entries()) {
-      await output.line(`${lines[i] ?? ''}  ${paint(row)}${row.card.target === undefined ? '' : ` -> ${formatName(row.card.target)}`}`);
+      await output.line(
+        `${lines[i] ?? ''}  ${paint(row)}${row.card.target === undefined ? '' : ` -> ${printable(formatName(row.card.target))}`}`,
+      );
     }
   } else if (call.io.stdoutIsTerminal && !flags.one) {
     for (const line of acrossScreen(rows, paint, call.io.columns())) await output.line(line);

@@ -3,6 +3,7 @@ import type { NodeOutcome, NokvClient, Outcome } from '@nokv/client';
 import { NokvError, type RequestId, formatName, isNokvError, parseName } from '@nokv/types';
 import type { Call, CallOf } from '../command.js';
 import { connectClient } from '../connection.js';
+import { printable } from '../printable.js';
 import { parseModeChange, parseOwner } from '../quantities.js';
 import { childPath, lastName, remotePath, remotePaths, showPath } from '../remote-path.js';
 import type { fileCommands } from '../table/file-commands.js';
@@ -73,7 +74,7 @@ export async function readlink(call: CallOf<Rows['readlink']>): Promise<void> {
   for (const path of paths) {
     const target = formatName(await client.readlink(path, { signal: call.signal }));
     if (call.output.json) await call.output.object({ path: showPath(path), target });
-    else await call.output.line(target);
+    else await call.output.line(printable(target));
   }
 }
 

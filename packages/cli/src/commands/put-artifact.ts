@@ -7,6 +7,7 @@ import type { CallOf } from '../command.js';
 import { connectClient, transferOptions } from '../connection.js';
 import { orTellWhatExists } from '../destination-exists.js';
 import { localFailure } from '../local-failure.js';
+import { printable } from '../printable.js';
 import { progressBar } from '../progress-bar.js';
 import { formatSize } from '../quantities.js';
 import { remotePath, showPath } from '../remote-path.js';
@@ -56,7 +57,10 @@ async function publishDirectory(call: PutArtifact, client: NokvClient, path: Uin
   bar[Symbol.dispose]();
   for (const { path: skipped, reason } of report.skipped) output.note(`nokv: put-artifact: left out ${skipped}: ${reason}`);
   const counts = `${report.files} files, ${report.directories} directories, ${report.symlinks} symlinks`;
-  await output.result({ path: showPath(path), type: 'directory', ...report }, `${showPath(path)}  ${counts}, ${formatSize(report.bytes)}`);
+  await output.result(
+    { path: showPath(path), type: 'directory', ...report },
+    `${printable(showPath(path))}  ${counts}, ${formatSize(report.bytes)}`,
+  );
 }
 
 async function publishFile(

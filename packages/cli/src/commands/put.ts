@@ -8,6 +8,7 @@ import type { CallOf } from '../command.js';
 import { connectClient, transferOptions } from '../connection.js';
 import { orTellWhatExists } from '../destination-exists.js';
 import { localFailure } from '../local-failure.js';
+import { printable } from '../printable.js';
 import { type ProgressBar, progressBar } from '../progress-bar.js';
 import { formatSize } from '../quantities.js';
 import { childPath, nameOfLocal, remotePath, showPath } from '../remote-path.js';
@@ -131,14 +132,14 @@ async function putDirectory(call: Put, client: NokvClient, directory: string, pa
   const json = { path: showPath(path), ...report };
   return {
     json,
-    text: `${showPath(path)}  ${report.files} files, ${report.directories} directories, ${report.symlinks} symlinks, ${formatSize(report.bytes)}`,
+    text: `${printable(showPath(path))}  ${report.files} files, ${report.directories} directories, ${report.symlinks} symlinks, ${formatSize(report.bytes)}`,
   };
 }
 
 /** What `put` and `put-artifact` say of one file. */
 export function tellPut(path: string, { generation: made, version, created, attributes, digest, requestId }: PutOutcome): Told {
   const json = { path, generation: made, version, created, size: attributes.size, digest: digest ?? null, requestId };
-  return { json, text: `${path}@${made}  ${formatSize(attributes.size)}${digest === undefined ? '' : `  ${digest}`}` };
+  return { json, text: `${printable(path)}@${made}  ${formatSize(attributes.size)}${digest === undefined ? '' : `  ${digest}`}` };
 }
 
 /** Adds up the progress of files that go up side by side. */

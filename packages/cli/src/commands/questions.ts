@@ -4,6 +4,7 @@ import { NokvError } from '@nokv/types';
 import type { Call, CallOf } from '../command.js';
 import { connectClient } from '../connection.js';
 import { columns } from '../output.js';
+import { printable } from '../printable.js';
 import type { questionCommands } from '../table/question-commands.js';
 import { usageError } from '../usage-error.js';
 
@@ -55,7 +56,7 @@ export async function grep(call: CallOf<Rows['grep']>): Promise<void> {
   };
   await ask(call, 'grep', question, async (result) => {
     for (const file of result.files) {
-      const path = output.colors.magenta(file.path);
+      const path = output.colors.magenta(printable(file.path));
       if (result.mode === 'files') await output.line(path);
       else if (result.mode === 'count') await output.line(`${path}:${file.count ?? 0}`);
       for (const line of file.lines ?? []) {
@@ -154,7 +155,7 @@ async function printTable({ output, io }: Asker, rows: readonly Readonly<Record<
   const [first] = rows;
   if (first === undefined) return;
   const names = Object.keys(first);
-  const cells = rows.map((row) => names.map((name) => `${row[name] ?? '-'}`));
+  const cells = rows.map((row) => names.map((name) => printable(`${row[name] ?? '-'}`)));
   if (!io.stdoutIsTerminal) for (const line of [names, ...cells]) await output.line(line.join('\t'));
   else for (const line of columns([names, ...cells], numberColumns(names, rows))) await output.line(line);
 }

@@ -4,6 +4,7 @@ import type { CallOf } from '../command.js';
 import { connectClient } from '../connection.js';
 import { type EntryJson, entryJson, modeLetters } from '../entry-json.js';
 import { columns } from '../output.js';
+import { printable } from '../printable.js';
 import { formatSize } from '../quantities.js';
 import { remotePaths, showPath } from '../remote-path.js';
 import type { transferCommands } from '../table/transfer-commands.js';
@@ -37,5 +38,5 @@ function describe(entry: EntryJson, card: NodeCard): string {
     ...(entry.contentType === null ? [] : [['content type', entry.contentType] as const]),
     ...(entry.type === 'file' ? [['stored', entry.inline ? 'with the metadata' : `${entry.blocks * 512} bytes in blocks`] as const] : []),
   ];
-  return columns(rows.map(([name, text]) => [name, text])).join('\n');
+  return columns(rows.map(([name, text]) => [name, printable(text)])).join('\n');
 }

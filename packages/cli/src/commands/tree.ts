@@ -4,6 +4,7 @@ import type { CallOf } from '../command.js';
 import { connectClient } from '../connection.js';
 import { entryJson } from '../entry-json.js';
 import { columns } from '../output.js';
+import { printable } from '../printable.js';
 import { formatSize } from '../quantities.js';
 import { childPath, remotePath, remotePaths, showPath } from '../remote-path.js';
 import type { transferCommands } from '../table/transfer-commands.js';
@@ -13,7 +14,7 @@ export async function tree(call: CallOf<typeof transferCommands.tree>): Promise<
   const root = remotePath(call.args.path);
   await using client = await connectClient(call);
   if (call.output.json) return await listTree(call, client, root);
-  await call.output.line(showPath(root));
+  await call.output.line(printable(showPath(root)));
   const count: Count = { directories: 0, others: 0 };
   await draw(call, client, root, { indent: '', levels: call.flags.level ?? PATH_BYTES_MAX, count });
   await call.output.line(`\n${count.directories} directories, ${count.others} files`);
@@ -43,8 +44,8 @@ async function draw(
     const path = childPath(directory, entry.nameBytes);
     const isDirectory = entry.type === 'directory';
     count[isDirectory ? 'directories' : 'others'] += 1;
-    const target = entry.type === 'symlink' ? ` -> ${formatName(await client.readlink(path, { signal: call.signal }))}` : '';
-    await call.output.line(`${indent}${isLast ? '└── ' : '├── '}${entry.name}${isDirectory ? '/' : target}`);
+    const target = entry.type === 'symlink' ? ` -> ${printable(formatName(await client.readlink(path, { signal: call.signal })))}` : '';
+    await call.output.line(`${indent}${isLast ? '└── ' : '├── '}${printable(entry.name)}${isDirectory ? '/' : target}`);
     if (isDirectory && levels > 1)
       await draw(call, client, path, { indent: `${indent}${isLast ? '    ' : '│   '}`, levels: levels - 1, count });
   };
@@ -77,7 +78,9 @@ export async function du(call: CallOf<typeof transferCommands.du>): Promise<void
     };
     add(top);
     if (top.type === 'directory') for await (const walked of walk(client, path, signal)) add(mustAttributes(walked));
-    const text = columns([[`${sum.bytes}`, formatSize(sum.bytes), `${sum.files} files`, `${sum.directories} directories`, sum.path]])[0];
+    const text = columns([
+      [`${sum.bytes}`, formatSize(sum.bytes), `${sum.files} files`, `${sum.directories} directories`, printable(sum.path)],
+    ])[0];
     await output.result(sum, text);
   }
 }

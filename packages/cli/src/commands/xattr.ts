@@ -1,6 +1,7 @@
 import { XATTR_VALUE_BYTES_MAX, NokvError, parseName } from '@nokv/types';
 import type { Call, CallOf } from '../command.js';
 import { connectClient } from '../connection.js';
+import { printable } from '../printable.js';
 import { remotePath, showPath } from '../remote-path.js';
 import type { fileCommands } from '../table/file-commands.js';
 import { usageError } from '../usage-error.js';
@@ -35,7 +36,7 @@ export async function xattrList(call: CallOf<Rows['xattrList']>): Promise<void> 
   await using client = await connectClient(call);
   for (const name of await client.listXattrs(path, { signal: call.signal })) {
     if (call.output.json) await call.output.object({ path: showPath(path), name });
-    else await call.output.line(name);
+    else await call.output.line(printable(name));
   }
 }
 
