@@ -54,6 +54,7 @@ export interface SearchedBody {
 }
 
 const LF = 10;
+const EMPTY = Buffer.alloc(0);
 const BINARY_PROBE_BYTES = 64 * 1024;
 /** A longer line is searched in pieces of this size, each as if it were a line of that number. */
 const LINE_BYTES_MAX = 8 * 1024 * 1024;
@@ -110,16 +111,24 @@ export class BodySearch {
       this.bytes += slice.length;
       const nul = slice.indexOf(0);
       if (nul >= 0 && this.bytes - slice.length + nul < BINARY_PROBE_BYTES) return result({ groups: [], count: 0, isBinary: true });
-      const data = carry === undefined ? slice : Buffer.concat([carry, slice]);
-      const text = nul < 0 ? data : data.subarray(0, data.length - slice.length + nul);
+      let text = nul < 0 ? slice : slice.subarray(0, nul);
+      if (carry !== undefined) {
+        // Only the line that was cut is put together: the rest is searched where it lies.
+        const end = text.indexOf(LF) + 1;
+        const line: Buffer = Buffer.concat([carry, end === 0 ? text : text.subarray(0, end)]);
+        carry = end === 0 ? line : undefined;
+        text = end === 0 ? EMPTY : text.subarray(end);
+        if (end > 0 && this.#lines(line)) return result(this.#restOf(body));
+      }
       const end = text.lastIndexOf(LF) + 1;
       if (end > 0 && this.#lines(text.subarray(0, end))) return result(this.#restOf(body));
       if (nul >= 0) return result({ isBinary: true });
-      const rest = text.subarray(end);
-      const isPiece = rest.length >= LINE_BYTES_MAX;
-      if (isPiece && this.#one(rest.toString('utf8'), rest.length, 0)) return result(this.#restOf(body));
       // Copied, because the plane may use its buffer again.
-      carry = rest.length === 0 || isPiece ? undefined : Buffer.from(rest);
+      if (end < text.length) carry = Buffer.from(text.subarray(end));
+      if (carry !== undefined && carry.length >= LINE_BYTES_MAX) {
+        if (this.#one(carry.toString('utf8'), carry.length, 0)) return result(this.#restOf(body));
+        carry = undefined;
+      }
     }
     if (carry !== undefined) this.#lines(carry);
     return result({});
@@ -136,16 +145,15 @@ export class BodySearch {
 
   /** Whole lines; true when enough was found. */
   #lines(data: Buffer): boolean {
+    const candidates = this.#literals === undefined ? undefined : new Candidates(data, this.#literals);
+    const { before } = this.#options;
     let at = 0;
     while (at < data.length) {
-      if (this.#literals !== undefined && this.#afterLeft === 0) {
-        const candidate = this.#nextCandidate(data, at);
+      if (candidates !== undefined && this.#afterLeft === 0) {
+        const candidate = candidates.from(at);
+        // What comes before a match must have been seen, also when the match lies in what follows this data.
         const skipTo =
-          candidate < 0
-            ? data.length
-            : this.#options.before > 0
-              ? lineBack(data, at, candidate, this.#options.before)
-              : lineStart(data, at, candidate);
+          before > 0 ? lineBack(data, at, candidate, before) : candidate === data.length ? candidate : lineStart(data, at, candidate);
         if (skipTo > at) {
           this.#skip(data, at, skipTo);
           at = skipTo;
@@ -162,20 +170,11 @@ export class BodySearch {
     return false;
   }
 
-  /** Where the next line that can match lies; -1 for nowhere. */
-  #nextCandidate(data: Buffer, from: number): number {
-    let nearest = -1;
-    for (const literal of this.#literals ?? []) {
-      const at = data.indexOf(literal, from);
-      if (at >= 0 && (nearest < 0 || at < nearest)) nearest = at;
-    }
-    return nearest;
-  }
-
   #skip(data: Buffer, from: number, to: number): void {
-    let lineEnds = 0;
-    for (let at = data.indexOf(LF, from); at >= 0 && at < to; at = data.indexOf(LF, at + 1)) lineEnds += 1;
-    this.#line += lineEnds;
+    // Only lines that are shown have numbers.
+    if (this.#options.mode === 'content') {
+      for (let at = data.indexOf(LF, from); at >= 0 && at < to; at = data.indexOf(LF, at + 1)) this.#line += 1;
+    }
     this.#offset += to - from;
     this.#ring.length = 0;
   }
@@ -221,6 +220,34 @@ export class BodySearch {
   }
 }
 
+/** Where the texts lie of which every matching line holds one; each is looked for once. */
+class Candidates {
+  readonly #data: Buffer;
+  readonly #literals: readonly Buffer[];
+  readonly #next: number[];
+
+  constructor(data: Buffer, literals: readonly Buffer[]) {
+    this.#data = data;
+    this.#literals = literals;
+    this.#next = literals.map(() => -1);
+  }
+
+  /** The nearest at or after `at`; the length of the data for none. `at` never goes back. */
+  from(at: number): number {
+    let nearest = this.#data.length;
+    for (const [i, literal] of this.#literals.entries()) {
+      let next = this.#next[i] ?? -1;
+      if (next < at) {
+        const found = this.#data.indexOf(literal, at);
+        next = found < 0 ? this.#data.length : found;
+        this.#next[i] = next;
+      }
+      nearest = Math.min(nearest, next);
+    }
+    return nearest;
+  }
+}
+
 function clip(text: string, from: number): { readonly text: string; readonly clipped?: boolean } {
   if (text.length <= SHOWN_CHARS_MAX) return { text };
   const part = text.slice(from, from + SHOWN_CHARS_MAX);
@@ -246,7 +273,7 @@ async function* slices(body: PlaneBody, offset: number, signal: AbortSignal): As
   for await (const piece of body.stream(offset, { signal })) {
     let chunk = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
     if (!isProbed) {
-      chunk = first === undefined ? Buffer.from(chunk) : Buffer.concat([first, chunk]);
+      if (first !== undefined || chunk.length < BINARY_PROBE_BYTES) chunk = Buffer.concat([first ?? EMPTY, chunk]);
       if (chunk.length < BINARY_PROBE_BYTES) {
         first = chunk;
         continue;

@@ -278,6 +278,17 @@ test('a line without end is searched in pieces, within the bounds', async () => 
 });
 
 describe('what is shown', () => {
+  test('lines before a match are there wherever the body was cut', async () => {
+    const plane = new MemoryPlane(new StillClock());
+    const lines = Array.from({ length: 60_000 }, (_, i) => (i % 997 === 996 ? `needle ${i}` : `filler ${i}`));
+    plane.write('/f', lines.join('\n'));
+    for (const pattern of ['needle', 'n[e]+dle', ['needle', 'absent']]) {
+      const results = await pages(plane, { pattern, before: 2, limit: 1000 });
+      const shown = results.flatMap(({ files }) => files.flatMap((file) => (file.lines ?? []).map((line) => line.text)));
+      expect(shown).toEqual(lines.filter((_, i) => i % 997 >= 994));
+    }
+  });
+
   test('a long line is cut around its match', async () => {
     const [page] = await pages(planted(), { path: '/c/long.txt', pattern: 'Error' });
     const [line] = page?.files[0]?.lines ?? [];
