@@ -7,6 +7,7 @@ import { LazyBlocks } from './body/lazy-blocks.js';
 import type { CallOptions } from './metadata-client.js';
 import type { NokvClient } from './nokv-client.js';
 import { PathClient } from './path/path-client.js';
+import { pooledRandom } from './pooled-random.js';
 import { Link, type Dial } from './session/link.js';
 import { WireMetadataClient } from './session/wire-metadata-client.js';
 import { transferSignal } from './transfer-signal.js';
@@ -49,8 +50,9 @@ const READ_AHEAD_BYTES_MAX = 16 * 1024 * 1024;
  */
 export async function connect(to: string | readonly string[] | ConnectOptions = {}): Promise<NokvClient> {
   const options: ConnectOptions = typeof to === 'string' || isList(to) ? { address: to } : to;
-  const { clock = systemClock, random = systemRandom, timeoutMs = TIMEOUT_MS_DEFAULT, actor = 'sdk' } = options;
+  const { clock = systemClock, timeoutMs = TIMEOUT_MS_DEFAULT, actor = 'sdk' } = options;
   if (!(timeoutMs > 0)) throw new NokvError('invalid-argument', `expected a timeout of more than 0 ms, found ${timeoutMs}`);
+  const random = pooledRandom(options.random ?? systemRandom);
   const link = new Link({
     addresses: addressesOf(options.address),
     dial: options.dial ?? socketDial(options, clock, actor),

@@ -4,6 +4,9 @@ import type { Clock } from '@nokv/types';
 import { NokvError, isNokvError } from '@nokv/types';
 import type { CallOptions } from './metadata-client.js';
 
+/** A reason that exists already: making one for each transfer costs more than the rest of it. */
+const FREED = new Error('the transfer has ended');
+
 /**
  * Transfers take as long as they take: unlike a single call they have a deadline only when the caller names one. The
  * reason of the signal is the error to report. `stop` frees the timer.
@@ -28,5 +31,5 @@ export function transferSignal(
       () => undefined,
     );
   }
-  return { signal: end.signal, stop: () => freed.abort() };
+  return { signal: end.signal, stop: () => freed.abort(FREED) };
 }

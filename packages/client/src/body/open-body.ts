@@ -1,7 +1,7 @@
 /** Bodies on their way out: one generation, read through the client's shared cache of verified blocks. */
 import { createHash } from 'node:crypto';
 import type { NodeRef, ReadPlan } from '@nokv/types';
-import { NokvError, bodySize, generation } from '@nokv/types';
+import { NokvError, bodySize, generation, isNokvError } from '@nokv/types';
 import type { BodyHandle, BodyRange } from '../body-handle.js';
 import type { ClientContext } from '../client-context.js';
 import type { CallOptions } from '../metadata-client.js';
@@ -23,7 +23,7 @@ export function handleOf(context: ClientContext, plan: ReadPlan, verify = false)
   async function* stream(options: CallOptions & BodyRange = {}): AsyncGenerator<Uint8Array> {
     const { offset = 0, length = size } = options;
     checkRange(offset, length);
-    const transfer = transferSignal(context.clock, options);
+    const transfer = boundedBy(context, options);
     const isWhole = offset === 0 && length >= size;
     const hash = verify && isWhole && digest?.startsWith('sha256:') === true ? createHash('sha256') : undefined;
     try {
@@ -33,7 +33,7 @@ export function handleOf(context: ClientContext, plan: ReadPlan, verify = false)
         yield chunk;
       }
     } catch (error) {
-      throw transfer.signal.aborted ? transfer.signal.reason : error;
+      throw reasonOf(transfer.signal, error);
     } finally {
       transfer.stop();
     }
@@ -66,16 +66,26 @@ export function handleOf(context: ClientContext, plan: ReadPlan, verify = false)
     text: async (options) => new TextDecoder().decode(await bytes(options)),
     async read(offset, length, options = {}) {
       checkRange(offset, length);
-      const transfer = transferSignal(context.clock, options);
+      const transfer = boundedBy(context, options);
       try {
         return await context.reader.read(body, offset, length, { signal: transfer.signal });
       } catch (error) {
-        throw transfer.signal.aborted ? transfer.signal.reason : error;
+        throw reasonOf(transfer.signal, error);
       } finally {
         transfer.stop();
       }
     },
   };
+}
+
+/** A signal of our own only where there is a deadline to keep: reads are many and small. */
+function boundedBy(context: ClientContext, options: CallOptions): { readonly signal: AbortSignal | undefined; readonly stop: () => void } {
+  return options.timeoutMs === undefined ? { signal: options.signal, stop: () => undefined } : transferSignal(context.clock, options);
+}
+
+/** Our own deadline speaks for itself; whatever else aborted, the reader says `cancelled`. */
+function reasonOf(signal: AbortSignal | undefined, error: unknown): unknown {
+  return isNokvError(signal?.reason) ? signal.reason : error;
 }
 
 function checkRange(offset: number, length: number): void {
