@@ -116,6 +116,20 @@ describe('reads and refusals', () => {
     await expect(waiting).rejects.toMatchObject({ code: 'cancelled' });
   });
 
+  test('one signal serves any number of calls without a warning', async () => {
+    const warnings: Error[] = [];
+    const note = (warning: Error) => warnings.push(warning);
+    process.on('warning', note);
+    const { signal } = new AbortController();
+    await Promise.all(Array.from({ length: 100 }, () => client.stat('/', { signal })));
+    await Promise.all(
+      Array.from({ length: 20 }, async () => (await client.put('/shared-signal', 'x'.repeat(20_000), { signal })).generation),
+    );
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('warning', note);
+    expect(warnings).toEqual([]);
+  });
+
   test('nobody listening fails at once and says where', async () => {
     const { address } = proxy;
     await proxy.close();

@@ -1,8 +1,8 @@
 /** One signal for a long transfer: the caller's, and its deadline if it gave one. */
-import { setMaxListeners } from 'node:events';
 import type { Clock } from '@nokv/types';
 import { NokvError, isNokvError } from '@nokv/types';
 import type { CallOptions } from './metadata-client.js';
+import { sharedSignal } from './session/shared-signal.js';
 
 /** A reason that exists already: making one for each transfer costs more than the rest of it. */
 const FREED = new Error('the transfer has ended');
@@ -17,14 +17,14 @@ export function transferSignal(
 ): { readonly signal: AbortSignal; readonly stop: () => void } {
   const end = new AbortController();
   // Every call in flight listens; how many there are is bounded by the jobs of the transfer.
-  setMaxListeners(0, end.signal);
+  sharedSignal(end.signal);
   const freed = new AbortController();
   const cancel = () =>
     end.abort(
       isNokvError(signal?.reason) ? signal.reason : new NokvError('cancelled', 'the caller aborted the call', { cause: signal?.reason }),
     );
   if (signal?.aborted === true) cancel();
-  else signal?.addEventListener('abort', cancel, { once: true, signal: freed.signal });
+  else sharedSignal(signal)?.addEventListener('abort', cancel, { once: true, signal: freed.signal });
   if (timeoutMs !== undefined) {
     clock.sleep(timeoutMs, freed.signal).then(
       () => end.abort(new NokvError('deadline-exceeded', `the transfer took longer than ${timeoutMs} ms; give it more time or a signal`)),

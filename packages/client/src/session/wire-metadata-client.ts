@@ -19,6 +19,7 @@ import type { Connection } from '../wire/connection.js';
 import { DurableMark } from './durable-mark.js';
 import type { Link } from './link.js';
 import { isPassing, retryDelayMs, retrying, type CallBudget, type RetryPolicy } from './retry.js';
+import { sharedSignal } from './shared-signal.js';
 import { withinBudget } from './within-budget.js';
 
 export interface WireMetadataOptions {
@@ -121,7 +122,7 @@ export class WireMetadataClient implements MetadataClient {
   }
 
   async *#changes(start: Version | undefined, stop: AbortSignal | undefined): AsyncGenerator<readonly ChangeRecord[]> {
-    const signal = stop === undefined ? this.#closing.signal : AbortSignal.any([stop, this.#closing.signal]);
+    const signal = stop === undefined ? this.#closing.signal : AbortSignal.any([sharedSignal(stop), this.#closing.signal]);
     const budget: CallBudget = { deadlineMs: Number.POSITIVE_INFINITY, timeoutMs: Number.POSITIVE_INFINITY, signal };
     let since = start;
     let failures = 0;
@@ -176,7 +177,7 @@ export class WireMetadataClient implements MetadataClient {
 
   #budget(options: CallOptions): CallBudget {
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
-    return { deadlineMs: this.#options.clock.monotonicMs() + timeoutMs, timeoutMs, signal: options.signal };
+    return { deadlineMs: this.#options.clock.monotonicMs() + timeoutMs, timeoutMs, signal: sharedSignal(options.signal) };
   }
 }
 

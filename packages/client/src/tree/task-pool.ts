@@ -2,7 +2,7 @@
  * Runs tasks side by side, at most `limit` at once. The first failure aborts `signal`, makes every later `add` reject
  * with it, and is what `drain` rejects with; tasks that run are always waited for.
  */
-import { setMaxListeners } from 'node:events';
+import { sharedSignal } from '../session/shared-signal.js';
 
 export class TaskPool {
   readonly #limit: number;
@@ -13,8 +13,7 @@ export class TaskPool {
   /** @param signal fails the pool with its reason. */
   constructor(limit: number, signal: AbortSignal) {
     this.#limit = limit;
-    // Every task listens.
-    setMaxListeners(0, this.#abort.signal);
+    sharedSignal(this.#abort.signal);
     const cancel = () => this.fail(signal.reason);
     if (signal.aborted) cancel();
     else signal.addEventListener('abort', cancel, { once: true, signal: this.#abort.signal });
