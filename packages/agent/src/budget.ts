@@ -33,7 +33,7 @@ export interface VerbContext {
 export type StopReason = 'entries' | 'deadline' | 'bytes' | 'limit' | 'answer';
 
 /** Work goes on so long before other calls of the process get their turn. */
-const TURN_MS = 8;
+const TURN_MS = 2;
 
 /** Watches the time of one call. */
 export class Stopwatch {

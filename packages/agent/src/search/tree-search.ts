@@ -66,7 +66,7 @@ export interface TreeFound {
 }
 
 /** Files that are opened and searched at a time. */
-const PARALLEL = 4;
+const PARALLEL = 16;
 /** Calls of the plane that wait at the same time and listen to one signal. */
 const LISTENERS_MAX = 64;
 
