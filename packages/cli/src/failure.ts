@@ -4,16 +4,20 @@ import { printable } from './printable.js';
 
 export interface Failure {
   readonly exitCode: number;
+  /** False for a person's own Ctrl-C that left no question open. */
+  readonly isWorthTelling: boolean;
   /** Without a line end. */
   readonly text: string;
   readonly record: ReturnType<NokvError['toRecord']> & { readonly command?: string; readonly exitCode: number };
 }
 
 export function describeFailure(error: NokvError, command: string | undefined, isInterrupted: boolean): Failure {
-  const exitCode = isInterrupted && error.code === 'cancelled' ? EXIT_INTERRUPTED : exitCodeOf(error);
+  const isCancelled = isInterrupted && error.code === 'cancelled';
+  const exitCode = isCancelled ? EXIT_INTERRUPTED : exitCodeOf(error);
   const where = command === undefined ? '' : `${command}: `;
   return {
     exitCode,
+    isWorthTelling: !isCancelled || (error.outcome === 'unknown' && error.details.requestId !== undefined),
     text: `nokv: ${where}${printable(explain(error).replaceAll('\n', ' '))}`,
     record: { ...error.toRecord(), ...(command === undefined ? {} : { command }), exitCode },
   };

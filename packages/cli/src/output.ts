@@ -50,10 +50,14 @@ export class Output {
     await this.line(JSON.stringify(result));
   }
 
-  /** The object with `--json`, the text otherwise; a text of undefined prints nothing. */
+  /**
+   * What has been done: the object with `--json`, the text otherwise, which may be nothing. Written at once, so that a
+   * reader knows of it even if what follows fails.
+   */
   async result(result: unknown, text: string | undefined): Promise<void> {
     if (this.json) await this.object(result);
     else if (text !== undefined && !this.quiet) await this.line(text);
+    await this.flush();
   }
 
   /** Bytes of a body, as they are. */

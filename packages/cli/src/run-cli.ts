@@ -1,5 +1,5 @@
 /** One run of the command: parse, configure, do, tell. Returns the exit code; nothing here ends the process. */
-import { EXIT_INTERRUPTED, NokvError, toNokvError } from '@nokv/types';
+import { NokvError, toNokvError } from '@nokv/types';
 import type { CliIo } from './cli-io.js';
 import { type AnyCommand, type Call } from './command.js';
 import { COMMANDS } from './commands.js';
@@ -17,13 +17,14 @@ const EXIT_CLOSED_OUTPUT = 0;
 export async function runCli(words: readonly string[], io: CliIo): Promise<number> {
   let name: string | undefined;
   let isJson = words.includes('--json');
+  let output: Output | undefined;
   const interrupt = new AbortController();
   const stopListening = io.onInterrupt((signal) => interrupt.abort(new NokvError('cancelled', `stopped by ${signal}`)));
   try {
     const found = findCommand(words, COMMANDS);
     if (found.command === undefined) {
       const global = parseGlobals(found.before);
-      const output = new Output(io, global);
+      output = new Output(io, global);
       if (found.version) await output.result({ version: VERSION }, `nokv ${VERSION}`);
       else if (global.help || found.before.length === 0) await output.line(overview(COMMANDS));
       else throw new NokvError('invalid-argument', 'missing the name of a command; "nokv help" lists all');
@@ -33,15 +34,17 @@ export async function runCli(words: readonly string[], io: CliIo): Promise<numbe
     name = found.command.name;
     const line = parseArguments({ ...found, command: found.command });
     isJson = line.global.json;
-    const output = new Output(io, line.global);
+    output = new Output(io, line.global);
     if (line.global.help) await output.line(helpOf(line.command));
     else await runCommand(line.command, { args: line.args, flags: line.flags }, line.global, output, io, interrupt.signal);
     await output.flush();
     return 0;
   } catch (error) {
     if (error instanceof ClosedOutput) return EXIT_CLOSED_OUTPUT;
+    // What was printed before the failure stands.
+    await output?.flush().catch(() => undefined);
     const failure = describeFailure(asNokvError(error), name, interrupt.signal.aborted);
-    if (failure.exitCode !== EXIT_INTERRUPTED || isJson) io.stderr.write(`${isJson ? JSON.stringify(failure.record) : failure.text}\n`);
+    if (failure.isWorthTelling || isJson) io.stderr.write(`${isJson ? JSON.stringify(failure.record) : failure.text}\n`);
     if (words.includes('-v') || words.includes('--verbose')) io.stderr.write(`${causes(error)}\n`);
     return failure.exitCode;
   } finally {

@@ -8,10 +8,12 @@ import { progressBar } from '../progress-bar.js';
 import { formatSize } from '../quantities.js';
 import { lastName, showPath, versionedPath } from '../remote-path.js';
 import type { transferCommands } from '../table/transfer-commands.js';
+import { usageError } from '../usage-error.js';
 import { writeLocalFile } from '../write-local-file.js';
 
 export async function get(call: CallOf<typeof transferCommands.get>): Promise<void> {
   const { args, flags, io, output } = call;
+  if (args.destination === '-') throw usageError('to write a body to standard output use "nokv cat"');
   const { path, generation } = versionedPath(args.source);
   const wanted = resolve(io.cwd, args.destination);
   await using client = await connectClient(call);

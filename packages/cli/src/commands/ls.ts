@@ -24,9 +24,9 @@ const STATS_AT_ONCE = 64;
 export async function ls(call: Ls): Promise<void> {
   const paths = call.args.paths.length === 0 ? [joinPath([])] : remotePaths(call.args.paths);
   await using client = await connectClient(call);
-  const cards = await Promise.all(
-    paths.map(async (path) => ({ path, card: await client.stat(path, { signal: call.signal, follow: false }) })),
-  );
+  // Like ls(1): a symlink that is named is followed, unless what is asked for is the entry itself.
+  const follow = !call.flags.long && !call.flags.directory;
+  const cards = await Promise.all(paths.map(async (path) => ({ path, card: await client.stat(path, { signal: call.signal, follow }) })));
   const isDirectory = ({ card }: { readonly card: NodeCard }) => card.type === 'directory' && !call.flags.directory;
   const singles = cards.filter((one) => !isDirectory(one)).map(({ path, card }) => ({ path, name: printable(showPath(path)), card }));
   await printRows(call, singles);

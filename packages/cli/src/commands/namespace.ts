@@ -152,7 +152,7 @@ export async function tell(
   if (!output.json) return;
   const changed = outcome === undefined ? { version: null, requestId: null } : { version: outcome.version, requestId: outcome.requestId };
   const inode = outcome !== undefined && 'attributes' in outcome ? { inode: outcome.attributes.ino } : {};
-  await output.object({ path: showPath(path), ...more, ...inode, ...changed });
+  await output.result({ path: showPath(path), ...more, ...inode, ...changed }, undefined);
 }
 
 /** A request id names one change: the same id for a second one would be refused by the server. */

@@ -40,9 +40,13 @@ export async function grep(call: CallOf<Rows['grep']>): Promise<void> {
   const { args, flags, output } = call;
   if (flags.count && flags.filesWithMatches) throw usageError('-c and -l exclude each other; give one');
   const { limit, cursor, where, context, beforeContext: before, afterContext: after } = flags;
+  // Like grep(1): where -e gives the patterns, every argument is a path.
+  const [patterns, paths] = flags.regexp.length === 0 ? [[args.pattern], args.paths] : [flags.regexp, [args.pattern, ...args.paths]];
+  if (patterns[0] === undefined && flags.query === undefined) throw usageError('missing PATTERN; expected: nokv grep PATTERN [PATH…]');
+  const named = paths.filter((path) => path !== undefined);
   const question = {
-    pattern: flags.regexp.length === 0 ? args.pattern : [args.pattern, ...flags.regexp],
-    path: args.paths.length === 0 ? undefined : [...args.paths],
+    pattern: patterns.length === 1 ? patterns[0] : [...patterns],
+    path: named.length === 0 ? undefined : named,
     glob: flags.glob.length === 0 ? undefined : [...flags.glob],
     literal: flags.fixedStrings ? true : undefined,
     ignoreCase: flags.ignoreCase ? true : undefined,

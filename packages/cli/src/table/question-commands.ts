@@ -1,5 +1,5 @@
 /** The verbs that agents have, in the words of a shell. */
-import { any, command, many, one, optional, toggle, value, values } from '../command.js';
+import { any, command, many, optional, toggle, value, values } from '../command.js';
 import { parseChoice, parseInteger, parseRange, parseText } from '../quantities.js';
 
 /** Fields in one word: `path,size`. */
@@ -64,9 +64,12 @@ const grep = command({
     'Patterns are regular expressions as ripgrep has them. Binary files are skipped, and said to be.',
     'Nothing found is an answer, not an error: exit code 0.',
   ],
-  args: { pattern: one('PATTERN', 'regular expression'), paths: any('PATH', 'remote file or directory; default /') },
+  args: {
+    pattern: optional('PATTERN', 'regular expression; with -e the first PATH'),
+    paths: any('PATH', 'remote file or directory; default /'),
+  },
   flags: {
-    regexp: values('PATTERN', 'Further pattern; repeatable', parseText, 'e'),
+    regexp: values('PATTERN', 'A pattern, also one that begins with "-"; repeatable', parseText, 'e'),
     glob: values('GLOB', 'Files whose path matches, "!" for those that do not; repeatable', parseText, 'g'),
     fixedStrings: toggle('The pattern is plain text', 'F'),
     ignoreCase: toggle('Upper and lower case are the same', 'i'),
