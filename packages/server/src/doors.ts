@@ -15,13 +15,14 @@ import { rpcHandlers } from './rpc-handlers.js';
 import { listenRpc } from './rpc/listen-rpc.js';
 import type { RpcListener } from './rpc/rpc-listener.js';
 import type { ServerConfig } from './server-config.js';
-import { makeService } from './service.js';
+import { makeService, type Service } from './service.js';
 import { SOFTWARE } from './software.js';
 import { makeTickets } from './tickets.js';
 
 export interface Doors {
   readonly rpc: RpcListener;
   readonly http: HttpListener;
+  readonly service: Service;
   /** No new work; what is under way is finished within `graceMs`. */
   drain(graceMs: number): Promise<void>;
 }
@@ -72,6 +73,7 @@ export async function openDoors(config: ServerConfig, foundations: Foundations, 
   return {
     rpc,
     http,
+    service,
     drain: async (graceMs) => void (await Promise.all([rpc.drain(graceMs), http.close(graceMs)])),
   };
 }

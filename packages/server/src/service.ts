@@ -10,6 +10,7 @@ import type { ObjectStore } from '@nokv/object';
 import type { TicketedUpload, WatchItem, WireMutationResult } from '@nokv/protocol';
 import {
   timespecToMs,
+  version,
   type AccessResult,
   type MutationOperation,
   type MutationOperations,
@@ -57,6 +58,8 @@ export interface Service {
   /** How blocks are reached by this peer, in order of preference. */
   access(peer: Peer): AccessResult;
   watch(options: WatchOptions): AsyncIterable<WatchItem>;
+  /** The highest version that was acknowledged as visible before it was durable; 0 while there was none. */
+  readonly shownVersion: Version;
 }
 
 export interface ServiceParts {
@@ -69,6 +72,7 @@ export interface ServiceParts {
 
 export function makeService(parts: ServiceParts): Service {
   const { engine, failpoint } = parts;
+  let shownVersion = version(0);
 
   async function commit<Op extends MutationOperation>(
     operation: Op,
@@ -80,6 +84,7 @@ export function makeService(parts: ServiceParts): Service {
       await failpoint?.('before-publish-commit');
     }
     const committed = await engine.mutate(operation, args, context);
+    if (context.acknowledgement === 'visible' && committed.version > shownVersion) shownVersion = committed.version;
     if (operation === 'begin-upload') await failpoint?.('after-begin-upload');
     if (operation === 'publish') await failpoint?.('after-publish-commit');
     await failpoint?.('after-commit-before-reply');
@@ -106,5 +111,8 @@ export function makeService(parts: ServiceParts): Service {
     mutate: commit,
     access: parts.access,
     watch: ({ since, signal }) => watchChanges(engine, since, signal),
+    get shownVersion() {
+      return shownVersion;
+    },
   };
 }

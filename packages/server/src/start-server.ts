@@ -15,6 +15,7 @@ import { makeLogger } from './logger.js';
 import { makeMetrics } from './metrics.js';
 import { addProcessMetrics, addShardMetrics } from './process-metrics.js';
 import type { RunningServer, ServerConfig, ServerPorts } from './server-config.js';
+import type { Service } from './service.js';
 import { hostShard, type ShardHost } from './shard-host.js';
 
 const SHARD = shardId(0);
@@ -102,7 +103,7 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
   return {
     ...addresses,
     ...stores,
-    failed: Promise.race([host.failed, lostVersions(engine)]),
+    failed: Promise.race([host.failed, lostVersions(engine, doors.service)]),
     stop: (graceMs = GRACE_MS_DEFAULT) => (stopped ??= stop(graceMs)),
   };
 }
@@ -124,11 +125,13 @@ async function startUntil(signal: AbortSignal | undefined, host: ShardHost, time
 
 /**
  * Whoever was told of versions that are lost now must hear of it: the process ends, connections with it, and clients
- * that keep their own promise to replay (mounts) send again what was not announced as durable.
+ * that keep their own promise to replay (mounts) send again what was not announced as durable. A failed commit that
+ * nobody was told of is answered to its callers and concerns nobody else.
  */
-function lostVersions(engine: ShardEngine): Promise<Error> {
+function lostVersions(engine: ShardEngine, service: Service): Promise<Error> {
   return new Promise((resolve) => {
     engine.onLost((first, last) => {
+      if (service.shownVersion < first) return;
       const what = `versions ${first} to ${last} were shown and could not be made durable`;
       resolve(new NokvError('unavailable', `${what}; see the log for the reason, mend it and start again`));
     });
