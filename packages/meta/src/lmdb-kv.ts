@@ -6,6 +6,7 @@
  * sync. `safeRestore` makes a reopened environment start from the last state that was synced as a whole, which virtual machines
  * and containers need. Values are stored as they are: no records, no compression, no library encoding.
  */
+import { statfs } from 'node:fs/promises';
 import { NokvError, type ErrorOutcome } from '@nokv/types';
 import { open, type RootDatabase, type RangeOptions } from 'lmdb';
 import { deferred, type Deferred } from './deferred.js';
@@ -21,6 +22,9 @@ export interface LmdbKvOptions {
   readonly mapBytes?: number;
 }
 
+const EIO = 5;
+/** A commit can be as large as a batch of bodies; less free space than this is called full. */
+const FULL_BELOW_BYTES = 16 * 1024 * 1024;
 const MAP_BYTES_DEFAULT = 64 * 1024 ** 3;
 
 /** What the published types of the library leave out. */
@@ -34,11 +38,12 @@ interface Waiting {
 }
 
 export async function openLmdbKv(options: LmdbKvOptions): Promise<OrderedKv> {
-  return new LmdbKv(openEnvironment(options));
+  return new LmdbKv(openEnvironment(options), options.directory);
 }
 
 class LmdbKv implements OrderedKv {
   readonly #db: RootDatabase<Uint8Array, Uint8Array>;
+  readonly #directory: string;
   /** Commits that wait for the one before them to be committed: none may be stored when an earlier one failed. */
   readonly #queue: Waiting[] = [];
   readonly #pending = new Set<Promise<unknown>>();
@@ -46,8 +51,9 @@ class LmdbKv implements OrderedKv {
   #failure: NokvError | undefined;
   #isClosed = false;
 
-  constructor(db: RootDatabase<Uint8Array, Uint8Array>) {
+  constructor(db: RootDatabase<Uint8Array, Uint8Array>, directory: string) {
     this.#db = db;
+    this.#directory = directory;
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
@@ -95,6 +101,21 @@ class LmdbKv implements OrderedKv {
     await this.#db.close();
   }
 
+  /**
+   * The library rejects with a general error at once and with the reason in a promise inside it a moment later. On a disk that
+   * fills up in the middle of a write LMDB says EIO, since it treats a short write as one; the free space tells.
+   */
+  async #causeOf(error: unknown): Promise<unknown> {
+    const reason = await reasonIn(error);
+    if (rootOf(reason).code !== EIO) return reason;
+    try {
+      const { bavail, bsize } = await statfs(this.#directory);
+      return bavail * bsize < FULL_BELOW_BYTES ? new Error('No space left on device', { cause: reason }) : reason;
+    } catch {
+      return reason;
+    }
+  }
+
   /** Hands the oldest waiting commit to the library; the next follows once this one is committed, while it is being flushed. */
   #commitNext(): void {
     const waiting = this.#queue.shift();
@@ -114,17 +135,30 @@ class LmdbKv implements OrderedKv {
         for (const { key, value } of waiting.writes) void (value === undefined ? db.remove(key) : db.put(key, value));
       }) as BatchPromise;
       const flush = batch.flushed ?? batch;
-      batch.then(() => {
-        waiting.committed.resolve();
-        this.#commitNext();
-        flush.then(
-          () => waiting.flushed.resolve(),
-          (error: unknown) => waiting.flushed.reject(translate(error, 'unknown')),
-        );
-      }, onFailure);
+      batch.then(
+        () => {
+          waiting.committed.resolve();
+          this.#commitNext();
+          flush.then(
+            () => waiting.flushed.resolve(),
+            (error: unknown) => waiting.flushed.reject(translate(error, 'unknown')),
+          );
+        },
+        async (error: unknown) => onFailure(await this.#causeOf(error)),
+      );
     } catch (error) {
       onFailure(error);
     }
+  }
+}
+
+async function reasonIn(error: unknown): Promise<unknown> {
+  if (!(error instanceof Error) || !('commitError' in error)) return error;
+  try {
+    await error.commitError;
+    return error;
+  } catch (reason) {
+    return reason;
   }
 }
 
@@ -147,6 +181,8 @@ function openEnvironment(options: LmdbKvOptions): RootDatabase<Uint8Array, Uint8
       mapSize: options.mapBytes ?? MAP_BYTES_DEFAULT,
       overlappingSync: true,
       separateFlushed: true,
+      // Batching by turns keeps promises of its own that nobody can handle: a failed commit would end the process.
+      eventTurnBatching: false,
       safeRestore: true,
       noReadAhead: false,
     } as Parameters<typeof open>[0]) as unknown as RootDatabase<Uint8Array, Uint8Array>;

@@ -56,6 +56,8 @@ export interface ReadState {
 
 const NO_TARGET = new Uint8Array(0);
 const CHANGES_LIMIT_MAX = 65_536;
+/** Names of a hard link that are tried for one that a path leads to. */
+const LINKS_TRIED_MAX = 1024;
 
 export function read<Op extends ReadOperation>(
   reader: ReadView,
@@ -171,27 +173,38 @@ function readlink(reader: ReadView, { node }: Args<'readlink'>): ReadResult<'rea
 }
 
 function pathOf(reader: ReadView, { ino }: Args<'path-of'>): ReadResult<'path-of'> {
-  const names: Uint8Array[] = [];
-  let at = ino;
-  // Ends at a root: parents of directories form a tree.
-  while (at !== reader.root) {
-    const inode = reader.inode(at);
-    const place = inode === undefined ? undefined : placeOf(reader, inode);
-    if (place === undefined) throw notFound({ ino }, at === ino && inode === undefined ? undefined : 'no path leads to it');
-    names.push(place.name);
-    at = place.parent;
+  const inode = reader.inode(ino);
+  if (inode === undefined) throw notFound({ ino });
+  if (ino === reader.root) return { path: joinPath([]) };
+  for (const { parent, name } of placesOf(reader, inode)) {
+    const names = namesAbove(reader, parent);
+    if (names !== undefined) return { path: joinPath([...names, name]) };
   }
-  return { path: joinPath(names.reverse()) };
+  throw notFound({ ino }, 'no path leads to it');
 }
 
-/** A name of an inode: its one name, or the first of several. */
-function placeOf(reader: ReadView, inode: Inode): { readonly parent: InodeNumber; readonly name: Uint8Array } | undefined {
-  if (inode.parent !== 0) return inode;
-  if (inode.type === 'directory') return undefined;
-  for (const { key } of reader.view.range(numberStart(FAMILY.link, inode.ino), numberEnd(FAMILY.link, inode.ino))) {
-    return { parent: readU64(key, 9) as InodeNumber, name: copyBytes(key, 17, key.length) };
+/** Names from the root down to a directory; undefined where it lies in the trash or in a staged tree. */
+function namesAbove(reader: ReadView, directory: InodeNumber): Uint8Array[] | undefined {
+  const names: Uint8Array[] = [];
+  // Ends at a root: parents of directories form a tree.
+  for (let at = directory; at !== reader.root;) {
+    const inode = reader.inode(at);
+    if (inode === undefined || inode.parent === 0) return undefined;
+    names.push(inode.name);
+    at = inode.parent;
   }
-  return undefined;
+  return names.reverse();
+}
+
+/** The one place of an inode, or those of one with several names; no more than is useful of many. */
+function placesOf(reader: ReadView, inode: Inode): { readonly parent: InodeNumber; readonly name: Uint8Array }[] {
+  if (inode.parent !== 0 || inode.type === 'directory') return inode.parent === 0 ? [] : [inode];
+  const places: { parent: InodeNumber; name: Uint8Array }[] = [];
+  for (const { key } of reader.view.range(numberStart(FAMILY.link, inode.ino), numberEnd(FAMILY.link, inode.ino))) {
+    places.push({ parent: readU64(key, 9) as InodeNumber, name: copyBytes(key, 17, key.length) });
+    if (places.length === LINKS_TRIED_MAX) break;
+  }
+  return places;
 }
 
 function xattrGet(reader: ReadView, { node, name }: Args<'xattr-get'>): ReadResult<'xattr-get'> {
