@@ -7,6 +7,8 @@ import { systemClock } from '@nokv/types';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { INSTRUCTIONS } from './make-mcp-server.js';
 import { TOOLS } from './tool-list.js';
+import { VERBS, type VerbName } from '@nokv/agent';
+import { readFileSync } from 'node:fs';
 import { RawClient, connectedPair, type ConnectedPair } from './testing/connected-pair.js';
 import { samplePlane } from './testing/sample-plane.js';
 
@@ -323,4 +325,14 @@ describe('concurrency', () => {
     ).toMatchObject({ result: {} });
     expect(errors.length).toBeGreaterThan(0);
   });
+});
+
+test('the calls that the documentation shows are valid', () => {
+  const page = readFileSync(new URL('../../../docs/mcp.md', import.meta.url), 'utf8');
+  const calls = page.split('\n').filter((line) => line.startsWith('{"name":'));
+  expect(calls.length).toBeGreaterThan(4);
+  for (const call of calls) {
+    const { name, arguments: input } = JSON.parse(call) as { name: VerbName; arguments: unknown };
+    expect(VERBS[name].input.safeParse(input)).toMatchObject({ success: true });
+  }
 });
