@@ -82,7 +82,7 @@ class DigestThread {
   #failure: Error | undefined;
 
   constructor(onEnd: () => void) {
-    this.#worker = new Worker(new URL('../../dist/body/digest-worker.js', import.meta.url));
+    this.#worker = new Worker(new URL('../../dist/body/digest-worker.js', import.meta.url), { execArgv: [] });
     this.#worker.unref();
     this.#worker.on('message', ({ hex }: DigestAnswer) => {
       const first = this.#waiting.shift();

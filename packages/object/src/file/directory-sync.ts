@@ -26,11 +26,14 @@ interface Running {
 
 export class DirectorySync {
   readonly #root: string;
+  readonly #flush: (directory: string) => Promise<void>;
   readonly #running = new Map<string, Running>();
   readonly #known = new Set<string>();
 
-  constructor(root: string) {
+  /** @param flush makes a directory's entries durable; tests count its calls. */
+  constructor(root: string, flush: (directory: string) => Promise<void> = flushDirectory) {
     this.#root = root;
+    this.#flush = flush;
   }
 
   async make(directory: string): Promise<void> {
@@ -63,7 +66,7 @@ export class DirectorySync {
   }
 
   #start(directory: string): Promise<void> {
-    const done = syncDirectory(directory);
+    const done = this.#flush(directory);
     const entry: Running = { done, next: undefined };
     this.#running.set(directory, entry);
     const finish = (): void => {
@@ -74,7 +77,7 @@ export class DirectorySync {
   }
 }
 
-async function syncDirectory(directory: string): Promise<void> {
+async function flushDirectory(directory: string): Promise<void> {
   const fd = await openFile(directory, 'r');
   try {
     await syncFile(fd);

@@ -124,6 +124,55 @@ describe('leftovers of crashed puts', () => {
   });
 });
 
+test('a writer killed at any moment leaves whole objects only, and every acknowledged one', async () => {
+  const directory = scratch();
+  await openFileStore(directory);
+  const script = `
+    const { openFileStore } = await import(${JSON.stringify(new URL('../../dist/index.js', import.meta.url).href)});
+    const store = await openFileStore(${JSON.stringify(directory)});
+    const round = process.argv[1];
+    await Promise.all([0, 1, 2, 3].map(async (writer) => {
+      for (let at = 0; ; at += 1) {
+        const key = round + '/' + writer + '/' + at;
+        await store.putIfAbsent(key, Buffer.alloc(100_000, key));
+        process.stdout.write(key + '\\n');
+      }
+    }));`;
+  let acknowledged = 0;
+  for (let round = 0; round < 3; round += 1) {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script, String(round)], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let printed = '';
+    const gone = new Promise((resolve) => child.once('close', resolve));
+    child.stdout.on('data', (chunk: Buffer) => {
+      printed += chunk.toString();
+      if (printed.length > 100 * (round + 1)) child.kill('SIGKILL');
+    });
+    await gone;
+    const store = await openFileStore(directory);
+    expect(readdirSync(join(directory, 'tmp'))).toEqual([]);
+    const { objects } = await store.list(`${round}/`, { limit: 1000 });
+    for (const { key } of objects) expect(Buffer.compare(await store.get(key), Buffer.alloc(100_000, key))).toBe(0);
+    const keys = new Set(objects.map(({ key }) => key));
+    for (const key of printed.split('\n').slice(0, -1)) expect(keys.has(key), key).toBe(true);
+    acknowledged += printed.split('\n').length - 1;
+  }
+  expect(acknowledged).toBeGreaterThan(30);
+});
+
+test('failed and cancelled calls leave no file open', async () => {
+  const directory = scratch();
+  const store = await openFileStore(directory);
+  const open = () => readdirSync('/proc/self/fd').length;
+  await store.putIfAbsent('k', Buffer.alloc(1000));
+  const before = open();
+  for (let turn = 0; turn < 20; turn += 1) {
+    await Promise.all(
+      [store.get('k', { offset: 900, length: 200 }), store.get('none'), store.putIfAbsent('k/below', Buffer.from('x'))].map(codeOf),
+    );
+  }
+  expect(open()).toBeLessThanOrEqual(before);
+});
+
 describe('errors of the disk', () => {
   test('a full disk is no-space, changes nothing, and the store works again when there is room', async () => {
     const directory = mountTmpfs('size=1m');
