@@ -6,6 +6,7 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkSchema } from '@nokv/cli/testing';
+import { startS3Double } from '@nokv/object/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePorts } from '../services/etcd.js';
 import { startS3, type S3Service } from '../services/s3.js';
@@ -248,6 +249,25 @@ describe('a server on S3', () => {
   it('refuses a bucket that is not there', async () => {
     await refuse(s3.urlOf('k').replace(s3.bucket, 'no-such-bucket'), s3.env, 3, /no-such-bucket/);
   }, 60_000);
+});
+
+describe('a server on a store that is not fit', () => {
+  it('is refused at its start, with what the store did wrong', async () => {
+    const double = await startS3Double({ ignoreConditions: true });
+    try {
+      const data = join(directory, 'unfit');
+      const env = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' };
+      const words = ['serve', '--listen', '127.0.0.1:0', '--http', '127.0.0.1:0', '--data', data, '--object', double.url];
+      expectRefusal(await nokv(words, { env }), 9, /does not give what nokv needs: create-if-absent \(/);
+      expect([...double.objects.keys()]).toEqual([]);
+      await rm(data, { recursive: true, force: true });
+      const { code, stdout } = await server.run(['doctor', '--object', double.url], { env });
+      expect(code).toBe(9);
+      expect(stdout).toMatch(/FAIL {2}store .*create-if-absent.*\n +fix: use a store that honours If-None-Match/);
+    } finally {
+      await double.stop();
+    }
+  });
 });
 
 const mayMount = process.getuid?.() === 0;
