@@ -11,7 +11,8 @@ export type {
 } from './object-store.js';
 export { LIST_KEYS_MAX, checkKey } from './object-key.js';
 export { crc32c, formatCrc32c, parseCrc32c } from './block-checksum.js';
-export { FILE_STORE_FORMAT, openFileStore, type FileStoreOptions } from './file/file-object-store.js';
+export { FILE_STORE_FORMAT } from './file/file-layout.js';
+export { openFileStore, type FileStoreOptions } from './file/file-object-store.js';
 export {
   memoryStore,
   type MemoryObjectStore,

@@ -51,18 +51,31 @@ test('a flush that fails fails those who waited for it, not those after', async 
 
 test('a new directory is durable only when every parent was flushed, and is then remembered until forgotten', async () => {
   const deep = join(root, 'a/b/c');
-  let isMade = false;
-  const making = directories.make(deep).then(() => (isMade = true));
-  for (const parent of ['', '/a', '/a/b']) {
-    while (!begun.includes(parent)) await new Promise((resolve) => setTimeout(resolve, 1));
-    expect(isMade).toBe(false);
-    pending.at(-1)?.end();
-  }
-  await making;
+  await directories.create(deep);
   expect(existsSync(deep)).toBe(true);
-  await directories.make(deep);
+  expect(begun).toEqual([]);
+  let isSettled = false;
+  const settling = directories.settle(deep).then(() => (isSettled = true));
   expect(begun).toEqual(['', '/a', '/a/b']);
+  for (const { end } of pending) {
+    await turn();
+    expect(isSettled).toBe(false);
+    end();
+  }
+  await settling;
+  await directories.settle(deep);
+  expect(begun).toHaveLength(3);
   directories.forget(deep);
-  void directories.make(deep);
-  while (begun.length < 4) await new Promise((resolve) => setTimeout(resolve, 1));
+  void directories.settle(deep);
+  expect(begun).toHaveLength(6);
+});
+
+test('a directory counts as durable only from the end of its flush on', async () => {
+  const path = join(root, 'a');
+  await directories.create(path);
+  void directories.settle(path);
+  void directories.settle(path);
+  pending[0]?.end();
+  await turn();
+  expect(begun).toEqual(['', '']);
 });

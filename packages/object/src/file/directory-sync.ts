@@ -3,8 +3,8 @@
  *
  * Invariants: `sync(dir)` resolves after an fsync of `dir` that began after the call, so every entry made before the
  * call is on disk. Callers that come while an fsync runs share the next one: a hundred puts into one directory cost
- * a few fsyncs. `make(dir)` resolves when `dir` exists and is itself durable, that is, every parent up to the root was
- * synced; what is known to be durable is remembered in a bounded set, and `forget` drops what was removed.
+ * a few fsyncs. `settle(dir)` resolves when `dir` is itself durable, that is, every parent up to the root was
+ * synced after its entry was made; what is known to be durable is remembered in a bounded set, and `forget` drops what was removed.
  */
 import { close, fsync, mkdir, open } from 'node:fs';
 import { dirname } from 'node:path';
@@ -36,18 +36,30 @@ export class DirectorySync {
     this.#flush = flush;
   }
 
-  async make(directory: string): Promise<void> {
-    if (this.#known.has(directory) || directory === this.#root) return;
-    const parent = dirname(directory);
-    await this.make(parent);
-    try {
-      await makeDirectory(directory);
-    } catch (error) {
-      if (!isErrno(error, 'EEXIST')) throw error;
+  /** Makes the directory and its parents; they are durable only after `settle`. */
+  async create(directory: string): Promise<void> {
+    for (const path of this.#unsettled(directory)) {
+      try {
+        await makeDirectory(path);
+      } catch (error) {
+        if (!isErrno(error, 'EEXIST')) throw error;
+      }
     }
-    await this.sync(parent);
-    if (this.#known.size >= KNOWN_MAX) this.#known.clear();
-    this.#known.add(directory);
+  }
+
+  /** Resolves when the existing directory is reachable after a crash. The flushes run at once: their order does not matter. */
+  async settle(directory: string): Promise<void> {
+    const paths = this.#unsettled(directory);
+    await Promise.all(paths.map((path) => this.sync(dirname(path))));
+    if (this.#known.size + paths.length > KNOWN_MAX) this.#known.clear();
+    for (const path of paths) this.#known.add(path);
+  }
+
+  /** From the top. */
+  #unsettled(directory: string): readonly string[] {
+    const paths: string[] = [];
+    for (let at = directory; at.length > this.#root.length && !this.#known.has(at); at = dirname(at)) paths.unshift(at);
+    return paths;
   }
 
   /** Call when the directory was found missing or was removed. */

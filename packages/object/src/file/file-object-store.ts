@@ -1,13 +1,13 @@
 /**
  * Objects as files of one directory: the embedded default.
  *
- * Layout: `format` (this layout's number), `data/<key>` (objects), `tmp/` (puts under way). A put writes a file in
- * `tmp`, flushes it, links it to its final name (link(2) fails when the name is taken: one winner), and flushes the
- * directory and every new parent before it resolves. So a name under `data` always shows whole, flushed bytes; a
- * crash leaves at most a file in `tmp`, which the next opening removes. Several processes may use one directory.
+ * A put writes a file in `tmp`, flushes it, links it to its final name under `data` (link(2) fails when the name is
+ * taken: one winner), and flushes the directory and every new parent before it resolves. So a name under `data` always
+ * shows whole, flushed bytes; a crash leaves at most a file in `tmp`, which the next opening removes. Several processes
+ * may use one directory.
  */
-import { close, constants, fdatasync, fstat, link, open, read, rmdir, stat, unlink, write } from 'node:fs';
-import { access, mkdir, readFile } from 'node:fs/promises';
+import { close, constants, fstat, link, open, rmdir, stat, unlink } from 'node:fs';
+import { access } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
@@ -25,21 +25,19 @@ import type {
   StoreCallOptions,
 } from '../object-store.js';
 import { DirectorySync } from './directory-sync.js';
+import { readFully, writeNewFile } from './file-bytes.js';
 import { isErrno, translateFileError } from './file-errors.js';
+import { prepareLayout } from './file-layout.js';
 import { listFiles } from './list-files.js';
 import { ownTag, sweepLeftovers } from './leftovers.js';
 
 const openFile = promisify(open);
 const closeFile = promisify(close);
-const flushFile = promisify(fdatasync);
 const linkFile = promisify(link);
 const unlinkFile = promisify(unlink);
 const removeDirectory = promisify(rmdir);
 const statFile = promisify(stat);
 const statOpenFile = promisify(fstat);
-
-export const FILE_STORE_FORMAT = 1;
-const FORMAT_LINE = /^nokv file store (\d+)\n$/;
 
 export interface FileStoreOptions {
   /** Make the directory when it is missing (default true). */
@@ -61,50 +59,6 @@ export async function openFileStore(directory: string, options: FileStoreOptions
     return new FileObjectStore(pathToFileURL(root).href, data, tmp, `${await ownTag()}-${session}`);
   } catch (error) {
     throw translateFileError(error, `open the file store ${root}`, 'not-applied');
-  }
-}
-
-async function prepareLayout(root: string, create: boolean, random: Random): Promise<{ data: string; tmp: string }> {
-  const formatPath = join(root, 'format');
-  const data = join(root, 'data');
-  const tmp = join(root, 'tmp');
-  const found = await readFile(formatPath, 'utf8').catch((error: unknown) => {
-    if (isErrno(error, 'ENOENT')) return undefined;
-    throw error;
-  });
-  if (found !== undefined) {
-    const number = FORMAT_LINE.exec(found)?.[1];
-    if (number === String(FILE_STORE_FORMAT)) return { data, tmp };
-    throw new NokvError(
-      'unsupported-format',
-      `${formatPath}: expected file store format ${FILE_STORE_FORMAT}, found ${number ?? JSON.stringify(found.slice(0, 40))}; use the build that made it or another directory`,
-    );
-  }
-  if (!create)
-    throw new NokvError(
-      'no-bucket',
-      `no file store in ${root}: expected a file named format there; give the directory of an existing store`,
-    );
-  for (const path of [root, data, tmp]) await makeDirectory(path);
-  const directories = new DirectorySync(dirname(root));
-  await directories.sync(dirname(root));
-  const draft = join(tmp, `format-${Buffer.from(random.bytes(8)).toString('hex')}`);
-  await writeNewFile(draft, Buffer.from(`nokv file store ${FILE_STORE_FORMAT}\n`));
-  await linkFile(draft, formatPath).catch((error: unknown) => {
-    if (!isErrno(error, 'EEXIST')) throw error;
-  });
-  await unlinkFile(draft);
-  await directories.sync(root);
-  return { data, tmp };
-}
-
-async function makeDirectory(path: string): Promise<void> {
-  try {
-    await mkdir(path);
-  } catch (error) {
-    // Node's recursive mkdir hides why it failed (EROFS becomes ENOENT): it is asked only for missing parents.
-    if (isErrno(error, 'ENOENT')) await mkdir(path, { recursive: true });
-    else if (!isErrno(error, 'EEXIST')) throw error;
   }
 }
 
@@ -135,8 +89,8 @@ class FileObjectStore implements ObjectStore {
       const outcome = await this.#link(draft, path);
       linked = true;
       // `exists` too: whoever made the object may not have flushed its name yet.
-      await this.#directories.make(dirname(path));
-      await this.#directories.sync(dirname(path));
+      const directory = dirname(path);
+      await Promise.all([this.#directories.settle(directory), this.#directories.sync(directory)]);
       return outcome;
     } catch (error) {
       throw translateFileError(error, `write ${key}`, linked ? 'unknown' : 'not-applied');
@@ -146,7 +100,7 @@ class FileObjectStore implements ObjectStore {
   }
 
   async #link(draft: string, path: string): Promise<PutOutcome> {
-    // A removal may take the directory away between make and link; it cannot win for ever.
+    // A removal may take the directory away between create and link; it cannot win for ever.
     for (let attempt = 0; ; attempt += 1) {
       try {
         await linkFile(draft, path);
@@ -157,7 +111,7 @@ class FileObjectStore implements ObjectStore {
         if (!isErrno(error, 'ENOENT') || attempt >= 10) throw error;
       }
       this.#directories.forget(dirname(path));
-      await this.#directories.make(dirname(path)).catch((error: unknown) => {
+      await this.#directories.create(dirname(path)).catch((error: unknown) => {
         if (isErrno(error, 'ENOTDIR')) throw nestedKey(path);
         if (!isErrno(error, 'ENOENT')) throw error;
       });
@@ -276,35 +230,4 @@ class FileObjectStore implements ObjectStore {
 
 function nestedKey(path: string): NokvError {
   return new NokvError('invalid-argument', `expected no key to be the directory of another, found ${path}`);
-}
-
-async function writeNewFile(path: string, bytes: Uint8Array): Promise<void> {
-  const fd = await openFile(path, 'wx');
-  try {
-    await writeFully(fd, bytes);
-    await flushFile(fd);
-  } finally {
-    await closeFile(fd);
-  }
-}
-
-/** fs.write and fs.read may move fewer bytes than asked. */
-async function writeFully(fd: number, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    done += await new Promise<number>((resolved, rejected) => {
-      write(fd, bytes, done, bytes.length - done, done, (error, count) => (error === null ? resolved(count) : rejected(error)));
-    });
-  }
-}
-
-async function readFully(fd: number, into: Uint8Array, position: number): Promise<number> {
-  let done = 0;
-  while (done < into.length) {
-    const count = await new Promise<number>((resolved, rejected) => {
-      read(fd, into, done, into.length - done, position + done, (error, got) => (error === null ? resolved(got) : rejected(error)));
-    });
-    if (count === 0) break;
-    done += count;
-  }
-  return done;
 }
