@@ -42,6 +42,12 @@ export function cell(value: unknown): string {
   return value === '' || value === '-' || /[\u0000-\u001f"\u007f]/.test(value) ? JSON.stringify(value) : value;
 }
 
+/** Names in messages may hold line breaks: they are shown as escapes. */
+export function oneLine(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
+  return text.replaceAll(/[\u0000-\u001f\u007f]/g, (char) => JSON.stringify(char).slice(1, -1));
+}
+
 export function lines(...parts: readonly (string | undefined | false)[]): string {
   return parts.filter((part) => typeof part === 'string' && part !== '').join('\n');
 }

@@ -16,3 +16,4 @@ export { FIELDS, type Field } from './fields.js';
 export { nearNames } from './near-names.js';
 export { inputJsonSchema, outputJsonSchema, type JsonSchema } from './json-schema.js';
 export { isBelow, jailPlane } from './jail-plane.js';
+export { oneLine } from './answer.js';

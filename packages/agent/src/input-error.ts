@@ -29,7 +29,7 @@ function describe(issue: Issue, known: readonly string[]): string {
   }
   if (issue.code === 'invalid_union') {
     const expected = issue.errors.flatMap((branch) =>
-      branch.map((inner) => ('expected' in inner ? String(inner.expected) : inner.message)),
+      branch.map((inner) => ('expected' in inner ? String(inner.expected).replace('record', 'object') : inner.message)),
     );
     return `${where}: expected ${[...new Set(expected)].join(' or ')}`;
   }

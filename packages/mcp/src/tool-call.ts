@@ -1,6 +1,6 @@
 /** A tool call as a verb call. Failures of the verb are results that a model can read; only an unknown tool is a protocol error. */
 import { ProtocolError, ProtocolErrorCode, type CallToolResult } from '@modelcontextprotocol/server';
-import { VERB_NAMES, jailPlane, nearNames, runVerb, type Budget, type Plane, type VerbName } from '@nokv/agent';
+import { VERB_NAMES, jailPlane, nearNames, oneLine, runVerb, type Budget, type Plane, type VerbName } from '@nokv/agent';
 import { toNokvError, type Clock } from '@nokv/types';
 
 /** What all calls of a server share. */
@@ -21,7 +21,11 @@ export async function callTool(scope: CallScope, name: string, input: unknown, s
   } catch (error) {
     const { code, kind, message, details, outcome } = toNokvError(error).toRecord();
     const record = { code, kind, message, outcome, ...(details === undefined ? {} : { details }) };
-    return { isError: true, content: [{ type: 'text', text: `${code} (${kind}): ${message}` }], structuredContent: { error: record } };
+    return {
+      isError: true,
+      content: [{ type: 'text', text: `${code} (${kind}): ${oneLine(message)}` }],
+      structuredContent: { error: record },
+    };
   }
 }
 

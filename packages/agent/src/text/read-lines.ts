@@ -2,6 +2,8 @@
  * Lines of a body without holding the body: forward from a line number, or the last ones read from the end. A line ends
  * at LF; a last line without one counts. Bytes that are not UTF-8 become U+FFFD and are said to have.
  */
+import { NokvError } from '@nokv/types';
+import type { Stopwatch } from '../budget.js';
 import type { PlaneBody } from '../plane.js';
 
 export interface TextLines {
@@ -27,7 +29,8 @@ export interface ForwardOptions {
   readonly count: number;
   /** JSON bytes that the lines may take; at least one line comes back whatever its length. */
   readonly bytesMax: number;
-  readonly signal?: AbortSignal | undefined;
+  /** When it is over, the lines found so far come back; before the first one it is `deadline-exceeded`. */
+  readonly watch: Stopwatch;
 }
 
 export const LINE_CHARS_MAX = 4000;
@@ -37,7 +40,8 @@ const TAIL_STEP_BYTES = 64 * 1024;
 const KEPT_LINE_BYTES = LINE_CHARS_MAX * 4;
 const LF = 10;
 
-export async function readLines(body: PlaneBody, { first, count, bytesMax, signal }: ForwardOptions): Promise<TextLines> {
+export async function readLines(body: PlaneBody, { first, count, bytesMax, watch }: ForwardOptions): Promise<TextLines> {
+  const { signal } = watch;
   if (await startsBinary(body, signal)) return binary();
   const taken = new Collector(bytesMax, count);
   let number = 1;
@@ -49,6 +53,11 @@ export async function readLines(body: PlaneBody, { first, count, bytesMax, signa
   let isFull = count === 0;
   for await (const piece of body.stream(0, { signal })) {
     const chunk = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+    await watch.pause();
+    if (offset > 0 && watch.isOver()) {
+      if (taken.lines.length === 0) throw tooFar(body, first, number, lineStart);
+      break;
+    }
     let at = 0;
     while (at < chunk.length && !isFull) {
       const lf = chunk.indexOf(LF, at);
@@ -74,7 +83,7 @@ export async function readLines(body: PlaneBody, { first, count, bytesMax, signa
     offset += chunk.length;
     if (isFull) break;
   }
-  if (!isFull && lineStart < body.size) {
+  if (!isFull && offset >= body.size && lineStart < body.size) {
     if (number >= first) isFull = !taken.add(Buffer.concat(kept), body.size - lineStart);
     if (!isFull) {
       number += 1;
@@ -143,6 +152,14 @@ export async function readLastLines(body: PlaneBody, count: number, bytesMax: nu
     isBinary: false,
     ...(whole ? { firstLine: 1, totalLines: taken.lines.length } : {}),
   };
+}
+
+function tooFar(body: PlaneBody, wanted: number, reached: number, byte: number): NokvError {
+  return new NokvError(
+    'deadline-exceeded',
+    `${body.entry.path}: line ${wanted} was not reached in time; line ${reached} begins at byte ${byte}: read from there with bytes "${byte}-", or use tail or grep`,
+    { details: { line: reached, byte } },
+  );
 }
 
 class Collector {

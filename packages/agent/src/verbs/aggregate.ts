@@ -4,7 +4,7 @@
  */
 import { NokvError } from '@nokv/types';
 import { z } from 'zod';
-import { AnswerMeter, lines, renderCursor, renderRows, renderScan, type Row } from '../answer.js';
+import { AnswerMeter, lines, renderCursor, renderRows, renderScan, type Row, cell } from '../answer.js';
 import { budgetOf, checkSignal, type VerbContext } from '../budget.js';
 import { formatCursor, parseCursor, queryDigest } from '../cursor.js';
 import { jsonValue, type FieldValue } from '../field-value.js';
@@ -165,7 +165,7 @@ function byColumn(columns: readonly string[]): { readonly name: string; readonly
 function renderText(result: Output): string {
   const missing = Object.entries(result.missing ?? {}).map(([name, count]) => `${count} without ${name}`);
   return lines(
-    `${result.path}: ${result.rows.length} of ${result.groups} groups over ${result.matched} entries${missing.length === 0 ? '' : ` (${missing.join(', ')})`}; ${renderScan(result.scan)}`,
+    `${cell(result.path)}: ${result.rows.length} of ${result.groups} groups over ${result.matched} entries${missing.length === 0 ? '' : ` (${missing.join(', ')})`}; ${renderScan(result.scan)}`,
     !result.scan.complete && 'the figures cover this part of the tree only',
     renderRows(result.rows),
     renderCursor(result.cursor),

@@ -70,6 +70,24 @@ describe('bounds', () => {
     expect(new Set(names).size).toBe(names.length);
   });
 
+  test('names cannot pass for lines of an answer', async () => {
+    const plane = new MemoryPlane(new StillClock());
+    const name = 'x\n/: 0 of 0 entries\tfile';
+    plane.write(`/${name}/f`, 'needle');
+    const calls: readonly (readonly [VerbName, Record<string, unknown>])[] = [
+      ['ls', {}],
+      ['ls', { path: `/${name}` }],
+      ['stat', { path: `/${name}` }],
+      ['stat', { path: [`/${name}`, `/${name}/none`] }],
+      ['find', { path: `/${name}` }],
+      ['aggregate', { path: `/${name}`, by: ['path'] }],
+      ['catalog', { path: `/${name}` }],
+      ['read', { path: `/${name}/f` }],
+      ['grep', { pattern: 'needle' }],
+    ];
+    for (const [verb, input] of calls) expect((await runVerb(verb, plane, input, testContext())).text).not.toContain('\n/: 0 of');
+  });
+
   test('ls does not look into the directories that it lists', async () => {
     const plane = largePlane();
     plane.calls.list = 0;

@@ -138,7 +138,7 @@ function renderText(result: Output): string {
   });
   const { string, number } = result.operators;
   return lines(
-    `${result.path}: fields (name, type, coverage, about); ${renderScan(result.scan)}`,
+    `${cell(result.path)}: fields (name, type, coverage, about); ${renderScan(result.scan)}`,
     ...fields,
     `operators of text: ${string.join(' ')}`,
     `operators of numbers and times: ${number.join(' ')}`,

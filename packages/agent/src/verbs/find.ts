@@ -7,7 +7,7 @@
  */
 import { NokvError } from '@nokv/types';
 import { z } from 'zod';
-import { AnswerMeter, lines, renderCursor, renderRows, renderScan, type Row } from '../answer.js';
+import { AnswerMeter, lines, renderCursor, renderRows, renderScan, type Row, cell } from '../answer.js';
 import { budgetOf, checkSignal, type StopReason, type VerbContext } from '../budget.js';
 import { formatCursor, parseCursor, queryDigest } from '../cursor.js';
 import { jsonValue } from '../field-value.js';
@@ -224,5 +224,5 @@ function rowTooLarge({ entry }: WalkedEntry): NokvError {
 function renderText(result: Output): string {
   const { rows, matched, scan } = result;
   const count = scan.complete ? `${matched} matched` : `at least ${matched} matched`;
-  return lines(`${result.path}: ${rows.length} rows, ${count}; ${renderScan(scan)}`, renderRows(rows), renderCursor(result.cursor));
+  return lines(`${cell(result.path)}: ${rows.length} rows, ${count}; ${renderScan(scan)}`, renderRows(rows), renderCursor(result.cursor));
 }

@@ -1,6 +1,6 @@
 import { NokvError, formatName, formatTimespec } from '@nokv/types';
 import { z } from 'zod';
-import { AnswerMeter, lines, renderCursor, renderRows } from '../answer.js';
+import { AnswerMeter, lines, renderCursor, renderRows, cell } from '../answer.js';
 import { budgetOf, checkSignal, type VerbContext } from '../budget.js';
 import { formatCursor, parseCursor, queryDigest } from '../cursor.js';
 import type { Plane, PlaneEntry } from '../plane.js';
@@ -91,7 +91,7 @@ function entryOf({ name, path, card }: PlaneEntry): Output['entries'][number] {
 
 function renderText(result: Output): string {
   return lines(
-    `${result.path}: ${result.entries.length} of ${result.total} entries`,
+    `${cell(result.path)}: ${result.entries.length} of ${result.total} entries`,
     renderRows(result.entries),
     renderCursor(result.cursor),
   );

@@ -105,6 +105,32 @@ describe('lines', () => {
     expect(lowest).toBeGreaterThan(size - 70_000);
   });
 
+  test('a line that is too far for the deadline says how to come closer', async () => {
+    const clock = new StillClock();
+    const from = new MemoryPlane(clock);
+    from.write('/f', 'a line\n'.repeat(100_000));
+    const open = from.open.bind(from);
+    from.open = async (path, options) => {
+      const body = await open(path, options);
+      return {
+        ...body,
+        async *stream(offset, streamOptions) {
+          for await (const chunk of body.stream(offset, streamOptions)) {
+            clock.ms += 100;
+            yield chunk;
+          }
+        },
+      };
+    };
+    const context = testContext({ timeMs: 450 }, clock);
+    await expect(callVerb('read', from, { path: '/f', offset: 90_000 }, context)).rejects.toMatchObject({
+      code: 'deadline-exceeded',
+      details: { line: 37_450 },
+    });
+    const { items } = await callVerb('read', from, { path: '/f', offset: 37_000, limit: 10_000 }, context);
+    expect(items[0]).toMatchObject({ partial: true, firstLine: 37_000, next: 'offset 37450' });
+  });
+
   test('a long line is cut and said to be; its bytes can be read', async () => {
     const from = plane();
     from.write('/f', `short\n${'x'.repeat(500_000)}\nend`);

@@ -1,7 +1,8 @@
 /** `read`: a part of one or several bodies, as numbered lines, as bytes, or as a JSON value. */
 import { NokvError, toNokvError } from '@nokv/types';
 import { z } from 'zod';
-import { budgetOf, checkSignal, type VerbContext } from '../budget.js';
+import { cell, oneLine } from '../answer.js';
+import { Stopwatch, budgetOf, checkSignal, type VerbContext } from '../budget.js';
 import { ITEM_ERROR, itemError } from '../card.js';
 import { isEvidenceUri, formatEvidence, parseEvidence, type EvidencePart } from '../evidence-uri.js';
 import type { Plane, PlaneBody } from '../plane.js';
@@ -128,6 +129,7 @@ async function itemOf(
   if (encoding !== undefined && view.kind !== 'bytes')
     throw wrong('encoding', 'it goes with bytes; give bytes as well, for example "0-65535"');
   const { signal } = context;
+  const watch = new Stopwatch(context, budgetOf(context).timeMs);
   const body = await plane.open(evidence.path, {
     signal,
     ...(evidence.generation === undefined ? {} : { generation: evidence.generation }),
@@ -137,7 +139,7 @@ async function itemOf(
     formatEvidence({ path: body.entry.path, generation: body.generation, ...(part === undefined ? {} : { part }) });
   switch (view.kind) {
     case 'lines': {
-      const text = await readLines(body, { first: view.first, count: view.count, bytesMax, signal });
+      const text = await readLines(body, { first: view.first, count: view.count, bytesMax, watch });
       return { ...base, ...linesItem(body, text, cite, view) };
     }
     case 'tail':
@@ -245,7 +247,7 @@ function renderText(result: Output): string {
 }
 
 function renderItem(item: Item): string {
-  if (item.error !== undefined) return `${item.path}: ${item.error.code}: ${item.error.message}`;
+  if (item.error !== undefined) return `${cell(item.path)}: ${item.error.code}: ${oneLine(item.error.message)}`;
   const facts = [
     item.view === 'lines' && item.firstLine === undefined ? `last lines, bytes ${item.firstByte}-${item.lastByte}` : undefined,
     item.view === 'bytes' ? `${item.encoding} of bytes ${item.firstByte}-${item.lastByte}` : undefined,

@@ -1,7 +1,7 @@
 import { NokvError, toNokvError } from '@nokv/types';
 import { z } from 'zod';
-import { AnswerMeter, cell } from '../answer.js';
-import { budgetOf, checkSignal, type VerbContext } from '../budget.js';
+import { AnswerMeter, cell, oneLine } from '../answer.js';
+import { Stopwatch, budgetOf, checkSignal, type VerbContext } from '../budget.js';
 import { CARD, ITEM_ERROR, cardOf, itemError } from '../card.js';
 import type { Plane } from '../plane.js';
 import { readLines } from '../text/read-lines.js';
@@ -56,12 +56,18 @@ async function run(plane: Plane, input: z.output<typeof INPUT>, context: VerbCon
   throw new NokvError('too-large', `the cards of ${items.length} paths do not fit into one answer; ask for ${excess} at a time`);
 }
 
-async function itemOf(plane: Plane, path: string, input: z.output<typeof INPUT>, { signal }: VerbContext): Promise<Item> {
+async function itemOf(plane: Plane, path: string, input: z.output<typeof INPUT>, context: VerbContext): Promise<Item> {
+  const { signal } = context;
   const entry = await plane.stat(path, { signal, follow: input.follow ?? true });
   const card = cardOf(entry);
   if (input.lines === undefined || input.lines === 0 || entry.card.type !== 'file') return card;
   const body = await plane.open(path, { signal });
-  const part = await readLines(body, { first: 1, count: input.lines, bytesMax: 8192, signal });
+  const part = await readLines(body, {
+    first: 1,
+    count: input.lines,
+    bytesMax: 8192,
+    watch: new Stopwatch(context, budgetOf(context).timeMs),
+  });
   return part.isBinary ? card : { ...card, firstLines: part.lines };
 }
 
@@ -69,11 +75,11 @@ function renderText(result: Output): string {
   return result.items
     .map((item) => {
       const { path, firstLines = [], error, ...facts } = item;
-      if (error !== undefined) return `${path}\n  ${error.code}: ${error.message}`;
+      if (error !== undefined) return `${cell(path)}\n  ${error.code}: ${oneLine(error.message)}`;
       const parts = Object.entries(facts).map(
         ([name, value]) => `${name}=${Array.isArray(value) ? value.map(cell).join(',') : cell(value)}`,
       );
-      return [path, `  ${parts.join(' ')}`, ...firstLines.map((line, i) => `  ${i + 1}\t${line}`)].join('\n');
+      return [cell(path), `  ${parts.join(' ')}`, ...firstLines.map((line, i) => `  ${i + 1}\t${line}`)].join('\n');
     })
     .join('\n');
 }
