@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkSchema } from '@nokv/cli/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type CliServer, NOKV, cleanEnv, startCliServer } from './cli-runner.js';
+import { type CliServer, NOKV, cleanEnv, nokvProcess, startCliServer } from './cli-runner.js';
 
 let server: CliServer;
 let directory: string;
@@ -43,6 +43,24 @@ describe('nokv mount', () => {
     expect(isMounted()).toBe(false);
     expect(await server.must(['cat', '/runs/7/new'])).toBe('from the mount');
     expect(((await server.json(['mount', 'list'])) as { directory: string }[]).map((one) => one.directory)).not.toContain(mnt);
+  });
+
+  it('keeps secrets out of the arguments and the environment of the process that serves it', async () => {
+    const secret = 'hunter2-hunter2';
+    writeFileSync(join(directory, 'token'), secret);
+    const env = {
+      ...cleanEnv(),
+      ...server.env,
+      AWS_ACCESS_KEY_ID: 'id',
+      AWS_SECRET_ACCESS_KEY: secret,
+      NOKV_TOKEN_FILE: join(directory, 'token'),
+    };
+    const { code, stdout, stderr } = await nokvProcess(['mount', mnt, '--json'], { env });
+    expect(code, stderr).toBe(0);
+    const { pid } = JSON.parse(stdout) as { pid: number };
+    expect(readFileSync(`/proc/${pid}/environ`, 'utf8')).not.toContain(secret);
+    expect(readFileSync(`/proc/${pid}/cmdline`, 'utf8')).not.toContain(secret);
+    await server.must(['umount', mnt]);
   });
 
   it('shows a part of the namespace, read-only when asked', async () => {

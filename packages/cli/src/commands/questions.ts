@@ -19,20 +19,23 @@ export async function catalog(call: CallOf<Rows['catalog']>): Promise<void> {
 
 export async function find(call: CallOf<Rows['find']>): Promise<void> {
   const { where, sort, limit, cursor, fields } = call.flags;
+  let rows = 0;
   await ask(call, 'find', { path: call.args.path, where, sort, limit, cursor, fields }, async (result) => {
-    await printTable(call, result.rows);
-    const count = result.scan.complete ? `${result.matched} matched` : `at least ${result.matched} matched`;
-    remark(call, `${result.rows.length} rows, ${count} among ${result.scan.entries} entries`, result);
+    await printTable(call, result.rows, rows === 0);
+    rows += result.rows.length;
+    remark(call, `${rows} rows, ${result.scan.complete ? '' : 'at least '}${result.matched} matched`, result);
   });
 }
 
 export async function aggregate(call: CallOf<Rows['aggregate']>): Promise<void> {
   const { where, sort, limit, cursor, by, metric } = call.flags;
   const question = { path: call.args.path, where, sort, limit, cursor, by, metrics: metric.length === 0 ? undefined : metric };
+  let rows = 0;
   await ask(call, 'aggregate', question, async (result) => {
-    await printTable(call, result.rows);
+    await printTable(call, result.rows, rows === 0);
+    rows += result.rows.length;
     const missing = Object.entries(result.missing ?? {}).map(([name, count]) => `; ${count} without ${name}`);
-    remark(call, `${result.rows.length} of ${result.groups} groups over ${result.matched} entries${missing.join('')}`, result);
+    remark(call, `${rows} of ${result.groups} groups over ${result.matched} entries${missing.join('')}`, result);
   });
 }
 
@@ -58,7 +61,10 @@ export async function grep(call: CallOf<Rows['grep']>): Promise<void> {
     before,
     after,
   };
+  const sum = { matches: 0, files: 0 };
   await ask(call, 'grep', question, async (result) => {
+    sum.matches += result.matches;
+    sum.files += result.files.length;
     for (const file of result.files) {
       const path = output.colors.magenta(printable(file.path));
       if (result.mode === 'files') await output.line(path);
@@ -70,16 +76,13 @@ export async function grep(call: CallOf<Rows['grep']>): Promise<void> {
         );
       }
     }
-    const { files, bytes, binary, unreadable } = result.scan;
+    const { binary, unreadable } = result.scan;
     const skipped = [
-      binary === undefined ? '' : `, ${binary} binary skipped`,
-      unreadable === undefined ? '' : `, ${unreadable} unreadable`,
+      binary === undefined ? '' : `; ${binary} binary files skipped`,
+      unreadable === undefined ? '' : `; ${unreadable} unreadable`,
     ].join('');
-    remark(
-      call,
-      `${result.matches} matching lines in ${result.files.length} of ${files} files (${bytes} bytes searched${skipped})`,
-      result,
-    );
+    const found = result.mode === 'files' ? `${sum.files} files match` : `${sum.matches} matching lines in ${sum.files} files`;
+    remark(call, `${found}${skipped}`, result);
   });
 }
 
@@ -154,14 +157,15 @@ function parseQuery(text: string | undefined): Question {
 
 type Cell = string | number | null;
 
-/** Lined up for people, separated by tabs in a pipe. */
-async function printTable({ output, io }: Asker, rows: readonly Readonly<Record<string, Cell>>[]): Promise<void> {
+/** Lined up for people, separated by tabs in a pipe; the names of the columns stand above the first answer. */
+async function printTable({ output, io }: Asker, rows: readonly Readonly<Record<string, Cell>>[], isFirst: boolean): Promise<void> {
   const [first] = rows;
   if (first === undefined) return;
   const names = Object.keys(first);
   const cells = rows.map((row) => names.map((name) => printable(`${row[name] ?? '-'}`)));
-  if (!io.stdoutIsTerminal) for (const line of [names, ...cells]) await output.line(line.join('\t'));
-  else for (const line of columns([names, ...cells], numberColumns(names, rows))) await output.line(line);
+  const table = isFirst ? [names, ...cells] : cells;
+  if (!io.stdoutIsTerminal) for (const line of table) await output.line(line.join('\t'));
+  else for (const line of columns(table, numberColumns(names, rows))) await output.line(line);
 }
 
 function numberColumns(names: readonly string[], rows: readonly Readonly<Record<string, Cell>>[]): number[] {
@@ -177,6 +181,8 @@ function remark(
     cursor,
   }: { readonly scan: { readonly complete: boolean; readonly stopped?: string | undefined }; readonly cursor?: string | undefined },
 ): void {
+  // With --all the last answer speaks for all of them.
+  if (flags.all === true && cursor !== undefined) return;
   output.note(`${summary}${scan.complete ? '' : `; PARTIAL: stopped at ${scan.stopped ?? 'a bound'}`}`);
-  if (cursor !== undefined && flags.all !== true) output.note(`more: the same ${command} with --all, or --cursor ${cursor}`);
+  if (cursor !== undefined) output.note(`more: the same ${command} with --all, or --cursor ${cursor}`);
 }

@@ -38,6 +38,12 @@ export type DaemonAnswer =
 const READY_TIMEOUT_MS = 20_000;
 const LOG_TAIL_BYTES = 2000;
 
+/** Secrets reach the daemon over its standard input: what is in its environment can be read for as long as it runs. */
+function childEnvironment({ connect }: DaemonOptions): NodeJS.ProcessEnv {
+  if (connect.env === undefined) return process.env;
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/SECRET|TOKEN|PASSWORD/i.test(name)));
+}
+
 /** Starts a detached process that serves the mount; resolves when the mount answers, rejects with the daemon's own error. */
 export async function spawnMountDaemon(options: DaemonOptions): Promise<MountDaemon> {
   const runDirectory = options.runDirectory ?? defaultRunDirectory();
@@ -46,7 +52,12 @@ export async function spawnMountDaemon(options: DaemonOptions): Promise<MountDae
   const log = openSync(logFile, 'a', 0o600);
   const script = fileURLToPath(new URL('../../dist/life/daemon-main.js', import.meta.url));
   // The daemon's own directory is the root, so that it keeps no filesystem busy.
-  const child = spawn(process.execPath, [script, options.directory], { detached: true, cwd: '/', stdio: ['pipe', 'pipe', log] });
+  const child = spawn(process.execPath, [script, options.directory], {
+    detached: true,
+    cwd: '/',
+    env: childEnvironment(options),
+    stdio: ['pipe', 'pipe', log],
+  });
   closeSync(log);
   const { stdin, stdout } = child;
   if (stdin === null || stdout === null) throw new NokvError('internal', 'a process without its pipes', { outcome: 'unknown' });
