@@ -144,7 +144,7 @@ export class FileState {
 
   async #gather(parts: readonly Part[]): Promise<readonly Uint8Array[]> {
     // Memory may be written to while the store is asked: it is copied first.
-    const pending = parts.map((part) => this.#inMemory(part)?.slice() ?? this.#fetch(part));
+    const pending = parts.map((part) => copyOf(this.#inMemory(part)) ?? this.#fetch(part));
     return (await Promise.all(pending)).flat();
   }
 
@@ -284,7 +284,8 @@ export class FileState {
   /** A whole block is complete: it goes to the store while writing goes on. */
   #uploadWhole(segment: Segment): void {
     const { chunk } = segment;
-    if (chunk?.bytes === undefined || chunk.isFrozen) return;
+    // A publish ends the upload that its pieces belong to: what is written meanwhile waits for the next one.
+    if (chunk?.bytes === undefined || chunk.isFrozen || this.#publish !== undefined) return;
     chunk.isFrozen = true;
     const bytes = chunk.length;
     this.context.uploads.take(bytes);
@@ -306,6 +307,7 @@ export class FileState {
     if (this.#isSpilling) return;
     this.#isSpilling = true;
     try {
+      while (this.#publish !== undefined) await this.#publish.catch(() => undefined);
       const lease = await this.#ownLease();
       while (this.#uploads.size > 0) await Promise.all(this.#uploads);
       const spill = sealOverlay(this.context, this.#overlay, lease)
@@ -341,9 +343,10 @@ export class FileState {
     // Someone else's publish may have begun before our last write: at most one more is ours.
     if (this.#publish !== undefined) await this.#publish.catch(() => undefined);
     if (this.#publish !== undefined) return this.#publish;
-    if (!this.#isDirty) return undefined;
+    if (!this.#isDirty) return;
     this.#publish = this.#publishOnce().finally(() => (this.#publish = undefined));
-    return this.#publish;
+    await this.#publish;
+    for (const segment of this.#overlay.wholeBlocks()) this.#uploadWhole(segment);
   }
 
   async #publishOnce(): Promise<void> {
@@ -441,7 +444,7 @@ export class FileState {
       );
       const anew = extents > EXTENTS_PER_BLOCK_MAX ? parts.filter((part) => part.kind !== 'zeros') : inlineParts;
       for (const part of anew) {
-        const bytes = this.#inMemory(part)?.slice() ?? Buffer.concat(await this.#fetch(part));
+        const bytes = copyOf(this.#inMemory(part)) ?? Buffer.concat(await this.#fetch(part));
         layer.write(part.start, bytes);
       }
     }
@@ -479,4 +482,9 @@ export class FileState {
   #freshOverlay(): Overlay {
     return new Overlay(this.context.bodies.blockBytes, (bytes) => this.context.buffers.take(bytes));
   }
+}
+
+/** A copy of its own: `slice` of a Buffer would be a view. */
+function copyOf(bytes: Uint8Array | undefined): Uint8Array | undefined {
+  return bytes === undefined ? undefined : new Uint8Array(bytes);
 }

@@ -63,6 +63,11 @@ export class Overlay {
     return full;
   }
 
+  /** Segments that hold a whole block. */
+  wholeBlocks(): Segment[] {
+    return this.segments.filter(({ start, end }) => end - start === this.blockBytes);
+  }
+
   /** Zeros without bytes behind them. */
   zero(start: number, end: number): void {
     if (end <= start) return;

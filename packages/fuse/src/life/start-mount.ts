@@ -14,6 +14,7 @@ import { NamespaceFileSystem } from '../core/namespace-file-system.js';
 import { NodeTable } from '../core/node-table.js';
 import { openKernelSession } from '../kernel/kernel-session.js';
 import { mountedType, unmountDevice } from '../kernel/mount-device.js';
+import { NATIVE_LACKS, openNativeSession } from '../native/native-session.js';
 import type { Invalidator, Session } from '../session/file-system.js';
 import type { MountOptions, RunningMount, SessionKind } from './mount-options.js';
 import { serveControl } from './mount-control.js';
@@ -110,16 +111,44 @@ async function serve(client: NokvClient, directory: string, options: MountOption
   return mount;
 }
 
+interface OpenedSession {
+  readonly session: Session;
+  readonly kind: SessionKind;
+  readonly lacks: readonly string[];
+}
+
+/** The kernel session where this process may mount; else libfuse's setuid helper does it, with less. */
 async function openSession(
   fileSystem: NamespaceFileSystem,
   directory: string,
   server: string,
   options: MountOptions,
   log: (line: string) => void,
-): Promise<{ session: Session; kind: SessionKind; lacks: readonly string[] }> {
+): Promise<OpenedSession> {
+  const { session = 'auto' } = options;
   const allowOther = options.allowOther ?? process.getuid?.() === 0;
-  const session = await openKernelSession(fileSystem, { directory, source: `nokv:${server}`, allowOther, log });
-  return { session, kind: 'kernel', lacks: [] };
+  const device = { directory, source: `nokv:${server}`, allowOther, log };
+  const native = async (): Promise<OpenedSession> => {
+    return { session: await openNativeSession(fileSystem, { ...device, source: server }), kind: 'fuse-native', lacks: NATIVE_LACKS };
+  };
+  if (session === 'fuse-native') return native();
+  try {
+    return { session: await openKernelSession(fileSystem, device), kind: 'kernel', lacks: [] };
+  } catch (error) {
+    if (session === 'kernel' || !(error instanceof NokvError)) throw error;
+    log(`no kernel session (${error.message}); falling back to fuse-native`);
+    try {
+      return await native();
+    } catch (fallback) {
+      throw new NokvError(
+        'unsupported',
+        `${error.message}; and the fallback: ${fallback instanceof Error ? fallback.message : String(fallback)}`,
+        {
+          cause: fallback,
+        },
+      );
+    }
+  }
 }
 
 /** Applies the change stream until told to stop. While it is broken nothing is cached. */

@@ -23,7 +23,17 @@ import type {
   UploadId,
   Version,
 } from '@nokv/types';
-import { NokvError, bodySize, compareBytes, isHole, makeUploadId, systemClock, systemRandom } from '@nokv/types';
+import {
+  BLOCK_BYTES_DEFAULT,
+  INLINE_BYTES_MAX,
+  NokvError,
+  bodySize,
+  compareBytes,
+  isHole,
+  makeUploadId,
+  systemClock,
+  systemRandom,
+} from '@nokv/types';
 import type { BodyAccess, OpenBody } from '../core/body-access.js';
 import { sliceExtents } from '../core/extents.js';
 
@@ -36,13 +46,11 @@ interface MemoryInode {
   target: Uint8Array;
 }
 
-const BLOCK_BYTES = 4 * 1024 * 1024;
-const INLINE_BYTES_MAX = 16 * 1024;
 const key = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
 
 export class MemoryNamespace implements BodyAccess {
-  readonly blockBytes = BLOCK_BYTES;
-  readonly inlineBytesMax = INLINE_BYTES_MAX;
+  readonly blockBytes: number;
+  readonly inlineBytesMax: number;
   readonly blocks = new Map<string, Uint8Array>();
   readonly inodes = new Map<InodeNumber, MemoryInode>();
   /** How often each operation was called. */
@@ -53,7 +61,12 @@ export class MemoryNamespace implements BodyAccess {
   #nextIno = 3;
   readonly #watchers = new Set<(records: readonly ChangeRecord[]) => void>();
 
-  constructor() {
+  constructor({
+    blockBytes = BLOCK_BYTES_DEFAULT,
+    inlineBytesMax = INLINE_BYTES_MAX,
+  }: { readonly blockBytes?: number; readonly inlineBytesMax?: number } = {}) {
+    this.blockBytes = blockBytes;
+    this.inlineBytesMax = inlineBytesMax;
     this.inodes.set(1 as InodeNumber, this.#fresh(1, 'directory', 0o755, { uid: 0, gid: 0 }));
   }
 
@@ -87,7 +100,7 @@ export class MemoryNamespace implements BodyAccess {
         for (const watcher of this.#watchers) watcher(records);
         return { version, result: result as never };
       },
-      access: async (): Promise<AccessResult> => ({ ways: [], blockBytes: BLOCK_BYTES, inlineBytesMax: INLINE_BYTES_MAX }),
+      access: async (): Promise<AccessResult> => ({ ways: [], blockBytes: this.blockBytes, inlineBytesMax: this.inlineBytesMax }),
       watch: (options = {}) => this.#watch(options.signal),
       get durableVersion() {
         return lastVersion();
@@ -121,7 +134,7 @@ export class MemoryNamespace implements BodyAccess {
   async put(upload: UploadId, index: number, bytes: Uint8Array): Promise<void> {
     this.#count('put');
     await Promise.resolve();
-    this.blocks.set(`${upload}/${index}`, bytes.slice());
+    this.blocks.set(`${upload}/${index}`, new Uint8Array(bytes));
   }
 
   /* ------------------------------------------------------------ operations */
@@ -295,7 +308,7 @@ export class MemoryNamespace implements BodyAccess {
 
   #publish(ino: InodeNumber, body: Body, version: Version): void {
     const inode = this.#must(ino);
-    inode.body = body.kind === 'inline' ? { kind: 'inline', bytes: body.bytes.slice() } : body;
+    inode.body = body.kind === 'inline' ? { kind: 'inline', bytes: new Uint8Array(body.bytes) } : body;
     inode.bodies.set(version, inode.body);
     const size = bodySize(body);
     this.#change(ino, { size, blocks: Math.ceil(size / 512), mtime: systemClock.now(), generation: version as number as Generation });
