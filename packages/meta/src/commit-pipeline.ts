@@ -6,7 +6,8 @@
  * - A command gets its version when it is evaluated; versions rise with the order of evaluation, which is the order of commits.
  * - A durable reply goes out after the flush of the command's batch, and a refusal after the flush of the newest batch whose
  *   rows it rests on. A visible reply goes out once evaluated, when every later read of this shard sees it.
- * - At most `BATCHES_IN_FLIGHT_MAX` batches are unflushed; the queue is bounded.
+ * - At most `BATCHES_IN_FLIGHT_MAX` batches are with the store; one more is open and takes what is evaluated meanwhile, so that
+ *   whoever waits to see a command does not wait for the disk. The open batch and the queue are bounded.
  * - A failed commit drops the overlay and fails everything that was evaluated on it; the state is then that of the store.
  *   Versions and inode numbers that were handed out are not handed out again.
  * - A failed flush leaves it open what a power cut would undo: the shard stops serving.
@@ -19,7 +20,7 @@ import { SYSTEM_ITEM, changeKey, countersKey, requestKey, systemKey } from './ke
 import type { KvCommit, KvWrite } from './ordered-kv.js';
 import { OverlayRow, type ShardView } from './overlay.js';
 import { encodeResult, operationNumber, type AnyMutationResult } from './request-result.js';
-import { Transaction, type ShardRoots } from './transaction.js';
+import { Transaction, type ChangeDraft, type ShardRoots } from './transaction.js';
 import {
   encodeChange,
   encodeCounters,
@@ -32,6 +33,8 @@ import {
 
 /** Small enough that the next batch is evaluated while this one is on its way, also for a few hundred callers that wait for it. */
 const BATCH_COMMANDS_MAX = 128;
+/** What the open batch may hold while every place in flight is taken: what a power cut can take from those who saw it. */
+const OPEN_COMMANDS_MAX = 1024;
 const BATCH_BYTES_MAX = 8 * 1024 * 1024;
 const BATCHES_IN_FLIGHT_MAX = 3;
 const QUEUE_COMMANDS_MAX = 32_768;
@@ -96,10 +99,13 @@ interface Batch {
   /** Reads that saw rows of this batch. */
   readonly readers: Deferred<void>[];
   readonly firstVersion: Version;
-  counters: CountersRow;
-  progress: ProgressRow;
-  isEmpty: boolean;
+  /** About the bytes that its commands hold. */
+  bytes: number;
+  readonly counters: Mutable<CountersRow>;
+  readonly progress: Mutable<ProgressRow>;
 }
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 export interface PipelineState {
   readonly counters: CountersRow;
@@ -119,13 +125,14 @@ export class CommitPipeline {
   readonly #refusal: () => Error | undefined;
   readonly #queue: Pending[] = [];
   readonly #inFlight: Batch[] = [];
+  /** Evaluated, and waiting for a place in flight. Never empty. */
+  #open: Batch | undefined;
   readonly #requests = new Map<RequestId, Pending>();
   /** As after the last flush, and as after the last evaluation. */
   #settled: PipelineState;
   #current: PipelineState;
   #batchNumber = 0;
   #isPumpQueued = false;
-  #isPumping = false;
   #fatal: NokvError | undefined;
   #idle: Deferred<void> | undefined;
   commands = 0;
@@ -193,46 +200,53 @@ export class CommitPipeline {
 
   /** Commands that arrive in one turn of the event loop share a batch. */
   #schedule(): void {
-    if (this.#isPumpQueued || this.#isPumping) return;
+    if (this.#isPumpQueued) return;
     this.#isPumpQueued = true;
-    queueMicrotask(() => {
-      this.#isPumpQueued = false;
-      this.#pump();
-    });
+    queueMicrotask(() => this.#pump());
   }
 
+  /** Evaluates one batch of what waits and commits it if there is a place; the rest follows in the next turn. */
   #pump(): void {
-    this.#isPumping = true;
-    // Ends: every turn takes commands from the queue.
-    while (this.#queue.length > 0 && this.#inFlight.length < BATCHES_IN_FLIGHT_MAX && this.#fatal === undefined) {
-      const batch = this.#evaluate(this.#takeBatch());
-      if (batch.isEmpty) continue;
+    this.#isPumpQueued = false;
+    if (this.#fatal !== undefined) return;
+    const hasPlace = this.#inFlight.length < BATCHES_IN_FLIGHT_MAX;
+    const batch = this.#open ?? this.#newBatch();
+    const taken = this.#takeCommands(
+      (hasPlace ? BATCH_COMMANDS_MAX : OPEN_COMMANDS_MAX) - batch.done.length,
+      BATCH_BYTES_MAX - batch.bytes,
+    );
+    this.#evaluate(batch, taken);
+    this.#open = batch.done.length === 0 ? undefined : batch;
+    if (hasPlace && this.#open !== undefined) {
+      this.#open = undefined;
       this.#commit(batch);
-      // The store's writer starts between turns of the event loop, and reads get theirs.
-      if (this.#queue.length > 0) setImmediate(() => this.#pump());
-      break;
     }
-    this.#isPumping = false;
+    if (taken > 0 && this.#queue.length > 0) {
+      // The store's writer starts between turns of the event loop, and reads get theirs.
+      this.#isPumpQueued = true;
+      setImmediate(() => this.#pump());
+    }
     if (this.#queue.length === 0 && this.#inFlight.length === 0) {
       this.#idle?.resolve();
       this.#idle = undefined;
     }
   }
 
-  #takeBatch(): Pending[] {
+  /** How many of the waiting commands fit; always one when there is room at all. */
+  #takeCommands(countMax: number, bytesMax: number): number {
     let bytes = 0;
     let count = 0;
     for (const pending of this.#queue) {
       bytes += pending.bytes;
-      if (count === BATCH_COMMANDS_MAX || (count > 0 && bytes > BATCH_BYTES_MAX)) break;
+      if (count >= Math.min(countMax, BATCH_COMMANDS_MAX) || (bytes > bytesMax && (count > 0 || this.#open !== undefined))) break;
       count += 1;
     }
-    return this.#queue.splice(0, count);
+    return count;
   }
 
-  #evaluate(taken: readonly Pending[]): Batch {
+  #newBatch(): Batch {
     const { counters, progress } = this.#current;
-    const batch: Batch = {
+    return {
       number: ++this.#batchNumber,
       rows: new Map(),
       writes: [],
@@ -241,21 +255,23 @@ export class CommitPipeline {
       changes: [],
       readers: [],
       firstVersion: (progress.version + 1) as Version,
-      counters,
-      progress,
-      isEmpty: true,
+      bytes: 0,
+      counters: { ...counters },
+      progress: { ...progress },
     };
+  }
+
+  #evaluate(batch: Batch, count: number): void {
     const refusal = this.#refusal();
-    for (const pending of taken) {
+    for (const pending of this.#queue.splice(0, count)) {
       this.commands += 1;
       // Adopting an epoch is how a closed gate comes to open.
       if (refusal === undefined || pending.command.operation === 'adopt-epoch') this.#evaluateOne(batch, pending);
       else this.#refuse(pending, toNokvError(refusal));
     }
-    if (batch.isEmpty) return batch;
-    batch.progress = reserve(batch.progress);
-    this.#current = { counters: batch.counters, progress: batch.progress };
-    return batch;
+    if (batch.done.length === 0) return;
+    reserve(batch.progress);
+    this.#current = { counters: { ...batch.counters }, progress: { ...batch.progress } };
   }
 
   #evaluateOne(batch: Batch, pending: Pending): void {
@@ -280,9 +296,10 @@ export class CommitPipeline {
     }
     for (const write of transaction.blind) batch.writes.push(write);
     if ('requestId' in command) log(batch, command, transaction, result as AnyMutationResult);
-    batch.isEmpty = false;
-    batch.counters = { bytes: batch.counters.bytes + transaction.bytesDelta, inodes: batch.counters.inodes + transaction.inodesDelta };
-    batch.progress = progressed(batch.progress, command, version);
+    batch.bytes += pending.bytes;
+    batch.counters.bytes += transaction.bytesDelta;
+    batch.counters.inodes += transaction.inodesDelta;
+    advance(batch.progress, command, version);
     batch.done.push(pending);
     pending.becameVisible({ version, result });
   }
@@ -334,7 +351,7 @@ export class CommitPipeline {
     const at = this.#inFlight.indexOf(batch);
     // A batch that was evaluated on a lost one and went with it.
     if (at < 0) return;
-    const lost = this.#inFlight.splice(at);
+    const lost = [...this.#inFlight.splice(at), ...this.#takeOpen()];
     const { version } = this.#current.progress;
     const base = this.#inFlight.at(-1) ?? this.#settled;
     // Versions that were shown are not shown again; the reservation in the store covers them.
@@ -353,11 +370,17 @@ export class CommitPipeline {
       `the metadata could not be flushed to disk (${cause.message}); the shard has stopped: look at the disk and start the server again`,
       { outcome: 'unknown', cause },
     );
-    const lost = this.#inFlight.splice(0);
+    const lost = [...this.#inFlight.splice(0), ...this.#takeOpen()];
     this.#abandon(lost.includes(batch) ? lost : [batch, ...lost], this.#fatal);
     for (const pending of this.#queue.splice(0)) this.#refuse(pending, new NokvError(this.#fatal.code, this.#fatal.message, { cause }));
     this.#idle?.resolve();
     this.#idle = undefined;
+  }
+
+  #takeOpen(): Batch[] {
+    const open = this.#open;
+    this.#open = undefined;
+    return open === undefined ? [] : [open];
   }
 
   #abandon(lost: readonly Batch[], error: NokvError): void {
@@ -389,7 +412,8 @@ export class CommitPipeline {
   }
 
   #batchOf(number: number): Batch | undefined {
-    return number === 0 ? undefined : this.#inFlight.find((batch) => batch.number >= number);
+    if (number === 0) return undefined;
+    return this.#inFlight.find((batch) => batch.number >= number) ?? this.#open;
   }
 }
 
@@ -398,20 +422,14 @@ function log(batch: Batch, command: MutationCommand, transaction: Transaction, r
   const { version, time, changes, root } = transaction;
   const { requestId, actor, operation } = command;
   // A request that changes nothing still leaves a row, by which its result is found when its time is over.
-  const drafts: readonly Omit<ChangeRow, 'version' | 'ordinal' | 'requestId' | 'actor' | 'time'>[] =
-    changes.length > 0 ? changes : [{ kind: 'request', ino: root, type: 'directory' }];
-  for (const [ordinal, draft] of drafts.entries()) {
-    const change: ChangeRow = { version, ordinal, ...draft, requestId, actor, time };
+  if (changes.length === 0) changes.push({ kind: 'request', ino: root, type: 'directory' });
+  for (let ordinal = 0; ordinal < changes.length; ordinal++) {
+    const change: ChangeRow = { version, ordinal, ...(changes[ordinal] as ChangeDraft), requestId, actor, time };
     batch.writes.push({ key: changeKey(version, ordinal), value: encodeChange(change) });
     if (isWatchable(change)) batch.changes.push(change);
   }
-  const row = {
-    version,
-    timeMs: Math.max(0, Math.floor(timespecToMs(time))),
-    digest: command.digest,
-    operation: operationNumber(operation),
-    result: encodeResult(operation, result),
-  };
+  const timeMs = Math.max(0, Math.floor(timespecToMs(time)));
+  const row = { version, timeMs, digest: command.digest, operation: operationNumber(operation), result: encodeResult(operation, result) };
   batch.writes.push({ key: requestKey(requestId), value: encodeRequest(row) });
 }
 
@@ -419,12 +437,14 @@ export function isWatchable(change: ChangeRow): change is ChangeRecord {
   return change.kind !== 'request';
 }
 
-function progressed(progress: ProgressRow, command: Command, version: Version): ProgressRow {
+function advance(progress: Mutable<ProgressRow>, command: Command, version: Version): void {
+  progress.version = version;
   const needed = localOfInode(command.freshInode) + RESERVED_LEFT_MIN;
-  if (needed > progress.inodesReserved) return { ...progress, version, inodesReserved: needed + RESERVED_AHEAD };
-  if (command.operation !== 'forget') return { ...progress, version };
-  const { requestsForgotten, requestsForgottenMs, changesForgotten } = command.args;
-  return { ...progress, version, requestsForgotten, requestsForgottenMs, changesForgotten };
+  if (needed > progress.inodesReserved) progress.inodesReserved = needed + RESERVED_AHEAD;
+  if (command.operation !== 'forget') return;
+  progress.requestsForgotten = command.args.requestsForgotten;
+  progress.requestsForgottenMs = command.args.requestsForgottenMs;
+  progress.changesForgotten = command.args.changesForgotten;
 }
 
 /** What a reopened shard counts on from: nothing below was ever shown to anyone. */
@@ -439,7 +459,8 @@ export function reserveFrom(progress: ProgressRow): ProgressRow {
 }
 
 /** Keeps more versions reserved than can be unflushed at any time. */
-function reserve(progress: ProgressRow): ProgressRow {
-  if (progress.versionsReserved - progress.version > RESERVED_LEFT_MIN) return progress;
-  return { ...progress, versionsReserved: (progress.version + RESERVED_AHEAD) as Version };
+function reserve(progress: Mutable<ProgressRow>): void {
+  if (progress.versionsReserved - progress.version <= RESERVED_LEFT_MIN) {
+    progress.versionsReserved = (progress.version + RESERVED_AHEAD) as Version;
+  }
 }

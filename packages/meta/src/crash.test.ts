@@ -113,6 +113,25 @@ describe('acknowledgements', () => {
     expect(await shard.names('/d')).toEqual(['f0', 'f1', 'f2', 'f3', 'f4', 'f5']);
   });
 
+  test('visible commands do not wait for a place on the disk', async () => {
+    const { shard, kv } = await manualShard();
+    for (let i = 0; i < 50; i++) {
+      const entry = at(`/d/f${i}`);
+      await shard.do('create', { entry, mode: 0o644, type: 'file', exclusive: true, ...OWNER }, 'visible');
+    }
+    expect(kv.waiting).toBe(3);
+    const last = watched(shard.stat('/d/f49'));
+    await turns();
+    expect(last.state).toBe('pending');
+    store(kv);
+    await turns();
+    store(kv);
+    await turns();
+    expect(last.state).toBe('fulfilled');
+    expect(shard.engine.stats.batches).toBe(4);
+    expect(await shard.stat('/d')).toMatchObject({ children: 50 });
+  });
+
   test('changes reach listeners after their flush, in order, batch by batch', async () => {
     const { shard, kv } = await manualShard();
     const heard: [number, string[]][] = [];

@@ -1,7 +1,7 @@
 /**
  * The result of a mutation as its request row keeps it: operation number (in the row), then by operation
- * - attributes and a flag u8 (mkdir, create, symlink, publish-tree; link, setattr without meaning of the flag): an inode row
- * - publish: the same and nothing more (the generation is among the attributes)
+ * - mkdir, create, symlink, publish-tree, publish, link, setattr: created u8 (0 for the last two), ino u64, attributes
+ *   (value-inode.ts, with whole 512-byte units as allocated bytes)
  * - unlink: ino u64, nlink u32; rmdir, remove-tree, rename, xattr-set, xattr-remove: ino u64
  * - begin-upload, renew-upload: upload id, expiry; end-upload: upload id; begin-tree: root u64, name to the end
  */
@@ -16,7 +16,7 @@ import {
 } from '@nokv/types';
 import { RowReader, corruptRow } from './row-reader.js';
 import { RowWriter } from './row-writer.js';
-import { Inode, decodeInode, encodeInode, toAttributes } from './value-inode.js';
+import { ATTRIBUTES_BYTES, readShownAttributes, writeShownAttributes } from './value-inode.js';
 
 /** Numbers of operations in request rows; a new operation gets the next number. */
 const OPERATIONS: readonly MutationOperation[] = [
@@ -58,13 +58,11 @@ export function encodeResult(operation: MutationOperation, result: AnyMutationRe
     case 'link':
     case 'setattr': {
       const { attributes, created } = result as { attributes: Attributes; created?: boolean };
-      const row = encodeInode(inodeOf(attributes));
-      return writer
-        .begin(9 + row.length)
+      const row = writer
+        .begin(9 + ATTRIBUTES_BYTES)
         .u8(created === true ? 1 : 0)
-        .u64(attributes.ino)
-        .bytes(row)
-        .end();
+        .u64(attributes.ino);
+      return writeShownAttributes(row, attributes).end();
     }
     case 'unlink': {
       const { ino, nlink } = result as MutationResult<'unlink'>;
@@ -116,7 +114,7 @@ export function decodeResult(operationNumber: number, bytes: Uint8Array): AnyMut
     case 'setattr': {
       const created = row.u8() === 1;
       const ino = row.u64() as InodeNumber;
-      const attributes = toAttributes(decodeInode(ino, row.bytes(row.rest)));
+      const attributes = readShownAttributes(row, ino);
       if (operation === 'link' || operation === 'setattr') return { attributes };
       return operation === 'publish' ? { attributes, generation: attributes.generation, created } : { attributes, created };
     }
@@ -138,23 +136,4 @@ export function decodeResult(operationNumber: number, bytes: Uint8Array): AnyMut
     default:
       return unreachable(operation);
   }
-}
-
-/** Attributes back in the shape that the row codec writes; 512-byte units stand for the bytes they cover. */
-function inodeOf(attributes: Attributes): Inode {
-  const inode = new Inode(attributes.ino, attributes.type, attributes.atime);
-  inode.mode = attributes.mode;
-  inode.uid = attributes.uid;
-  inode.gid = attributes.gid;
-  inode.nlink = attributes.nlink;
-  inode.rdev = attributes.rdev;
-  inode.size = attributes.size;
-  inode.allocated = attributes.blocks * 512;
-  inode.mtime = attributes.mtime;
-  inode.ctime = attributes.ctime;
-  inode.revision = attributes.revision;
-  inode.generation = attributes.generation;
-  inode.ordinal = attributes.ordinal;
-  inode.children = attributes.children;
-  return inode;
 }

@@ -15,7 +15,7 @@ import { INODE_TYPES, type Attributes, type Generation, type InodeNumber, type I
 import { RowReader, corruptRow, readU64 } from './row-reader.js';
 import { RowWriter } from './row-writer.js';
 
-const ATTRIBUTES_BYTES = 95;
+export const ATTRIBUTES_BYTES = 95;
 const NO_NAME = new Uint8Array(0);
 
 /** An inode as it is stored. Mutable: a command edits its own copy. */
@@ -91,7 +91,7 @@ const writer = new RowWriter();
 export function encodeInode(inode: Inode): Buffer {
   const { name, target } = inode;
   const row = writer.begin(8 + ATTRIBUTES_BYTES + 21 + name.length + target.length).u64(inode.birth);
-  writeAttributes(row, inode);
+  writeAttributes(row, inode, inode.allocated);
   return row.u32(inode.xattrListBytes).u64(inode.parent).u64(inode.namedAt).u8(name.length).bytes(name).bytes(target).end();
 }
 
@@ -119,7 +119,7 @@ export function encodeDentry(birth: Version, ino: InodeNumber, type: InodeType, 
     .u64(birth)
     .u64(ino)
     .u8(INODE_TYPES.indexOf(type));
-  if (attributes !== undefined) writeAttributes(row, attributes);
+  if (attributes !== undefined) writeAttributes(row, attributes, attributes.allocated);
   return row.end();
 }
 
@@ -165,8 +165,17 @@ export function toAttributes(inode: Inode): Attributes {
   };
 }
 
-function writeAttributes(row: RowWriter, inode: Inode): void {
-  row
+/** The attributes block of what a caller was shown: whole 512-byte units stand for the bytes behind them. */
+export function writeShownAttributes(row: RowWriter, attributes: Attributes): RowWriter {
+  return writeAttributes(row, attributes, attributes.blocks * 512);
+}
+
+export function readShownAttributes(row: RowReader, ino: InodeNumber): Attributes {
+  return toAttributes(readAttributes(row, ino));
+}
+
+function writeAttributes(row: RowWriter, inode: Omit<Attributes, 'blocks'>, allocated: number): RowWriter {
+  return row
     .u8(INODE_TYPES.indexOf(inode.type))
     .u16(inode.mode)
     .u32(inode.uid)
@@ -174,7 +183,7 @@ function writeAttributes(row: RowWriter, inode: Inode): void {
     .u32(inode.nlink)
     .u32(inode.rdev)
     .u64(inode.size)
-    .u64(inode.allocated)
+    .u64(allocated)
     .time(inode.atime)
     .time(inode.mtime)
     .time(inode.ctime)
