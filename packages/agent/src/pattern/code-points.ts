@@ -2,8 +2,10 @@
 export type CodePoints = readonly (readonly [number, number])[];
 
 const LAST = 0x10ffff;
-/** Beyond this many members a set is not folded one by one; no case pair lies in what is left out by this. */
-const FOLD_MEMBERS_MAX = 0x20000;
+/** No letter with two cases lies beyond. */
+const LAST_CASED = 0x1ffff;
+/** There are some hundred categories, scripts and binary properties, with their aliases. */
+const PROPERTIES_MAX = 512;
 
 export function codePoints(ranges: readonly (readonly [number, number])[]): CodePoints {
   const merged: [number, number][] = [];
@@ -29,13 +31,14 @@ export function complement(set: CodePoints): CodePoints {
 /** The set with the other cases of its members (simple folding). */
 export function folded(set: CodePoints): CodePoints {
   const extra: [number, number][] = [];
-  let members = 0;
-  for (const [low, high] of set) {
-    for (let code = low; code <= high && members < FOLD_MEMBERS_MAX; code++, members++) {
-      for (const other of casesOf(code)) extra.push([other, other]);
-    }
-  }
-  return codePoints([...set, ...extra]);
+  const codes = cased();
+  const members = set.reduce((sum, [low, high]) => sum + high - low + 1, 0);
+  const add = (others: readonly number[] = []): void => void extra.push(...others.map((other): [number, number] => [other, other]));
+  // Whichever is fewer is gone through: the members of the set, or all letters with two cases.
+  if (members > codes.size) {
+    for (const [code, others] of codes) if (contains(set, code)) add(others);
+  } else for (const [low, high] of set) for (let code = low; code <= high; code++) add(codes.get(code));
+  return extra.length === 0 ? set : codePoints([...set, ...extra]);
 }
 
 /** JavaScript source (without the `u` flag) that matches one member. `isRepeated`: it stands under `*` or `+`. */
@@ -70,7 +73,7 @@ export function propertySet(name: string): CodePoints | undefined {
     if (last !== undefined && last[1] === code - 1) last[1] = code;
     else ranges.push([code, code]);
   }
-  if (properties.size >= 32) properties.clear();
+  if (properties.size >= PROPERTIES_MAX) properties.clear();
   properties.set(name, ranges);
   return ranges;
 }
@@ -83,16 +86,45 @@ function propertyTest(name: string): RegExp | undefined {
   }
 }
 
+let casedCodes: ReadonlyMap<number, readonly number[]> | undefined;
+
+/** Every code point that has another case, with those cases; found out once. */
+function cased(): ReadonlyMap<number, readonly number[]> {
+  if (casedCodes !== undefined) return casedCodes;
+  const codes = new Map<number, number[]>();
+  for (let code = 0; code <= LAST_CASED; code++) {
+    if (code >= 0xd800 && code <= 0xdfff) continue;
+    const others = casesOf(code);
+    if (others.length > 0) codes.set(code, others);
+  }
+  casedCodes = codes;
+  return codes;
+}
+
 function casesOf(code: number): number[] {
   const char = String.fromCodePoint(code);
   const lower = char.toLowerCase();
   const upper = char.toUpperCase();
+  if (lower === char && upper === char) return [];
   const cases = [lower, upper, lower.toUpperCase(), upper.toLowerCase()];
   // Kelvin, Ångström and the long s fold to letters that do not fold back to them.
   if (lower === 'k') cases.push('\u212a');
   if (lower === 's') cases.push('\u017f');
   if (lower === '\u00e5') cases.push('\u212b');
   return cases.filter((each) => [...each].length === 1).map((each) => each.codePointAt(0) ?? code);
+}
+
+function contains(set: CodePoints, code: number): boolean {
+  let low = 0;
+  let high = set.length - 1;
+  while (low <= high) {
+    const middle = (low + high) >> 1;
+    const [first, last] = set[middle] ?? [0, 0];
+    if (code < first) high = middle - 1;
+    else if (code > last) low = middle + 1;
+    else return true;
+  }
+  return false;
 }
 
 function withoutSurrogates(low: number, high: number): [number, number][] {

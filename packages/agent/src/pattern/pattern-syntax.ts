@@ -17,6 +17,8 @@ export type PatternNode =
 const PATTERN_CHARS_MAX = 8192;
 const DEPTH_MAX = 100;
 const REPEAT_MAX = 1000;
+/** Each new one costs a look at every code point. */
+const PROPERTIES_MAX = 16;
 const NEWLINE: CodePoints = [[10, 10]];
 const DIGIT: CodePoints = [[48, 57]];
 const WORD: CodePoints = [
@@ -89,6 +91,7 @@ export function parsePattern(text: string, ignoreCase: boolean, argument: string
   if (text.length > PATTERN_CHARS_MAX) throw wrong(`at most ${PATTERN_CHARS_MAX} characters, found ${text.length}`);
   const chars = [...text];
   let at = 0;
+  const properties = new Set<string>();
   const result = choice({ ignoreCase, dotAll: false }, 0);
   if (at < chars.length) throw wrong(`unmatched ")" at character ${at + 1}; write \\) for the character itself`);
   return result;
@@ -197,6 +200,8 @@ export function parsePattern(text: string, ignoreCase: boolean, argument: string
     if (match === null) throw wrong('expected \\p{Name} or \\pL');
     at += [...match[0]].length;
     const name = match[2] ?? match[3] ?? '';
+    properties.add(name);
+    if (properties.size > PROPERTIES_MAX) throw wrong(`at most ${PROPERTIES_MAX} different Unicode properties`);
     const set = propertySet(name);
     if (set === undefined) throw wrong(`unknown Unicode property "${name}"; for example L, Lu, Nd, Greek, Alphabetic`);
     return isNegated !== (match[1] === '^') ? complement(set) : set;

@@ -57,7 +57,7 @@ const LF = 10;
 const EMPTY = Buffer.alloc(0);
 const BINARY_PROBE_BYTES = 64 * 1024;
 /** A longer line is searched in pieces of this size, each as if it were a line of that number. */
-const LINE_BYTES_MAX = 8 * 1024 * 1024;
+const LINE_BYTES_MAX = 1024 * 1024;
 const SHOWN_CHARS_MAX = 500;
 const SHOWN_BEFORE_MATCH = 100;
 /** Chunks are searched in slices of this size, so that a slow pattern meets the deadline and others get their turn. */
