@@ -93,7 +93,8 @@ describe('a command', () => {
     ['a configuration that is not there', ['--config', 'none.json', 'stat', '/'], 2, /none\.json: cannot read the configuration/],
     ['an address that is none', ['--server', 'localhost', 'stat', '/'], 2, /expected a server as HOST:PORT.*found "localhost"/],
     ['a mount on a file', ['mount', 'local'], 2, /expected a local directory/],
-    ['a mount on nothing', ['mount', 'none'], 3, /none/],
+    ['a mount below nothing', ['mount', 'none/mnt'], 3, /none\/mnt: no such local/],
+    ['a mount of what is not there', ['mount', 'mnt', '--root', '/d/none'], 3, /\/d\/none/],
     ['unmounting what is not mounted', ['umount', 'tree'], 3, /tree/],
   ])('refuses %s', async (_name, words, exitCode, message) => {
     const before = await everything();

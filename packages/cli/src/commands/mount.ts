@@ -1,6 +1,6 @@
 /** `mount`, `umount` and `mount list`: the kernel shows the namespace, a process of its own serves it. */
 import { basename, dirname, join, resolve } from 'node:path';
-import { realpath, stat as statLocal } from 'node:fs/promises';
+import { mkdir, realpath, rmdir, stat as statLocal } from 'node:fs/promises';
 import { NokvError, formatName } from '@nokv/types';
 import type { Call, CallOf } from '../command.js';
 import { connectOptions } from '../connection.js';
@@ -12,10 +12,19 @@ import type { mountCommands } from '../table/mount-commands.js';
 type Mount = CallOf<typeof mountCommands.mount>;
 
 export async function mount(call: Mount): Promise<void> {
-  const { flags, output, settings } = call;
-  const directory = await localDirectory(call, call.args.directory);
-  const root = flags.root === undefined ? '/' : formatName(remotePath(flags.root));
+  const root = call.flags.root === undefined ? '/' : formatName(remotePath(call.flags.root));
   const connect = await connectOptions(call);
+  const { directory, isMade } = await localDirectory(call, call.args.directory);
+  try {
+    await mountOn(call, directory, root, connect);
+  } catch (error) {
+    if (isMade) await rmdir(directory).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function mountOn(call: Mount, directory: string, root: string, connect: Awaited<ReturnType<typeof connectOptions>>): Promise<void> {
+  const { flags, output, settings } = call;
   const options = {
     directory,
     root,
@@ -80,16 +89,23 @@ export async function mountList({ output }: Call): Promise<void> {
   for (const line of columns(rows)) await output.line(line);
 }
 
-async function localDirectory({ io }: Pick<Call, 'io'>, text: string): Promise<string> {
+/** Where to mount; made when it is missing and its parent is there, so that a failure can take it away again. */
+async function localDirectory({ io }: Pick<Call, 'io'>, text: string): Promise<{ readonly directory: string; readonly isMade: boolean }> {
   const directory = resolve(io.cwd, text);
-  const found = await statLocal(directory).catch((error: unknown) => {
+  try {
+    const found = await statLocal(directory);
+    if (!found.isDirectory()) throw new NokvError('not-directory', `${text}: expected a local directory to mount on, found a file`);
+    return { directory: await realpath(directory), isMade: false };
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
     // The mount point of a process that died: mounting again heals it.
-    if (error instanceof Error && 'code' in error && error.code === 'ENOTCONN') return undefined;
+    if (code === 'ENOTCONN') return { directory, isMade: false };
+    if (code !== 'ENOENT') throw localFailure(error, text);
+  }
+  await mkdir(directory).catch((error: unknown) => {
     throw localFailure(error, text);
   });
-  if (found !== undefined && !found.isDirectory())
-    throw new NokvError('not-directory', `${text}: expected a local directory to mount on, found a file`);
-  return found === undefined ? directory : await realpath(directory);
+  return { directory: await realpath(directory), isMade: true };
 }
 
 /** The mount point as the mount recorded it; one that does not answer cannot be asked for its real path. */

@@ -6,7 +6,7 @@ const mount = command({
   group: 'mount',
   summary: 'mount the namespace on a directory',
   notes: ['Returns when the mount answers; a process of its own serves it until "nokv umount DIR".'],
-  args: { directory: one('DIR', 'empty local directory') },
+  args: { directory: one('DIR', 'local directory; made when it is missing') },
   flags: {
     root: value('PATH', 'Remote directory to show (default /)', parseText),
     readOnly: toggle('Refuse every change'),
