@@ -16,7 +16,7 @@ export interface RetryPolicy {
   readonly deadlineMs: number;
 }
 
-export const RETRY_POLICY_DEFAULT: RetryPolicy = { attemptsMax: 9, firstDelayMs: 50, delayMsMax: 5000, deadlineMs: 60_000 };
+export const RETRY_POLICY_DEFAULT: RetryPolicy = { attemptsMax: 8, firstDelayMs: 50, delayMsMax: 5000, deadlineMs: 60_000 };
 
 /** A failed attempt that may be repeated. */
 export class TryAgain extends Error {

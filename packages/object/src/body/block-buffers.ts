@@ -21,16 +21,20 @@ export class BlockBuffers {
       this.#left -= 1;
       const bytes = this.#firstBytes;
       this.#firstBytes = this.#blockBytes;
-      return new Uint8Array(new SharedArrayBuffer(bytes));
+      return newBuffer(bytes);
     }
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   release(buffer: Uint8Array): void {
-    const usable = buffer.length === this.#blockBytes ? buffer : new Uint8Array(new SharedArrayBuffer(this.#blockBytes));
+    const isWhole = buffer.length === this.#blockBytes;
     const waiting = this.#waiting.shift();
-    if (waiting !== undefined) waiting(usable);
-    else if (usable === buffer) this.#free.push(buffer);
+    if (waiting !== undefined) waiting(isWhole ? buffer : newBuffer(this.#blockBytes));
+    else if (isWhole) this.#free.push(buffer);
     else this.#left += 1;
   }
+}
+
+function newBuffer(bytes: number): Uint8Array {
+  return new Uint8Array(new SharedArrayBuffer(bytes));
 }
