@@ -23,7 +23,7 @@ export async function find(call: CallOf<Rows['find']>): Promise<void> {
   await ask(call, 'find', { path: call.args.path, where, sort, limit, cursor, fields }, async (result) => {
     await printTable(call, result.rows, rows === 0);
     rows += result.rows.length;
-    remark(call, `${rows} rows, ${result.scan.complete ? '' : 'at least '}${result.matched} matched`, result);
+    await remark(call, `${rows} rows, ${result.scan.complete ? '' : 'at least '}${result.matched} matched`, result);
   });
 }
 
@@ -35,7 +35,7 @@ export async function aggregate(call: CallOf<Rows['aggregate']>): Promise<void> 
     await printTable(call, result.rows, rows === 0);
     rows += result.rows.length;
     const missing = Object.entries(result.missing ?? {}).map(([name, count]) => `; ${count} without ${name}`);
-    remark(call, `${rows} of ${result.groups} groups over ${result.matched} entries${missing.join('')}`, result);
+    await remark(call, `${rows} of ${result.groups} groups over ${result.matched} entries${missing.join('')}`, result);
   });
 }
 
@@ -82,7 +82,7 @@ export async function grep(call: CallOf<Rows['grep']>): Promise<void> {
       unreadable === undefined ? '' : `; ${unreadable} unreadable`,
     ].join('');
     const found = result.mode === 'files' ? `${sum.files} files match` : `${sum.matches} matching lines in ${sum.files} files`;
-    remark(call, `${found}${skipped}`, result);
+    await remark(call, `${found}${skipped}`, result);
   });
 }
 
@@ -173,16 +173,16 @@ function numberColumns(names: readonly string[], rows: readonly Readonly<Record<
 }
 
 /** What a person must know about the answer: how much it covers and how to go on. */
-function remark(
-  { output, flags, command }: Asker,
-  summary: string,
-  {
-    scan,
-    cursor,
-  }: { readonly scan: { readonly complete: boolean; readonly stopped?: string | undefined }; readonly cursor?: string | undefined },
-): void {
+async function remark({ output, flags, command }: Asker, summary: string, { scan, cursor }: Covered): Promise<void> {
   // With --all the last answer speaks for all of them.
   if (flags.all === true && cursor !== undefined) return;
+  // Standard error is not buffered: the rows go first.
+  await output.flush();
   output.note(`${summary}${scan.complete ? '' : `; PARTIAL: stopped at ${scan.stopped ?? 'a bound'}`}`);
   if (cursor !== undefined) output.note(`more: the same ${command} with --all, or --cursor ${cursor}`);
+}
+
+interface Covered {
+  readonly scan: { readonly complete: boolean; readonly stopped?: string | undefined };
+  readonly cursor?: string | undefined;
 }
