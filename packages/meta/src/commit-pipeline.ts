@@ -91,7 +91,8 @@ export class Pending {
 interface Batch {
   readonly number: number;
   readonly rows: Map<string, OverlayRow>;
-  readonly writes: KvWrite[];
+  /** Handed to the store with the batch. */
+  writes: KvWrite[];
   readonly done: Pending[];
   /** Refusals that rest on rows of this batch. */
   readonly refused: { readonly pending: Pending; readonly error: NokvError }[];
@@ -311,6 +312,7 @@ export class CommitPipeline {
     writes.push({ key: systemKey(SYSTEM_ITEM.progress), value: encodeProgress(batch.progress) });
     this.#inFlight.push(batch);
     this.batches += 1;
+    batch.writes = [];
     void this.#settle(batch, this.#view.kv.commit(writes));
   }
 

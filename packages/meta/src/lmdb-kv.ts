@@ -32,7 +32,8 @@ type BatchPromise = Promise<boolean> & { readonly flushed?: Promise<unknown> };
 type Transaction = ReturnType<RootDatabase['useReadTransaction']>;
 
 interface Waiting {
-  readonly writes: readonly KvWrite[];
+  /** Given up once the library has them. */
+  writes: readonly KvWrite[];
   readonly committed: Deferred<void>;
   readonly flushed: Deferred<void>;
 }
@@ -134,6 +135,7 @@ class LmdbKv implements OrderedKv {
       const batch = db.batch(() => {
         for (const { key, value } of waiting.writes) void (value === undefined ? db.remove(key) : db.put(key, value));
       }) as BatchPromise;
+      waiting.writes = [];
       const flush = batch.flushed ?? batch;
       batch.then(
         () => {

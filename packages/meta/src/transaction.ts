@@ -84,6 +84,8 @@ export class Transaction {
   inodesDelta = 0;
   readonly #view: ShardView;
   readonly #rows = new Map<string, TransactionRow>();
+  readonly #inodes = new Map<InodeNumber, TransactionRow>();
+  #lastEntry: { readonly parent: InodeNumber; readonly name: Uint8Array; readonly row: TransactionRow } | undefined;
 
   constructor(view: ShardView, roots: ShardRoots, version: Version, time: Timespec) {
     this.#view = view;
@@ -296,21 +298,27 @@ export class Transaction {
   }
 
   #repeatInodesInEntries(): void {
-    for (const row of this.#rows.values()) {
-      if (row.key[0] !== FAMILY.inode || row.state !== 'put') continue;
+    for (const row of this.#inodes.values()) {
+      if (row.state !== 'put') continue;
       const inode = row.decoded as Inode;
       if (inode.type === 'directory' || inode.nlink !== 1) continue;
-      const key = dentryKey(inode.parent, inode.name);
-      const id = rowId(key);
-      const entry = this.#rows.get(id);
-      if (entry === undefined) {
-        // The birth of the name is in the inode, so that the entry need not be read.
-        const decoded: Dentry = { birth: inode.namedAt, ino: inode.ino, type: inode.type };
-        this.#rows.set(id, { id, key, before: undefined, decoded, state: 'refreshed', value: undefined });
-      } else if (entry.state === 'read') {
-        entry.state = 'refreshed';
-      }
+      const entry = this.#entryToRefresh(inode);
+      if (entry.state === 'read') entry.state = 'refreshed';
     }
+  }
+
+  /** The row of an inode's one entry. The birth of the name is in the inode, so that the entry need not be read. */
+  #entryToRefresh(inode: Inode): TransactionRow {
+    const last = this.#lastEntry;
+    if (last !== undefined && last.name === inode.name && last.parent === inode.parent) return last.row;
+    const key = dentryKey(inode.parent, inode.name);
+    const id = rowId(key);
+    const known = this.#rows.get(id);
+    if (known !== undefined) return known;
+    const decoded: Dentry = { birth: inode.namedAt, ino: inode.ino, type: inode.type };
+    const row: TransactionRow = { id, key, before: undefined, decoded, state: 'read', value: undefined };
+    this.#rows.set(id, row);
+    return row;
   }
 
   #encode(row: TransactionRow): Buffer {
@@ -340,12 +348,23 @@ export class Transaction {
 
   /* ----------------------------------------------------------------- load */
 
+  /** By number: a command asks for the same few inodes again and again. */
   #inodeRow(ino: InodeNumber): TransactionRow {
-    return this.#load(inodeKey(ino), (bytes) => decodeInode(ino, bytes));
+    let row = this.#inodes.get(ino);
+    if (row === undefined) {
+      row = this.#load(inodeKey(ino), (bytes) => decodeInode(ino, bytes));
+      this.#inodes.set(ino, row);
+    }
+    return row;
   }
 
+  /** The last entry is asked for again with the very same name. */
   #entryRow(parent: InodeNumber, name: Uint8Array): TransactionRow {
-    return this.#load(dentryKey(parent, name), decodeDentry);
+    const last = this.#lastEntry;
+    if (last !== undefined && last.name === name && last.parent === parent) return last.row;
+    const row = this.#load(dentryKey(parent, name), decodeDentry);
+    this.#lastEntry = { parent, name, row };
+    return row;
   }
 
   #load(key: Buffer, decode: (bytes: Uint8Array) => unknown): TransactionRow {
