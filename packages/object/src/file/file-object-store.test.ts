@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { readFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -162,18 +162,20 @@ test('a writer killed at any moment leaves whole objects only, and every acknowl
 test('failed and cancelled calls leave no file open', async () => {
   const directory = scratch();
   const store = await openFileStore(directory);
-  const open = () => readdirSync('/proc/self/fd').length;
+  const open = () => readdirSync('/proc/self/fd').filter((fd) => targetOf(`/proc/self/fd/${fd}`).startsWith(directory));
   await store.putIfAbsent('k', Buffer.alloc(1000));
-  const before = open();
   for (let turn = 0; turn < 20; turn += 1) {
     await Promise.all(
       [store.get('k', { offset: 900, length: 200 }), store.get('none'), store.putIfAbsent('k/below', Buffer.from('x'))].map(codeOf),
     );
   }
-  expect(open()).toBeLessThanOrEqual(before);
+  expect(open()).toEqual([]);
 });
 
-describe('errors of the disk', () => {
+/** They mount a small disk, or become another user. */
+const isRoot = process.getuid?.() === 0;
+
+describe.skipIf(!isRoot)('errors of the disk (needs root)', () => {
   test('a full disk is no-space, changes nothing, and the store works again when there is room', async () => {
     const directory = mountTmpfs('size=1m');
     const store = await openFileStore(directory);
@@ -206,13 +208,13 @@ describe('errors of the disk', () => {
     const found = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
     expect(found.trim()).toBe('permission-denied');
   });
+});
 
-  test('a directory that vanished is named', async () => {
-    const directory = scratch();
-    const store = await openFileStore(directory);
-    rmSync(directory, { recursive: true });
-    await expect(store.putIfAbsent('a', Buffer.from('x'))).rejects.toMatchObject({ code: 'store-unavailable' });
-  });
+test('a directory that vanished is named', async () => {
+  const directory = scratch();
+  const store = await openFileStore(directory);
+  rmSync(directory, { recursive: true });
+  await expect(store.putIfAbsent('a', Buffer.from('x'))).rejects.toMatchObject({ code: 'store-unavailable' });
 });
 
 test('a key that is the directory of another is refused either way round', async () => {
@@ -239,7 +241,14 @@ test('an object’s bytes are a plain file under its key', async () => {
   expect((await stat(join(directory, 'data/blocks/ab/x/0'))).nlink).toBe(1);
 });
 
-/** These two need root, as the mount tests do. */
+function targetOf(link: string): string {
+  try {
+    return readlinkSync(link);
+  } catch {
+    return ''; // Closed meanwhile.
+  }
+}
+
 function mountTmpfs(options: string): string {
   const directory = scratch();
   execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'nokv-test', directory]);
