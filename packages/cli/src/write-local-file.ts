@@ -1,16 +1,17 @@
 /** A body written beside its place and moved over it once it is whole and on disk. */
 import { open, rename, rm } from 'node:fs/promises';
-import { dirname, join, basename } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { BodyHandle } from '@nokv/client';
+import type { Random } from '@nokv/types';
 import { localFailure } from './local-failure.js';
 
 export async function writeLocalFile(
   path: string,
   body: BodyHandle,
-  { signal, onBytes }: { readonly signal: AbortSignal; readonly onBytes: (bytes: number) => void },
+  { signal, random, onBytes }: { readonly signal: AbortSignal; readonly random: Random; readonly onBytes: (bytes: number) => void },
 ): Promise<void> {
-  const beside = join(dirname(path), `.${basename(path).slice(0, 200)}.nokv-part`);
-  const file = await open(beside, 'w', body.attributes.mode & 0o777).catch((error: unknown) => {
+  const beside = join(dirname(path), `.nokv-${Buffer.from(random.bytes(8)).toString('hex')}`);
+  const file = await open(beside, 'wx', body.attributes.mode & 0o777).catch((error: unknown) => {
     throw localFailure(error, path);
   });
   try {

@@ -28,6 +28,7 @@ export async function get(call: CallOf<typeof transferCommands.get>): Promise<vo
     const body = await client.get(path, { ...transferOptions(call), generation });
     await writeLocalFile(local, body, {
       signal: call.signal,
+      random: io.random,
       onBytes: (bytes) => bar.update({ phase: 'transfer', bytes, bytesTotal: body.size }),
     });
     bar[Symbol.dispose]();
