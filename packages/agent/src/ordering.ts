@@ -9,8 +9,8 @@ export interface SortKey {
 }
 
 /** `name`, `-size`, `size desc`, `size:desc`. */
-export function parseSortKeys(sort: string | readonly string[] | undefined): SortKey[] {
-  const keys = sort === undefined ? [] : typeof sort === 'string' ? sort.split(',') : sort;
+export function parseSortKeys(sort: readonly string[] | undefined): SortKey[] {
+  const keys = sort ?? [];
   if (keys.length > 8) throw new NokvError('invalid-argument', `sort: at most 8 keys, found ${keys.length}`);
   return keys.map((text) => {
     const match = /^([-+]?)(.+?)(?:[\s:]+(asc|desc))?$/i.exec(text.trim());

@@ -18,16 +18,14 @@ import { SCAN_REPORT, Scan } from '../scan.js';
 import type { Verb } from '../verb.js';
 import { verbPath } from '../verb-path.js';
 import { WHERE } from '../where.js';
+import { WORD_LIST, wordList } from '../word-list.js';
 
 const INPUT = z.strictObject({
   path: z.string().optional(),
   where: WHERE.optional(),
-  by: z.array(z.string()).max(8).optional(),
-  metrics: z.array(z.string()).min(1).max(20).optional().describe('count, sum|avg|min|max|distinct|p95(field)'),
-  sort: z
-    .union([z.string(), z.array(z.string())])
-    .optional()
-    .describe('"-count"'),
+  by: WORD_LIST.optional(),
+  metrics: WORD_LIST.optional().describe('count, sum|avg|min|max|distinct|p95(field)'),
+  sort: WORD_LIST.optional().describe('"-count"'),
   limit: z.int().min(1).max(1000).optional().describe('default 50'),
   cursor: z.string().optional(),
 });
@@ -75,10 +73,10 @@ async function run(plane: Plane, input: z.output<typeof INPUT>, context: VerbCon
   checkSignal(context.signal);
   const path = verbPath(input.path, context);
   const predicate = compilePredicate(input.where, context.clock);
-  const by = [...new Set((input.by ?? []).map((name) => fieldNamed(name, 'by')))];
-  const metrics = uniqueMetrics((input.metrics ?? ['count']).map(parseMetric));
+  const by = [...new Set((wordList(input.by) ?? []).map((name) => fieldNamed(name, 'by')))];
+  const metrics = uniqueMetrics((wordList(input.metrics) ?? ['count']).map(parseMetric));
   const columns = [...by.map((field) => field.name), ...metrics.map((metric) => metric.name)];
-  const keys = parseSortKeys(input.sort ?? (by.length === 0 ? undefined : by.map((field) => field.name))).map((key) => {
+  const keys = parseSortKeys(wordList(input.sort) ?? (by.length === 0 ? undefined : by.map((field) => field.name))).map((key) => {
     const column = columnNamed(key.name, columns);
     return { ...key, index: columns.indexOf(column) };
   });

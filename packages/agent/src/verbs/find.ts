@@ -20,15 +20,13 @@ import type { Verb } from '../verb.js';
 import { verbPath } from '../verb-path.js';
 import { comparePlaces, type WalkedEntry } from '../walk.js';
 import { WHERE } from '../where.js';
+import { WORD_LIST, wordList } from '../word-list.js';
 
 const INPUT = z.strictObject({
   path: z.string().optional(),
   where: WHERE.optional(),
-  sort: z
-    .union([z.string(), z.array(z.string())])
-    .optional()
-    .describe('"-size,name"'),
-  fields: z.array(z.string()).min(1).max(40).optional(),
+  sort: WORD_LIST.optional().describe('"-size,name"'),
+  fields: WORD_LIST.optional(),
   limit: z.int().min(0).max(1000).optional().describe('default 50; 0 counts'),
   cursor: z.string().optional(),
 });
@@ -88,8 +86,8 @@ async function run(plane: Plane, input: z.output<typeof INPUT>, context: VerbCon
   checkSignal(context.signal);
   const path = verbPath(input.path, context);
   const predicate = compilePredicate(input.where, context.clock);
-  const keys = parseSortKeys(input.sort);
-  const fields = [...new Set((input.fields ?? FIELDS_DEFAULT).map((name) => fieldNamed(name, 'fields')))];
+  const keys = parseSortKeys(wordList(input.sort));
+  const fields = [...new Set((wordList(input.fields) ?? FIELDS_DEFAULT).map((name) => fieldNamed(name, 'fields')))];
   const digest = queryDigest('find', { path, where: input.where, sort: keys, fields: fields.map((field) => field.name) });
   const state = input.cursor === undefined ? { before: 0 } : parseCursor(input.cursor, digest, STATE);
   const query: Query = {

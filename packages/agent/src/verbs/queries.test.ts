@@ -393,6 +393,17 @@ describe('aggregate', () => {
     );
   });
 
+  test('lists may be written as one text', async () => {
+    const plane = plant([], new StillClock());
+    plane.write('/a.log', 'xx');
+    expect(
+      (await callVerb('aggregate', plane, { by: 'extension, type', metrics: 'count,sum(size)', sort: '-count,type' }, testContext())).rows,
+    ).toEqual([{ extension: 'log', type: 'file', count: 1, 'sum(size)': 2 }]);
+    expect((await callVerb('find', plane, { fields: 'name,size', sort: '-size' }, testContext())).rows).toEqual([
+      { name: 'a.log', size: 2 },
+    ]);
+  });
+
   test('groups come sorted by any column', async () => {
     const plane = plant([], new StillClock());
     for (const [path, size] of [
