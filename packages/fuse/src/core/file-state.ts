@@ -43,6 +43,8 @@ interface Base {
 /** What a publish covers, as it was when the publish began. */
 interface Taken {
   readonly size: number;
+  /** Size of the body that the writes began over. */
+  readonly baseSize: number;
   readonly baseLimit: number;
   readonly mtime: Timespec | undefined;
 }
@@ -103,6 +105,11 @@ export class FileState {
     if (this.#isDirty || this.#publish !== undefined) return;
     this.#size = attributes.size;
     if (this.#base !== undefined && this.#base.generation !== attributes.generation) this.#base = undefined;
+  }
+
+  /** Writers that append must load first: another client may have made the file longer. */
+  get isLoaded(): boolean {
+    return this.#base !== undefined;
   }
 
   /** Loads the plan of the current body, once. */
@@ -354,7 +361,8 @@ export class FileState {
     this.#overlay = this.#freshOverlay();
     this.#isDirty = false;
     const layer = this.#publishing;
-    const taken = { size: this.#size, baseLimit: this.#baseLimit, mtime: this.#mtime };
+    const baseSize = this.#base === undefined ? 0 : bodySize(this.#base.body);
+    const taken = { size: this.#size, baseSize, baseLimit: this.#baseLimit, mtime: this.#mtime };
     for (const segment of layer.segments) if (segment.chunk !== undefined) segment.chunk.isFrozen = true;
     try {
       while (this.#uploads.size > 0) await Promise.all(this.#uploads);
@@ -365,7 +373,7 @@ export class FileState {
     } catch (error) {
       this.#putBack(layer);
       if (!isNokvError(error, 'not-found')) throw error;
-      // The file was removed elsewhere: nothing is left to publish to.
+      // Removed by someone else: nothing is left to publish to, as with a file that is unlinked while it is open.
       this.node.isGone = true;
     }
   }
@@ -379,11 +387,13 @@ export class FileState {
     this.#isDirty = true;
   }
 
-  async #publishLayer(layer: Overlay, taken: Taken): Promise<void> {
+  async #publishLayer(layer: Overlay, given: Taken): Promise<void> {
     const { bodies } = this.context;
-    const isInline = taken.size <= bodies.inlineBytesMax;
+    let taken = given;
     for (let attempt = 0; ; attempt++) {
       if (taken.baseLimit > 0) await this.load();
+      if (attempt > 0) taken = this.#onNewBase(layer, taken, given);
+      const isInline = taken.size <= bodies.inlineBytesMax;
       if (!isInline) await this.#sealForPublish(layer, taken.size);
       try {
         return await this.#sendPublish(isInline ? await this.#inlineBody(taken.size) : this.#blocksBody(taken.size), taken);
@@ -393,6 +403,15 @@ export class FileState {
         this.#base = undefined;
       }
     }
+  }
+
+  /** Unless it was truncated here, the file is as long as the new body, or as what was written reaches. */
+  #onNewBase(layer: Overlay, taken: Taken, given: Taken): Taken {
+    if (given.baseLimit !== Infinity || this.#base === undefined) return taken;
+    const written = layer.segments.at(-1)?.end ?? 0;
+    const size = Math.max(written, bodySize(this.#base.body), given.size > given.baseSize ? given.size : 0);
+    if (this.#size === taken.size) this.#size = size;
+    return { ...taken, size };
   }
 
   async #sendPublish(body: Body, taken: Taken): Promise<void> {

@@ -2,6 +2,7 @@
 import type { CallOptions, MetadataClient, MutateOptions } from '@nokv/client';
 import type {
   Clock,
+  InodeNumber,
   MutationOperation,
   MutationOperations,
   Random,
@@ -9,17 +10,16 @@ import type {
   ReadOperations,
   ReadResult,
   RequestId,
-  Version,
 } from '@nokv/types';
-import { requestId } from '@nokv/types';
+import { isNokvError, requestId } from '@nokv/types';
 import type { BodyAccess } from './body-access.js';
 import { BufferPool } from './buffer-pool.js';
+import { madeBy, Unsettled, withRepeats, type Repeats } from './unsettled.js';
 import { LEASE_TTL_MS, UploadLeases } from './upload-leases.js';
 
 /** Memory that blocks on their way to the store may take; writers wait beyond it. */
 const UPLOAD_BYTES_MAX = 48 * 1024 * 1024;
 const POOLED_BUFFERS = 12;
-
 export interface ContextOptions {
   readonly metadata: MetadataClient;
   readonly bodies: BodyAccess;
@@ -41,8 +41,13 @@ export class MountContext {
   readonly #timeoutMs: number;
   /** Every request id of this mount begins with it: so its own changes are known in the stream. */
   readonly #prefix: string;
+  readonly #unsettled = new Unsettled();
+  readonly #repeats: Repeats = { inodes: new Map(), generations: new Map() };
+  #sendingAgain: Promise<void> | undefined;
+  #lost: unknown;
   #requests = 0;
-  #lastVersion = 0 as Version;
+  /** Told when an inode is known by another number from now on. */
+  onRenumbered: (from: InodeNumber, to: InodeNumber) => void = () => undefined;
 
   constructor({ metadata, bodies, clock, random, callTimeoutMs, log }: ContextOptions) {
     this.#metadata = metadata;
@@ -61,21 +66,95 @@ export class MountContext {
   }
 
   /** Reads what is visible; what is not yet durable may be this mount's own. */
-  read<Op extends ReadOperation>(operation: Op, args: ReadOperations[Op]['args']): Promise<ReadResult<Op>> {
-    return this.#metadata.read(operation, args, this.#readOptions);
+  async read<Op extends ReadOperation>(operation: Op, args: ReadOperations[Op]['args']): Promise<ReadResult<Op>> {
+    try {
+      const result = await this.#metadata.read(operation, withRepeats(args, this.#repeats), this.#readOptions);
+      if (!this.#isDoubtful) return result;
+    } catch (error) {
+      if (!this.#isDoubtful) throw error;
+    }
+    // The answer came over a new connection, from a server that may have lost what this mount was shown.
+    await this.#sendAgain();
+    return this.#metadata.read(operation, withRepeats(args, this.#repeats), this.#readOptions);
   }
 
-  /** Acknowledged once visible; `settle` waits until it is durable. */
+  /** Acknowledged once visible and kept until durable; `settle` waits for that. */
   async mutate<Op extends MutationOperation>(operation: Op, args: MutationOperations[Op]['args']): ReturnType<typeof this.send<Op>> {
-    const done = await this.send(operation, args, 'visible');
-    if (done.version > this.#lastVersion) this.#lastVersion = done.version;
+    if (this.#isDoubtful) await this.#sendAgain();
+    if (this.#unsettled.isFull) await this.settle();
+    const requestId = this.#nextRequest();
+    const connections = this.#connections;
+    const done = await this.#sendVisible(operation, args, requestId);
+    if (operation !== 'end-upload') {
+      this.#unsettled.add({ operation, args, requestId, version: done.version, connections, made: madeBy(operation, done.result) });
+      this.#unsettled.settle(this.#metadata.durableVersion, this.#connections);
+    }
     return done;
   }
 
-  /** Resolves when every mutation acknowledged so far is durable. */
+  /** A refusal over a new connection may only mean that the server has lost what came before. */
+  async #sendVisible<Op extends MutationOperation>(operation: Op, args: MutationOperations[Op]['args'], requestId: RequestId) {
+    try {
+      return await this.send(operation, withRepeats(args, this.#repeats), 'visible', requestId);
+    } catch (error) {
+      if (!this.#isDoubtful) throw error;
+      await this.#sendAgain();
+      return this.send(operation, withRepeats(args, this.#repeats), 'visible', requestId);
+    }
+  }
+
+  /** Resolves when every mutation acknowledged so far is durable; rejects when one of them is lost for good. */
   async settle(): Promise<void> {
-    const version = this.#lastVersion;
-    if (version > this.#metadata.durableVersion) await this.#metadata.durable(version, { timeoutMs: this.#timeoutMs });
+    // Ends: every turn settles what was there, or sends it again with a durable acknowledgement.
+    while (!this.#unsettled.isEmpty) {
+      if (this.#isDoubtful) {
+        await this.#sendAgain();
+        continue;
+      }
+      const last = this.#unsettled.all().at(-1);
+      if (last === undefined) break;
+      if (last.version > this.#metadata.durableVersion) await this.#metadata.durable(last.version, { timeoutMs: this.#timeoutMs });
+      this.#unsettled.settle(last.version, this.#connections);
+    }
+    const lost = this.#lost;
+    this.#lost = undefined;
+    if (lost !== undefined) throw lost;
+  }
+
+  get #isDoubtful(): boolean {
+    return this.#unsettled.isDoubtful(this.#connections);
+  }
+
+  get #connections(): number {
+    return this.#metadata.connections ?? 0;
+  }
+
+  /** A connection was made anew: the server may have lost what it had only shown. One repeat runs at a time. */
+  #sendAgain(): Promise<void> {
+    return (this.#sendingAgain ??= this.#repeatAll().finally(() => (this.#sendingAgain = undefined)));
+  }
+
+  async #repeatAll(): Promise<void> {
+    const doubtful = this.#unsettled.all().filter(({ connections }) => connections !== this.#connections);
+    for (const { operation, args, requestId, made } of doubtful) {
+      try {
+        const { result } = await this.send(operation, withRepeats(args, this.#repeats), 'durable', requestId);
+        const now = madeBy(operation, result);
+        if (made.generation !== undefined && now.generation !== undefined) this.#repeats.generations.set(made.generation, now.generation);
+        if (made.ino !== undefined && now.ino !== undefined && now.ino !== made.ino) {
+          this.#repeats.inodes.set(made.ino, now.ino);
+          this.onRenumbered(made.ino, now.ino);
+        }
+      } catch (error) {
+        // The server is away: all of it is kept, and whoever waits is told.
+        if (isNokvError(error) && error.kind === 'unavailable') throw error;
+        this.#lost ??= error;
+        this.log(
+          `a change (${operation}) that the server had lost could not be made again: ${error instanceof Error ? error.message : String(error)}`,
+        );
+      }
+      this.#unsettled.dropFirst(1);
+    }
   }
 
   isOwn(request: string): boolean {
@@ -86,13 +165,18 @@ export class MountContext {
     this.leases.close();
   }
 
-  send<Op extends MutationOperation>(operation: Op, args: MutationOperations[Op]['args'], acknowledgement: 'visible' | 'durable') {
-    const options: MutateOptions = { requestId: this.#nextRequest(), acknowledgement, timeoutMs: this.#timeoutMs };
+  send<Op extends MutationOperation>(
+    operation: Op,
+    args: MutationOperations[Op]['args'],
+    acknowledgement: 'visible' | 'durable',
+    request: RequestId,
+  ) {
+    const options: MutateOptions = { requestId: request, acknowledgement, timeoutMs: this.#timeoutMs };
     return this.#metadata.mutate(operation, args, options);
   }
 
   #durably<Op extends 'begin-upload' | 'renew-upload'>(operation: Op, args: MutationOperations[Op]['args']) {
-    return this.send(operation, args, 'durable');
+    return this.send(operation, args, 'durable', this.#nextRequest());
   }
 
   #nextRequest(): RequestId {

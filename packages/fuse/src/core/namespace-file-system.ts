@@ -66,7 +66,9 @@ export class NamespaceFileSystem implements FileSystem {
     readonly context: MountContext,
     readonly table: NodeTable,
     readonly options: CoreOptions,
-  ) {}
+  ) {
+    context.onRenumbered = (from, to) => table.renumber(from, to);
+  }
 
   get readOnly(): boolean {
     return this.options.readOnly;
@@ -343,10 +345,16 @@ export class NamespaceFileSystem implements FileSystem {
     return this.#file(this.#handle(handle).node).read(offset, size);
   }
 
-  write(_id: number, handle: number, offset: number, bytes: Uint8Array, killPrivileges: boolean): Awaitable<number> {
+  async #appendLoaded(id: number, handle: number, offset: number, bytes: Uint8Array, killPrivileges: boolean): Promise<number> {
+    await this.#file(this.#handle(handle).node).load();
+    return this.write(id, handle, offset, bytes, killPrivileges);
+  }
+
+  write(id: number, handle: number, offset: number, bytes: Uint8Array, killPrivileges: boolean): Awaitable<number> {
     const { node, isAppend, isSync } = this.#handle(handle);
     const file = this.#file(node);
     if (offset + bytes.length > FILE_BYTES_MAX) throw new SystemError(ERRNO.EFBIG);
+    if (isAppend && !file.isLoaded && !node.isGone) return this.#appendLoaded(id, handle, offset, new Uint8Array(bytes), killPrivileges);
     // The kernel places an append at the size it knows; ours is the newer one when another client changed the file.
     const at = isAppend ? Math.max(offset, file.size) : offset;
     const wait = file.write(at, bytes);

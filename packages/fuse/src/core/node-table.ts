@@ -11,7 +11,7 @@ import { KnownNames } from './known-names.js';
 
 export interface Node {
   readonly id: number;
-  readonly ino: InodeNumber;
+  ino: InodeNumber;
   readonly type: InodeType;
   /** Lookups that the kernel holds. */
   lookups: number;
@@ -110,6 +110,16 @@ export class NodeTable {
   /** Someone else changed something. */
   foreignChange(): void {
     this.#foreignAt = ++this.#now;
+  }
+
+  /** The server made an inode again, under another number. */
+  renumber(from: InodeNumber, to: InodeNumber): void {
+    const node = this.#current.get(from);
+    if (node === undefined) return;
+    this.#current.delete(from);
+    this.#current.set(to, node);
+    node.ino = to;
+    this.touch(node);
   }
 
   /** New lookups of the inode get another node from now on. */

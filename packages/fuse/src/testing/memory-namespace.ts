@@ -58,6 +58,10 @@ export class MemoryNamespace implements BodyAccess {
   /** Thrown instead of an answer while set. */
   fault: NokvError | undefined;
   #version = 0;
+  /** Set: nothing later is durable. */
+  #durable: Version | undefined;
+  #connections = 1;
+  #kept: readonly (readonly [InodeNumber, MemoryInode])[] = [];
   #nextIno = 3;
   readonly #watchers = new Set<(records: readonly ChangeRecord[]) => void>();
 
@@ -73,7 +77,8 @@ export class MemoryNamespace implements BodyAccess {
   /** The face that a client of this namespace sees; `actor` shows in change records. */
   client(actor: string): MetadataClient {
     let requests = 0;
-    const lastVersion = (): Version => this.#version as Version;
+    const lastVersion = (): Version => this.#durable ?? (this.#version as Version);
+    const connectionsMade = (): number => this.#connections;
     return {
       read: async (operation, args) => {
         this.#count(operation);
@@ -105,9 +110,28 @@ export class MemoryNamespace implements BodyAccess {
       get durableVersion() {
         return lastVersion();
       },
+      get connections() {
+        return connectionsMade();
+      },
       durable: async () => this.#count('durable'),
       close: async () => undefined,
     };
+  }
+
+  /** From now on commits are visible only. */
+  holdDurability(): void {
+    this.#durable = this.#version as Version;
+    this.#kept = structuredClone([...this.inodes]);
+  }
+
+  /** As after kill -9: what was not durable is gone, and versions go on far above. */
+  loseVisible(): void {
+    this.inodes.clear();
+    for (const [ino, inode] of this.#kept) this.inodes.set(ino, inode);
+    this.#version += 1_000_000;
+    this.#nextIno += 1000;
+    this.#durable = undefined;
+    this.#connections += 1;
   }
 
   /* ---------------------------------------------------------------- bodies */
