@@ -53,6 +53,11 @@ export interface MetadataClient {
   access(options?: CallOptions): Promise<AccessResult>;
   /** Changes after `since` (default: from now on), then live, until the signal fires; survives reconnects. */
   watch(options?: { readonly since?: Version; readonly signal?: AbortSignal }): AsyncIterable<readonly ChangeRecord[]>;
+  /**
+   * How many connections were made so far, where there are any. A server behind another connection may have lost what was only
+   * visible: versions announced by it say nothing about acknowledgements given before.
+   */
+  readonly connections?: number;
   /** The last version that the server announced as durable. */
   readonly durableVersion: Version;
   /** Resolves when `version` is durable. */

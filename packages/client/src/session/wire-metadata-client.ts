@@ -96,6 +96,10 @@ export class WireMetadataClient implements MetadataClient {
     }
   }
 
+  get connections(): number {
+    return this.#link.dials;
+  }
+
   get durableVersion(): Version {
     return this.#durable.version;
   }
