@@ -81,7 +81,7 @@ export async function startS3(): Promise<S3Service> {
 }
 
 /** Tests run from `test/` and from `test/dist/`: the script lies above both. */
-function servicesScript(name: string): string {
+export function servicesScript(name: string): string {
   for (let at = dirname(fileURLToPath(import.meta.url)); at !== '/'; at = dirname(at)) {
     const path = join(at, 'scripts/services', name);
     if (existsSync(path)) return path;
