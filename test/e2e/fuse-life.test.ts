@@ -93,6 +93,20 @@ it('what fsync acknowledged outlives a server killed right after', async () => {
   expect(fs.readFileSync(join(directory, 'f')).equals(bytes)).toBe(true);
 });
 
+it('closed files that a killed server had only shown are made again', async () => {
+  const { directory } = await mounted.mount();
+  const names = Array.from({ length: 50 }, (_, i) => `f${i}`);
+  fs.mkdirSync(join(directory, 'd'));
+  for (const name of names) fs.writeFileSync(join(directory, 'd', name), `content of ${name}`);
+  await mounted.restartServer();
+  fs.writeFileSync(join(directory, 'd', 'last'), 'last');
+  const fd = fs.openSync(join(directory, 'd', 'last'), 'r+');
+  fs.fsyncSync(fd);
+  fs.closeSync(fd);
+  for (const name of names) expect(await (await mounted.client.get(`/d/${name}`)).text()).toBe(`content of ${name}`);
+  expect(fs.readdirSync(join(directory, 'd')).length).toBe(51);
+});
+
 it('calls wait for a server that comes back, and fail after the deadline when it does not', async () => {
   const { directory } = await mounted.mount({ callTimeoutMs: 3000 });
   fs.writeFileSync(join(directory, 'f'), 'x');

@@ -18,13 +18,14 @@ export function describeFailure(error: NokvError, command: string | undefined, i
   return {
     exitCode,
     isWorthTelling: !isCancelled || (error.outcome === 'unknown' && error.details.requestId !== undefined),
-    text: `nokv: ${where}${printable(explain(error).replaceAll('\n', ' '))}`,
+    text: `nokv: ${where}${printable(explain(error, where).replaceAll('\n', ' '))}`,
     record: { ...error.toRecord(), ...(command === undefined ? {} : { command }), exitCode },
   };
 }
 
 /** With the path that it is about, and how to ask again where the outcome is not known. */
-function explain({ message, outcome, details: { path, requestId } }: NokvError): string {
+function explain({ message: whole, outcome, details: { path, requestId } }: NokvError, where: string): string {
+  const message = where !== '' && whole.startsWith(where) ? whole.slice(where.length) : whole;
   const text = typeof path === 'string' && !message.includes(path) ? `${path}: ${message}` : message;
   return outcome === 'unknown' && typeof requestId === 'string'
     ? `${text}; it may have taken effect: run it again with --request-id ${requestId}`

@@ -2,6 +2,7 @@
 import { stat as statLocal } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { NokvError, formatName } from '@nokv/types';
+import { orAdvise } from '../advise.js';
 import type { CallOf } from '../command.js';
 import { connectClient, transferOptions } from '../connection.js';
 import { progressBar } from '../progress-bar.js';
@@ -35,10 +36,11 @@ export async function get(call: CallOf<typeof transferCommands.get>): Promise<vo
     const json = { path: showPath(path), destination: local, files: 1, directories: 0, symlinks: 0, bytes: body.size, skipped: [] };
     return await output.result(json, `${local}  ${formatSize(body.size)}`);
   }
-  const report =
+  const restore = async () =>
     card.type === 'directory'
       ? await client.getTree(path, local, { ...options, replace: flags.replace })
       : await client.getFile(path, local, { ...options, replace: true });
+  const report = await orAdvise('exists', 'use --replace to write over what is in the way', restore);
   bar[Symbol.dispose]();
   const counts = card.type === 'directory' ? `${report.files} files, ${report.directories} directories, ${report.symlinks} symlinks, ` : '';
   const { files, directories, symlinks, bytes, skipped } = report;

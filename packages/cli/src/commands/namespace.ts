@@ -1,6 +1,7 @@
 /** Changes of one inode or one name each. Paths are parsed before anything is sent: a wrong one changes nothing. */
 import type { NodeOutcome, NokvClient, Outcome } from '@nokv/client';
 import { NokvError, type RequestId, formatName, isNokvError, parseName } from '@nokv/types';
+import { orAdvise } from '../advise.js';
 import type { Call, CallOf } from '../command.js';
 import { connectClient } from '../connection.js';
 import { printable } from '../printable.js';
@@ -15,7 +16,8 @@ type Rows = typeof fileCommands;
 export async function mkdir(call: CallOf<Rows['mkdir']>): Promise<void> {
   const { parents, mode } = call.flags;
   await eachPath(call, async (client, path, options) => {
-    return await client.mkdir(path, { ...options, parents, ...(mode === undefined ? {} : { mode }) });
+    const make = async () => await client.mkdir(path, { ...options, parents, ...(mode === undefined ? {} : { mode }) });
+    return await orAdvise('not-found', 'use -p to make what is missing', make);
   });
 }
 

@@ -10,7 +10,7 @@ import { localFailure } from '../local-failure.js';
 import { printable } from '../printable.js';
 import { progressBar } from '../progress-bar.js';
 import { formatSize } from '../quantities.js';
-import { remotePath, showPath } from '../remote-path.js';
+import { lastName, remotePath, showPath } from '../remote-path.js';
 import type { transferCommands } from '../table/transfer-commands.js';
 import { usageError } from '../usage-error.js';
 import { tellPut } from './put.js';
@@ -20,6 +20,8 @@ type PutArtifact = CallOf<typeof transferCommands.putArtifact>;
 export async function putArtifact(call: PutArtifact): Promise<void> {
   const { args, io } = call;
   const path = remotePath(args.path);
+  if (lastName(path) === undefined)
+    throw new NokvError('not-permitted', `${args.path}: the root is no artifact; name what ${args.source} becomes`);
   const source = resolve(io.cwd, args.source);
   const found = await statLocal(source).catch((error: unknown) => {
     throw localFailure(error, args.source);

@@ -3,6 +3,7 @@ import { stat as statLocal } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import type { NokvClient, PutOutcome } from '@nokv/client';
 import { NokvError, generation } from '@nokv/types';
+import { orAdvise } from '../advise.js';
 import { mapInOrder } from '../bounded.js';
 import type { CallOf } from '../command.js';
 import { connectClient, transferOptions } from '../connection.js';
@@ -112,10 +113,11 @@ async function putFile(
       ...(source.kind === 'file' ? { mtime: source.mtime } : {}),
       parents: flags.parents,
     });
+  const publishOrAdvise = async () => await orAdvise('not-found', 'use --parents to make what is missing', publish);
   const outcome = await orTellWhatExists(
     client,
     path,
-    publish,
+    publishOrAdvise,
     (found) => `--if-generation ${found ?? 'with its generation'}, or leave --if-generation out`,
   );
   return tellPut(showPath(path), outcome);
