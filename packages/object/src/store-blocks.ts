@@ -36,15 +36,14 @@ async function checkSame(store: ObjectStore, key: string, length: number, checks
 /** Removes every block of an upload; returns how many there were. Repeating it is harmless. */
 export async function removeUploadBlocks(store: ObjectStore, upload: UploadId, options: StoreCallOptions = {}): Promise<number> {
   let removed = 0;
-  // Ends because each round removes what it listed and an ended upload gets no new blocks.
+  let after: string | undefined;
+  // Ends because every round goes on behind the last, whatever the deletion did.
   for (;;) {
-    const { objects, more } = await store.list(uploadPrefix(upload), { limit: LIST_KEYS_MAX, signal: options.signal });
-    if (objects.length > 0)
-      await store.delete(
-        objects.map(({ key }) => key),
-        options,
-      );
-    removed += objects.length;
-    if (!more) return removed;
+    const { objects, more } = await store.list(uploadPrefix(upload), { limit: LIST_KEYS_MAX, after, signal: options.signal });
+    const keys = objects.map(({ key }) => key);
+    if (keys.length > 0) await store.delete(keys, options);
+    removed += keys.length;
+    after = keys.at(-1);
+    if (!more || after === undefined) return removed;
   }
 }
