@@ -287,7 +287,7 @@ export class CommitPipeline {
       result = apply(transaction, command);
       rows = transaction.finish();
     } catch (error) {
-      this.#refuseWhenDurable(batch, pending, toNokvError(error), view.touched);
+      this.#refuseWhenDurable(batch, pending, notApplied(error), view.touched);
       return;
     }
     for (const { id, key, value, decoded, before } of rows) {
@@ -417,6 +417,12 @@ export class CommitPipeline {
     if (number === 0) return undefined;
     return this.#inFlight.find((batch) => batch.number >= number) ?? this.#open;
   }
+}
+
+/** Whatever went wrong while a command was evaluated, nothing of it was written. */
+function notApplied(error: unknown): NokvError {
+  const { code, message, details, outcome } = toNokvError(error);
+  return error instanceof NokvError && outcome === 'not-applied' ? error : new NokvError(code, message, { details, cause: error });
 }
 
 /** Rows of the change log and the request's result. */

@@ -196,7 +196,5 @@ export function parseChangeKey(key: Uint8Array): { readonly version: Version; re
   return { version: readU64(key, 1) as Version, ordinal: ((key[9] as number) << 8) | (key[10] as number) };
 }
 
-/** What follows the first integer of a key: the name of a dentry or xattr. */
-export function nameOfKey(key: Uint8Array): Uint8Array {
-  return key.subarray(9);
-}
+/** Where the name begins in the key of a dentry or an extended attribute: after its first integer. */
+export const NAME_AT = 9;

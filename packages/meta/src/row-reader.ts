@@ -2,6 +2,11 @@
 import { NokvError, type Timespec } from '@nokv/types';
 import { copyBytes } from './row-writer.js';
 
+/** Node's own, which take any bytes: nothing is copied on the way to a string. */
+const { latin1Slice, utf8Slice, hexSlice } = Buffer.prototype as unknown as Record<
+  'latin1Slice' | 'utf8Slice' | 'hexSlice',
+  (this: Uint8Array, start: number, end: number) => string
+>;
 const TWO_32 = 4_294_967_296;
 
 export function readU32(bytes: Uint8Array, at: number): number {
@@ -58,11 +63,18 @@ export class RowReader {
   }
 
   latin1(length: number): string {
-    return Buffer.from(this.bytes(length)).toString('latin1');
+    const at = this.#take(length);
+    return latin1Slice.call(this.#bytes, at, at + length);
+  }
+
+  utf8(length: number): string {
+    const at = this.#take(length);
+    return utf8Slice.call(this.#bytes, at, at + length);
   }
 
   upload(): string {
-    return Buffer.from(this.bytes(16)).toString('hex');
+    const at = this.#take(16);
+    return hexSlice.call(this.#bytes, at, at + 16);
   }
 
   get rest(): number {

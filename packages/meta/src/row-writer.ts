@@ -8,18 +8,27 @@
 import type { Timespec } from '@nokv/types';
 
 const SLAB_BYTES = 128 * 1024;
+/** A row that may be larger has memory of its own, so that small rows after it do not keep it alive. */
+const SHARED_ROW_BYTES_MAX = SLAB_BYTES / 4;
 const TWO_32 = 4_294_967_296;
 
 export class RowWriter {
   #slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  /** The slab belongs to the last row alone. */
+  #isOwn = false;
   #start = 0;
   #at = 0;
 
   /** Begins a row of at most `bytesMax` bytes. */
   begin(bytesMax: number): this {
-    if (this.#at + bytesMax > this.#slab.length) {
-      this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, bytesMax));
+    if (bytesMax > SHARED_ROW_BYTES_MAX) {
+      this.#slab = Buffer.allocUnsafeSlow(bytesMax);
       this.#at = 0;
+      this.#isOwn = true;
+    } else if (this.#isOwn || this.#at + bytesMax > SLAB_BYTES) {
+      this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+      this.#at = 0;
+      this.#isOwn = false;
     }
     this.#start = this.#at;
     return this;

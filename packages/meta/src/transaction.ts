@@ -24,7 +24,7 @@ import {
   historyKey,
   inodeKey,
   linkKey,
-  nameOfKey,
+  NAME_AT,
   numberEnd,
   numberStart,
   uploadKey,
@@ -161,8 +161,7 @@ export class Transaction {
   /** Entries of a directory as they were before this command. */
   *entries(directory: InodeNumber): Generator<{ readonly name: Uint8Array; readonly entry: Dentry }> {
     for (const { key, value } of this.#view.range(numberStart(FAMILY.dentry, directory), numberEnd(FAMILY.dentry, directory))) {
-      const name = nameOfKey(key);
-      yield { name: copyBytes(name, 0, name.length), entry: decodeDentry(value) };
+      yield { name: copyBytes(key, NAME_AT, key.length), entry: decodeDentry(value) };
     }
   }
 
@@ -255,7 +254,7 @@ export class Transaction {
   xattrNames(ino: InodeNumber): Uint8Array[] {
     const names: Uint8Array[] = [];
     for (const { key } of this.#view.range(numberStart(FAMILY.xattr, ino), numberEnd(FAMILY.xattr, ino))) {
-      names.push(copyBytes(key, 9, key.length));
+      names.push(copyBytes(key, NAME_AT, key.length));
     }
     return names;
   }

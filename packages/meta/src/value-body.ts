@@ -120,7 +120,7 @@ export function decodeUpload(bytes: Uint8Array): UploadRow {
   const begunMs = row.u64();
   const expires = row.time();
   const actor = readText8(row) ?? '';
-  return { state: state === 1 ? 'open' : 'ended', begunMs, expires, actor, target: Buffer.from(row.bytes(row.rest)).toString() };
+  return { state: state === 1 ? 'open' : 'ended', begunMs, expires, actor, target: row.utf8(row.rest) };
 }
 
 export function encodeXattr(birth: Version, value: Uint8Array): Buffer {
@@ -160,7 +160,7 @@ export function text8(row: RowWriter, text: string | undefined): void {
 /** Undefined for the empty text. */
 export function readText8(row: RowReader): string | undefined {
   const length = row.u8();
-  return length === 0 ? undefined : Buffer.from(row.bytes(length)).toString();
+  return length === 0 ? undefined : row.utf8(length);
 }
 
 function readBody(row: RowReader): Body {
