@@ -17,7 +17,7 @@ export async function writeLocalFile(
   try {
     let bytes = 0;
     try {
-      for await (const chunk of body.stream({ signal })) {
+      for await (const chunk of body.stream({ reuse: true, signal })) {
         await file.writeFile(chunk).catch((error: unknown) => {
           throw localFailure(error, path);
         });

@@ -17,7 +17,7 @@ export async function cat(call: CallOf<typeof transferCommands.cat>): Promise<vo
   for (const path of paths) {
     const body = await openBody(call, client, path);
     const { offset, length } = rangeOf(flags.range, body.size);
-    for await (const chunk of body.stream({ ...transferOptions(call), offset, length })) {
+    for await (const chunk of body.stream({ ...transferOptions(call), offset, length, reuse: true })) {
       await output.bytes(chunk);
       bytes += chunk.length;
       bar.update({ phase: 'transfer', bytes, ...(paths.length === 1 ? { bytesTotal: length } : {}) });
