@@ -20,7 +20,7 @@ export type {
   StagedBody,
   TimeLike,
 } from './nokv-client.js';
-export type { BodyHandle, BodyRange } from './body-handle.js';
+export type { BodyHandle, BodyRange, BodyReuse } from './body-handle.js';
 export type { Progress, ProgressListener } from './progress.js';
 export type { PutSource } from './put-source.js';
 export type { GetTreeOptions, PutTreeOptions, TreeReport } from './trees.js';

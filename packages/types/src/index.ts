@@ -40,7 +40,16 @@ export {
   type UploadId,
   type Version,
 } from './ids.js';
-export { compareTimespec, formatTimespec, timespecFromMs, timespecToMs, type Clock, type Random, type Timespec } from './time.js';
+export {
+  compareTimespec,
+  formatTimespec,
+  timespecFromMs,
+  timespecFromNs,
+  timespecToMs,
+  type Clock,
+  type Random,
+  type Timespec,
+} from './time.js';
 export { systemClock, systemRandom } from './system-ports.js';
 export { NAME_BYTES_MAX, PATH_BYTES_MAX, checkName, compareBytes, formatName, joinPath, parseName, parsePath, splitPath } from './names.js';
 export { INODE_TYPES, INODE_TYPE_BITS, type Attributes, type InodeType, type NodeCard } from './attributes.js';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { formatTimespec, timespecFromMs, timespecToMs } from './time.js';
+import { formatTimespec, timespecFromMs, timespecFromNs, timespecToMs } from './time.js';
 import { systemClock } from './system-ports.js';
 
 test('times print as RFC 3339 with nine digits, before the epoch too', () => {
@@ -14,6 +14,12 @@ test('milliseconds convert both ways and never give a full second of nanoseconds
     expect(time.nsec).toBeLessThan(1e9);
     expect(timespecToMs(time)).toBeCloseTo(ms, 2);
   }
+});
+
+test('nanoseconds convert without loss, before the epoch too', () => {
+  expect(timespecFromNs(1_577_934_245_123_456_789n)).toEqual({ sec: 1_577_934_245, nsec: 123_456_789 });
+  expect(timespecFromNs(-1n)).toEqual({ sec: -1, nsec: 999_999_999 });
+  expect(timespecFromNs(-1_000_000_000n)).toEqual({ sec: -1, nsec: 0 });
 });
 
 test('the wall clock has a finer resolution than a millisecond and agrees with the coarse one', () => {

@@ -32,6 +32,14 @@ export function timespecFromMs(ms: number): Timespec {
   return { sec, nsec: Math.min(Math.floor((ms - sec * 1000) * 1e6), 999_999_999) };
 }
 
+/** From the nanoseconds of a bigint `stat`, without loss. */
+export function timespecFromNs(ns: bigint): Timespec {
+  const nsec = ((ns % NS_PER_SECOND) + NS_PER_SECOND) % NS_PER_SECOND;
+  return { sec: Number((ns - nsec) / NS_PER_SECOND), nsec: Number(nsec) };
+}
+
+const NS_PER_SECOND = 1_000_000_000n;
+
 export function timespecToMs(time: Timespec): number {
   return time.sec * 1000 + time.nsec / 1e6;
 }

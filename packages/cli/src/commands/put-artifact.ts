@@ -7,6 +7,7 @@ import type { CallOf } from '../command.js';
 import { connectClient, transferOptions } from '../connection.js';
 import { orTellWhatExists } from '../destination-exists.js';
 import { localFailure } from '../local-failure.js';
+import { localFileOf, type LocalFile } from '../local-file.js';
 import { printable } from '../printable.js';
 import { progressBar } from '../progress-bar.js';
 import { formatSize } from '../quantities.js';
@@ -23,7 +24,7 @@ export async function putArtifact(call: PutArtifact): Promise<void> {
   if (lastName(path) === undefined)
     throw new NokvError('not-permitted', `${args.path}: the root is no artifact; name what ${args.source} becomes`);
   const source = resolve(io.cwd, args.source);
-  const found = await statLocal(source).catch((error: unknown) => {
+  const found = await statLocal(source, { bigint: true }).catch((error: unknown) => {
     throw localFailure(error, args.source);
   });
   if (!found.isDirectory() && !found.isFile()) {
@@ -32,7 +33,7 @@ export async function putArtifact(call: PutArtifact): Promise<void> {
   if (found.isDirectory()) checkDirectoryFlags(call);
   await using client = await connectClient(call);
   if (found.isDirectory()) await publishDirectory(call, client, path, source);
-  else await publishFile(call, client, path, { file: source, mode: found.mode & 0o7777, mtime: found.mtime, size: found.size });
+  else await publishFile(call, client, path, localFileOf(source, found));
 }
 
 function checkDirectoryFlags({ flags, args }: PutArtifact): void {
@@ -65,12 +66,7 @@ async function publishDirectory(call: PutArtifact, client: NokvClient, path: Uin
   );
 }
 
-async function publishFile(
-  call: PutArtifact,
-  client: NokvClient,
-  path: Uint8Array,
-  source: { readonly file: string; readonly mode: number; readonly mtime: Date; readonly size: number },
-): Promise<void> {
+async function publishFile(call: PutArtifact, client: NokvClient, path: Uint8Array, source: LocalFile): Promise<void> {
   const { flags, io, output } = call;
   using bar = progressBar(io, output, 'put-artifact', flags.progress);
   const publish = async () =>

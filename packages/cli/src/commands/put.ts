@@ -9,6 +9,7 @@ import type { CallOf } from '../command.js';
 import { connectClient, transferOptions } from '../connection.js';
 import { orTellWhatExists } from '../destination-exists.js';
 import { localFailure } from '../local-failure.js';
+import { localFileOf, type LocalFile } from '../local-file.js';
 import { printable } from '../printable.js';
 import { type ProgressBar, progressBar } from '../progress-bar.js';
 import { formatSize } from '../quantities.js';
@@ -19,7 +20,7 @@ import { usageError } from '../usage-error.js';
 type Put = CallOf<typeof transferCommands.put>;
 type Source =
   | { readonly kind: 'stdin' }
-  | { readonly kind: 'file'; readonly file: string; readonly mode: number; readonly mtime: Date; readonly size: number }
+  | ({ readonly kind: 'file' } & LocalFile)
   | { readonly kind: 'directory'; readonly directory: string };
 
 const JOBS_DEFAULT = 32;
@@ -58,7 +59,7 @@ function checkFlags({ args, flags }: Put): void {
 async function readSource({ io, flags }: Put, text: string): Promise<Source> {
   if (text === '-') return { kind: 'stdin' };
   const file = resolve(io.cwd, text);
-  const found = await statLocal(file).catch((error: unknown) => {
+  const found = await statLocal(file, { bigint: true }).catch((error: unknown) => {
     throw localFailure(error, text);
   });
   if (found.isDirectory()) {
@@ -67,7 +68,7 @@ async function readSource({ io, flags }: Put, text: string): Promise<Source> {
   }
   if (!found.isFile())
     throw new NokvError('not-regular-file', `${text}: expected a file, found a device, fifo or socket; pipe it into "nokv put -"`);
-  return { kind: 'file', file, mode: found.mode & 0o7777, mtime: found.mtime, size: found.size };
+  return { kind: 'file', ...localFileOf(file, found) };
 }
 
 function nameOfSource(source: Source): Uint8Array {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { NodeRef, ReadPlan } from '@nokv/types';
 import { NokvError, bodySize, generation, isNokvError } from '@nokv/types';
-import type { BodyHandle, BodyRange } from '../body-handle.js';
+import type { BodyHandle, BodyRange, BodyReuse } from '../body-handle.js';
 import type { ClientContext } from '../client-context.js';
 import type { CallOptions } from '../metadata-client.js';
 import type { GetOptions } from '../nokv-client.js';
@@ -20,15 +20,15 @@ export function handleOf(context: ClientContext, plan: ReadPlan, verify = false)
   const { attributes, digest, contentType, body } = plan;
   const size = bodySize(body);
 
-  async function* stream(options: CallOptions & BodyRange = {}): AsyncGenerator<Uint8Array> {
-    const { offset = 0, length = size } = options;
+  async function* stream(options: CallOptions & BodyRange & BodyReuse = {}): AsyncGenerator<Uint8Array> {
+    const { offset = 0, length = size, reuse } = options;
     checkRange(offset, length);
     const transfer = boundedBy(context, options);
     const isWhole = offset === 0 && length >= size;
     const hash = verify && isWhole && digest?.startsWith('sha256:') === true ? createHash('sha256') : undefined;
     try {
       const range = { offset: Math.min(offset, size), length: Math.max(0, Math.min(length, size - offset)) };
-      for await (const chunk of context.reader.stream(body, { ...range, signal: transfer.signal })) {
+      for await (const chunk of context.reader.stream(body, { ...range, reuse, signal: transfer.signal })) {
         hash?.update(chunk);
         yield chunk;
       }
@@ -48,7 +48,7 @@ export function handleOf(context: ClientContext, plan: ReadPlan, verify = false)
       throw new NokvError('too-large', `expected a body of at most ${maxBytes} bytes, found ${size}; stream it or read ranges`);
     const whole = new Uint8Array(size);
     let filled = 0;
-    for await (const chunk of stream(options)) {
+    for await (const chunk of stream({ ...options, reuse: true })) {
       whole.set(chunk, filled);
       filled += chunk.length;
     }

@@ -204,7 +204,7 @@ async function writeFile(restore: Restore, plan: ReadPlan, directory: Buffer, pa
     const file = await open(temporary, CREATE_FLAGS, PRIVATE_FILE);
     try {
       try {
-        for await (const chunk of handleOf(context, plan).stream({ signal: pool.signal })) {
+        for await (const chunk of handleOf(context, plan).stream({ reuse: true, signal: pool.signal })) {
           await file.writeFile(chunk);
           meter.add(0, chunk.length);
         }

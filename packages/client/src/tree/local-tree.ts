@@ -4,7 +4,7 @@
  */
 import type { BigIntStats, Dirent } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
-import { formatName, type Timespec } from '@nokv/types';
+import { formatName, timespecFromNs, type Timespec } from '@nokv/types';
 import { localError } from '../local-error.js';
 
 export type LocalKind = 'file' | 'directory' | 'symlink' | 'special';
@@ -115,7 +115,5 @@ async function statOf(path: Buffer): Promise<BigIntStats> {
 
 function entryOf(path: Buffer, name: Uint8Array, parent: LocalEntry | undefined, stats: BigIntStats): LocalEntry {
   const kind = stats.isFile() ? 'file' : stats.isDirectory() ? 'directory' : stats.isSymbolicLink() ? 'symlink' : 'special';
-  const sec = stats.mtimeNs / 1_000_000_000n - (stats.mtimeNs < 0n && stats.mtimeNs % 1_000_000_000n !== 0n ? 1n : 0n);
-  const mtime = { sec: Number(sec), nsec: Number(stats.mtimeNs - sec * 1_000_000_000n) };
-  return { kind, path, name, parent, mode: Number(stats.mode & 0o7777n), size: Number(stats.size), mtime };
+  return { kind, path, name, parent, mode: Number(stats.mode & 0o7777n), size: Number(stats.size), mtime: timespecFromNs(stats.mtimeNs) };
 }
