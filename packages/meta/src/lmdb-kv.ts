@@ -7,7 +7,7 @@
  * and containers need. Values are stored as they are: no records, no compression, no library encoding.
  */
 import { statfs } from 'node:fs/promises';
-import { NokvError, type ErrorOutcome } from '@nokv/types';
+import { NokvError, assert, type ErrorOutcome } from '@nokv/types';
 import { open, type RootDatabase, type RangeOptions } from 'lmdb';
 import { deferred, type Deferred } from './deferred.js';
 import type { KvCommit, KvEntry, KvSnapshot, KvWrite, OrderedKv } from './ordered-kv.js';
@@ -22,6 +22,7 @@ export interface LmdbKvOptions {
   readonly mapBytes?: number;
 }
 
+const KEY_BYTES_MAX = 1978;
 const EIO = 5;
 /** A commit can be as large as a batch of bodies; less free space than this is called full. */
 const FULL_BELOW_BYTES = 16 * 1024 * 1024;
@@ -66,6 +67,8 @@ class LmdbKv implements OrderedKv {
   }
 
   commit(writes: readonly KvWrite[]): KvCommit {
+    // The library would notice in the middle of a batch.
+    for (const { key } of writes) assert(key.length > 0 && key.length <= KEY_BYTES_MAX, `a key has 1 to ${KEY_BYTES_MAX} bytes`);
     const waiting: Waiting = { writes, committed: deferred(), flushed: deferred() };
     waiting.committed.promise.catch(() => undefined);
     waiting.flushed.promise.catch(() => undefined);
@@ -117,40 +120,52 @@ class LmdbKv implements OrderedKv {
     }
   }
 
-  /** Hands the oldest waiting commit to the library; the next follows once this one is committed, while it is being flushed. */
+  /**
+   * Hands everything that waits to the library as one batch, all of it or nothing; the next follows once this one is committed.
+   * So commits share a sync when the disk is slow, and none is stored after a failed one.
+   */
   #commitNext(): void {
-    const waiting = this.#queue.shift();
-    this.#isCommitting = waiting !== undefined;
-    if (waiting === undefined) return;
-    const db = this.#db;
-    this.#pending.add(waiting.flushed.promise);
-    const forget = (): boolean => this.#pending.delete(waiting.flushed.promise);
-    waiting.flushed.promise.then(forget, forget);
+    const group = this.#queue.splice(0);
+    this.#isCommitting = group.length > 0;
+    if (group.length === 0) return;
+    const settled = deferred<void>();
+    this.#pending.add(settled.promise);
+    const settle = (): void => {
+      this.#pending.delete(settled.promise);
+      settled.resolve();
+    };
     const onFailure = (error: unknown): void => {
       this.#failure = translate(error, 'not-applied');
-      for (const failed of [waiting, ...this.#queue.splice(0)]) fail(failed, this.#failure);
+      for (const failed of [...group, ...this.#queue.splice(0)]) fail(failed, this.#failure);
       this.#isCommitting = false;
+      settle();
     };
-    try {
-      const batch = db.batch(() => {
+    const onFlushFailure = (error: unknown): void => {
+      for (const { flushed } of group) flushed.reject(translate(error, 'unknown'));
+      settle();
+    };
+    const onFlush = (): void => {
+      for (const { flushed } of group) flushed.resolve();
+      settle();
+    };
+    const batch = this.#write(group);
+    const flush = batch.flushed ?? batch;
+    const onCommit = (): void => {
+      for (const { committed } of group) committed.resolve();
+      this.#commitNext();
+      flush.then(onFlush, onFlushFailure);
+    };
+    batch.then(onCommit, async (error: unknown) => onFailure(await this.#causeOf(error)));
+  }
+
+  #write(group: readonly Waiting[]): BatchPromise {
+    const db = this.#db;
+    return db.batch(() => {
+      for (const waiting of group) {
         for (const { key, value } of waiting.writes) void (value === undefined ? db.remove(key) : db.put(key, value));
-      }) as BatchPromise;
-      waiting.writes = [];
-      const flush = batch.flushed ?? batch;
-      batch.then(
-        () => {
-          waiting.committed.resolve();
-          this.#commitNext();
-          flush.then(
-            () => waiting.flushed.resolve(),
-            (error: unknown) => waiting.flushed.reject(translate(error, 'unknown')),
-          );
-        },
-        async (error: unknown) => onFailure(await this.#causeOf(error)),
-      );
-    } catch (error) {
-      onFailure(error);
-    }
+        waiting.writes = [];
+      }
+    }) as BatchPromise;
   }
 }
 
