@@ -64,6 +64,7 @@ export class ChangeFeed {
     if (directory === undefined || name === undefined || kind === 'published' || kind === 'attributes' || kind === 'xattr') return;
     this.table.touch(directory);
     this.table.names.forget(directory.id);
+    directory.misses = 0;
     this.kernel.invalidateEntry(directory.id, name);
     this.kernel.invalidateNode(directory.id, true);
   }

@@ -1,5 +1,5 @@
 /**
- * Directories whose every name this mount knows: those it made itself. A lookup of a name that is not among them is answered without
+ * Directories whose every name this mount knows: those it made itself, and those it listed because names were missed there. A lookup of a name that is not among them is answered without
  * asking the server, which is most of what creating many files costs. A change from outside ends the knowledge.
  *
  * Bounded: a directory with more names than the limit, and any directory once all together hold too many, is asked about again.
@@ -11,9 +11,12 @@ export class KnownNames {
   readonly #byDirectory = new Map<number, Set<string>>();
   #names = 0;
 
-  /** A directory that was just made, or found empty. */
-  begin(directory: number): void {
-    if (this.#names < NAMES_MAX) this.#byDirectory.set(directory, new Set());
+  /** A directory that was just made (no names), or listed whole. */
+  begin(directory: number, names: readonly Uint8Array[] = []): void {
+    this.forget(directory);
+    if (this.#names + names.length > NAMES_MAX) return;
+    this.#byDirectory.set(directory, new Set(names.map(key)));
+    this.#names += names.length;
   }
 
   /** True when the name is certainly not there. */

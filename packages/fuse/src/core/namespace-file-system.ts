@@ -35,6 +35,9 @@ const FALLOC_PUNCH_HOLE = 2;
 const FALLOC_ZERO_RANGE = 16;
 /** Content of closed files that is kept for the next open: plans and inline bytes. */
 const CLOSED_FILES_MAX = 2048;
+/** Misses in one directory after which its names are fetched, and how many of them at most. */
+const MISSES_BEFORE_LISTING = 4;
+const LISTED_NAMES_MAX = 2048;
 const FILE_BYTES_MAX = Number.MAX_SAFE_INTEGER;
 const DOT = new Uint8Array([0x2e]);
 const DOT_DOT = new Uint8Array([0x2e, 0x2e]);
@@ -89,9 +92,23 @@ export class NamespaceFileSystem implements FileSystem {
       attributes = await this.context.read('lookup', { parent: directory.ino, name });
     } catch (error) {
       if (!isNokvError(error, 'not-found')) throw error;
+      if (++directory.misses === MISSES_BEFORE_LISTING) await this.#learnNames(directory);
       return { node: 0, attributes: undefined, timeoutMs: this.#timeout(since) };
     }
     return this.#entry(attributes, parent, name, since);
+  }
+
+  /** Names are missed here again and again, as by somebody who creates files: one listing answers the next lookups. */
+  async #learnNames(directory: Node): Promise<void> {
+    const since = this.table.now;
+    const { entries, more } = await this.context.read('list', { node: { ino: directory.ino }, limit: LISTED_NAMES_MAX, attributes: false });
+    if (more || !this.table.isUnchangedSince(directory, since)) directory.misses = more ? -LISTED_NAMES_MAX : 0;
+    else {
+      this.table.names.begin(
+        directory.id,
+        entries.map(({ name }) => name),
+      );
+    }
   }
 
   forget(id: number, count: number): void {

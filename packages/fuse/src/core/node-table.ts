@@ -29,6 +29,8 @@ export interface Node {
   parent: number;
   name: Uint8Array | undefined;
   file: FileState | undefined;
+  /** Lookups in this directory that found nothing, since it was last listed for its names. */
+  misses: number;
   /** Known to have no extended attributes. */
   hasNoXattrs: boolean;
 }
@@ -156,6 +158,7 @@ export class NodeTable {
       parent: ROOT_NODE_ID,
       name: undefined,
       file: undefined,
+      misses: 0,
       hasNoXattrs: false,
     };
     this.#byId.set(id, node);

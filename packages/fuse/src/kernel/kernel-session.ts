@@ -152,13 +152,16 @@ class KernelSession implements Session, RequestListener {
     reply.then(
       (value) => {
         this.#inFlight.delete(unique);
-        if (entry.answered) value.abandon?.();
-        else this.#send(unique, value);
+        if (entry.answered) return value.abandon?.();
+        this.#send(unique, value);
+        this.#source?.stir();
       },
       (error: unknown) => {
         this.#inFlight.delete(unique);
         const errno = this.#errno(error, opcode);
-        if (!entry.answered) this.#sendError(unique, errno);
+        if (entry.answered) return;
+        this.#sendError(unique, errno);
+        this.#source?.stir();
       },
     );
   }

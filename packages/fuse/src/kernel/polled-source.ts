@@ -13,8 +13,11 @@ import type { RequestListener, RequestSource } from './request-source.js';
 
 /** Requests taken in one turn before other work of the loop gets its own. */
 const BURST_REQUESTS = 64;
-const SPIN_US_MIN = 30;
-const SPIN_US_MAX = 400;
+/** After a request or an answer: longer than a caller takes to come back, and than most answers of a server take. */
+const SPIN_MS_MAX = 0.3;
+/** When nothing has come so often that it does not pay: what a caller in a tight loop takes. */
+const SPIN_MS_MIN = 0.05;
+const MISSES_IN_ROW_MAX = 8;
 
 interface PipeHandle {
   open(descriptor: number): number | undefined;
@@ -37,8 +40,9 @@ class PolledSource implements RequestSource {
   readonly #socket: Socket;
   #isEnded = false;
   #isArmed = true;
-  #lastRequestMs = 0;
-  #spinUs = 100;
+  #spinEndsAt = 0;
+  #spinMs = SPIN_MS_MAX;
+  #missesInRow = 0;
 
   constructor(
     readonly descriptor: number,
@@ -58,12 +62,21 @@ class PolledSource implements RequestSource {
     await new Promise<void>((resolve) => this.#socket.once('close', () => resolve()).destroy());
   }
 
+  stir(): void {
+    if (this.#isEnded) return;
+    this.#spinEndsAt = performance.now() + this.#spinMs;
+    if (!this.#isArmed) return;
+    this.#isArmed = false;
+    this.handle.readStop();
+    setImmediate(this.#turn);
+  }
+
   /** The poller read a request while the loop slept. */
   #wake(bytes: number): boolean {
     this.handle.readStop();
     this.#isArmed = false;
     this.listener.onRequest(bytes);
-    this.#lastRequestMs = performance.now();
+    this.#spinEndsAt = performance.now() + this.#spinMs;
     setImmediate(this.#turn);
     return true;
   }
@@ -74,12 +87,12 @@ class PolledSource implements RequestSource {
     if (taken < 0) return this.#end();
     const now = performance.now();
     if (taken > 0) {
-      // A request that came while we asked: worth asking that long again, and a bit more.
-      const gapUs = (now - this.#lastRequestMs) * 1000;
-      this.#spinUs = Math.min(SPIN_US_MAX, Math.max(this.#spinUs, gapUs * 1.5));
-      this.#lastRequestMs = now;
-    } else if ((now - this.#lastRequestMs) * 1000 > this.#spinUs) {
-      this.#spinUs = Math.max(SPIN_US_MIN, this.#spinUs * 0.9);
+      this.#missesInRow = 0;
+      this.#spinMs = SPIN_MS_MAX;
+      this.#spinEndsAt = now + this.#spinMs;
+    } else if (now > this.#spinEndsAt) {
+      this.#missesInRow += 1;
+      if (this.#missesInRow > MISSES_IN_ROW_MAX) this.#spinMs = SPIN_MS_MIN;
       this.#isArmed = true;
       this.handle.readStart();
       return;

@@ -20,6 +20,7 @@ export function threadSource(descriptor: number, listener: RequestListener): Req
   void ended.then(() => listener.onEnd());
   return {
     kind: 'thread',
+    stir: () => undefined,
     async close() {
       // The thread leaves read(2) when the kernel lets go of the mount; before that it could not be stopped.
       await ended;
