@@ -113,7 +113,15 @@ export class MountContext {
       }
       const last = this.#unsettled.all().at(-1);
       if (last === undefined) break;
-      if (last.version > this.#metadata.durableVersion) await this.#metadata.durable(last.version, { timeoutMs: this.#timeoutMs });
+      if (last.version > this.#metadata.durableVersion) {
+        try {
+          await this.#metadata.durable(last.version, { timeoutMs: this.#timeoutMs });
+        } catch (error) {
+          // The server was started anew meanwhile: what it may have lost is doubtful now, and sent again.
+          if (isNokvError(error, 'connection-lost')) continue;
+          throw error;
+        }
+      }
       this.#unsettled.settle(last.version, this.#connections);
     }
     const lost = this.#lost;

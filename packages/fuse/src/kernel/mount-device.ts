@@ -42,7 +42,7 @@ export async function mountDevice(options: DeviceOptions): Promise<number> {
   );
   if (status === 0) return descriptor;
   closeSync(descriptor);
-  throw new NokvError('not-permitted', `mount(8) refused ${options.directory}: ${output.trim() || `exit code ${status}`}`);
+  throw new NokvError('not-permitted', `mount(8) refused ${options.directory}: ${output || `exit code ${status}`}`);
 }
 
 /** Errors: `directory-in-use` when files are open and `force` is not set. */
@@ -51,7 +51,7 @@ export async function unmountDevice(directory: string, force: boolean): Promise<
   if (status === 0 || !isMountPoint(directory)) return;
   if (/busy/.test(output))
     throw new NokvError('directory-in-use', `${directory} is in use; close what is open there, or detach it with force`);
-  throw new NokvError('not-permitted', `umount(8) refused ${directory}: ${output.trim() || `exit code ${status}`}`);
+  throw new NokvError('not-permitted', `umount(8) refused ${directory}: ${output || `exit code ${status}`}`);
 }
 
 /** Whether a filesystem is mounted on exactly this directory (last mount wins), and of which type. */
@@ -79,6 +79,6 @@ async function run(command: string, args: readonly string[], descriptor?: number
     let output = '';
     child.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()));
     child.once('error', (error) => resolve({ status: 127, output: error.message }));
-    child.once('close', (status) => resolve({ status: status ?? 1, output }));
+    child.once('close', (status) => resolve({ status: status ?? 1, output: output.trim().replace(/\s+/g, ' ') }));
   });
 }
