@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { connect } from '@nokv/client';
-import { BLOCK_BYTES_DEFAULT, isNokvError, makeRequestId, systemRandom } from '@nokv/types';
+import { ID_RANDOM_BYTES, BLOCK_BYTES_DEFAULT, isNokvError, makeRequestId, systemRandom } from '@nokv/types';
 import { startServerProcess, type ServerProcess } from '../services/server.js';
 import { bodyFor, digestOf, sha256, whichBody } from './bodies.js';
 
@@ -53,7 +53,9 @@ it('shows 4 readers only the two bodies that are put in turn, across a kill -9 o
   })();
   let last = 0;
   for (let i = 1; i <= PUTS; i++) {
-    const outcome = await writer.put('/body', bodies[i % 2] as Uint8Array, { requestId: makeRequestId(systemRandom.bytes(16)) });
+    const outcome = await writer.put('/body', bodies[i % 2] as Uint8Array, {
+      requestId: makeRequestId(Date.now(), systemRandom.bytes(ID_RANDOM_BYTES)),
+    });
     expect(outcome.generation).toBeGreaterThan(last);
     last = outcome.generation;
   }
@@ -72,7 +74,7 @@ for (const failpoint of ['after-begin-upload', 'before-publish-commit', 'after-p
     await client.put('/body', bodies[0]);
     expect(await healthy.terminate()).toBe(0);
     const doomed = await start({ ...address, env: { NOKV_FAILPOINTS: `${failpoint}=crash` } });
-    const requestId = makeRequestId(systemRandom.bytes(16));
+    const requestId = makeRequestId(Date.now(), systemRandom.bytes(ID_RANDOM_BYTES));
     // The client keeps trying under its request id; the next server answers.
     const put = client.put('/body', bodies[1], { requestId });
     await doomed.exited;
@@ -93,7 +95,7 @@ it(
     const address = { listen: doomed.rpc, http: doomed.http };
     const client = await connect({ address: doomed.rpc, timeoutMs: 30_000 });
     const staged = await client.stage(bodies[1]);
-    const requestId = makeRequestId(systemRandom.bytes(16));
+    const requestId = makeRequestId(Date.now(), systemRandom.bytes(ID_RANDOM_BYTES));
     const lost = client.publish('/body', staged, { requestId, timeoutMs: 2000 }).catch((error: unknown) => error);
     await doomed.exited;
     const outcome = await lost;

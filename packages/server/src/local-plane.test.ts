@@ -2,6 +2,7 @@ import { planeConformance } from '@nokv/agent/testing';
 import { MemoryKv, openShard } from '@nokv/meta';
 import { blocksOf, crc32c, memoryStore } from '@nokv/object';
 import {
+  ID_RANDOM_BYTES,
   INLINE_BYTES_MAX,
   epoch,
   makeRequestId,
@@ -38,7 +39,11 @@ planeConformance('in process', async () => {
   const owner = { uid: 0, gid: 0 };
 
   async function mutate<Op extends MutationOperation>(operation: Op, args: MutationOperations[Op]['args']) {
-    const context = { requestId: makeRequestId(systemRandom.bytes(16)), actor: 'test', acknowledgement: 'durable' } as const;
+    const context = {
+      requestId: makeRequestId(Date.now(), systemRandom.bytes(ID_RANDOM_BYTES)),
+      actor: 'test',
+      acknowledgement: 'durable',
+    } as const;
     return (await service.mutate(operation, args, context)).result;
   }
 

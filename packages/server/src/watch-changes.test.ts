@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MemoryKv, openShard, type ShardEngine } from '@nokv/meta';
 import type { WatchItem } from '@nokv/protocol';
-import { epoch, makeRequestId, shardId, systemClock, systemRandom, version, type Version } from '@nokv/types';
+import { ID_RANDOM_BYTES, epoch, makeRequestId, shardId, systemClock, systemRandom, version, type Version } from '@nokv/types';
 import { watchChanges } from './watch-changes.js';
 
 let engine: ShardEngine;
@@ -18,7 +18,11 @@ afterEach(async () => {
 
 async function mkdir(name: string): Promise<Version> {
   const entry = { path: Buffer.from(`/${name}`) };
-  const context = { requestId: makeRequestId(systemRandom.bytes(16)), actor: 'test', acknowledgement: 'durable' } as const;
+  const context = {
+    requestId: makeRequestId(Date.now(), systemRandom.bytes(ID_RANDOM_BYTES)),
+    actor: 'test',
+    acknowledgement: 'durable',
+  } as const;
   return (await engine.mutate('mkdir', { entry, mode: 0o755, uid: 0, gid: 0 }, context)).version;
 }
 

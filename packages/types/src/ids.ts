@@ -69,8 +69,7 @@ export function uploadId(value: string): UploadId {
 }
 
 export function makeUploadId(nowMs: number, randomBytes: Uint8Array): UploadId {
-  const hex = Buffer.from(randomBytes.subarray(0, 10)).toString('hex');
-  return uploadId(Math.floor(nowMs).toString(16).padStart(12, '0') + hex);
+  return uploadId(timeOrdered(nowMs, randomBytes));
 }
 
 export function requestId(value: string): RequestId {
@@ -78,9 +77,22 @@ export function requestId(value: string): RequestId {
   return value as RequestId;
 }
 
-export function makeRequestId(randomBytes: Uint8Array): RequestId {
-  return requestId(Buffer.from(randomBytes.subarray(0, 16)).toString('hex'));
+/**
+ * Ids of one time lie beside each other in the shard's table of results, so that a batch of them changes few pages:
+ * with fully random ids every request dirties a page of its own.
+ */
+export function makeRequestId(nowMs: number, randomBytes: Uint8Array): RequestId {
+  return requestId(timeOrdered(nowMs, randomBytes));
 }
+
+/** 12 hex characters of milliseconds, 20 of randomness. */
+function timeOrdered(nowMs: number, randomBytes: Uint8Array): string {
+  const random = Buffer.from(randomBytes.buffer, randomBytes.byteOffset, ID_RANDOM_BYTES).toString('hex');
+  return Math.floor(nowMs).toString(16).padStart(12, '0') + random;
+}
+
+/** Fresh bytes that an id takes. */
+export const ID_RANDOM_BYTES = 10;
 
 /** The root directory of shard 0. */
 export const ROOT_INODE = 1 as InodeNumber;

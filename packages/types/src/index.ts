@@ -15,6 +15,7 @@ export {
 } from './errors.js';
 export { ERRNO, EXIT_CODES, EXIT_INTERRUPTED, EXIT_OUTCOME_UNKNOWN, HTTP_STATUS, errnoOf, exitCodeOf } from './error-tables.js';
 export {
+  ID_RANDOM_BYTES,
   LOCAL_INODES_PER_SHARD,
   ROOT_INODE,
   SHARDS_MAX,

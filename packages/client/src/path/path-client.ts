@@ -1,7 +1,7 @@
 /** {@link NokvClient} over the inode-level client: paths in, operations out. */
 import type { BlockStore } from '@nokv/object';
 import type { EntryRef, InodeNumber, NodeCard, NodeRef, SetattrArgs, StatfsResult } from '@nokv/types';
-import { LIST_LIMIT_MAX, NokvError, formatName, isNokvError, makeRequestId } from '@nokv/types';
+import { ID_RANDOM_BYTES, LIST_LIMIT_MAX, NokvError, formatName, isNokvError, makeRequestId } from '@nokv/types';
 import { openBody } from '../body/open-body.js';
 import { stageBody } from '../body/stage-body.js';
 import { endUpload } from '../body/upload-lease.js';
@@ -318,7 +318,7 @@ export class PathClient implements NokvClient {
   }
 
   #requestId(options: MutationOptions) {
-    return options.requestId ?? makeRequestId(this.#context.random.bytes(16));
+    return options.requestId ?? makeRequestId(this.#context.clock.nowMs(), this.#context.random.bytes(ID_RANDOM_BYTES));
   }
 
   #owner(options: MutationOptions) {

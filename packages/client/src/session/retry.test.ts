@@ -1,4 +1,4 @@
-import { NokvError, makeRequestId, systemRandom, type Clock, type ErrorCode, type Random } from '@nokv/types';
+import { ID_RANDOM_BYTES, NokvError, makeRequestId, systemRandom, type Clock, type ErrorCode, type Random } from '@nokv/types';
 import { describe, expect, test } from 'vitest';
 import { RETRY_DELAY_MS_MAX, isPassing, retryDelayMs, retrying, type CallBudget } from './retry.js';
 
@@ -20,7 +20,7 @@ function virtualClock(): Clock & { readonly slept: number[] } {
 }
 
 const middle: Random = { bytes: (length) => new Uint8Array(length), float: () => 0.5 };
-const requestId = makeRequestId(systemRandom.bytes(16));
+const requestId = makeRequestId(Date.now(), systemRandom.bytes(ID_RANDOM_BYTES));
 
 function budget(clock: Clock, timeoutMs: number, signal?: AbortSignal): CallBudget {
   return { deadlineMs: clock.monotonicMs() + timeoutMs, timeoutMs, signal };
