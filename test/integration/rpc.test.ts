@@ -11,8 +11,16 @@ afterEach(async () => {
   for (const close of open.splice(0).reverse()) await close();
 });
 
+const incarnation = { id: 'test', opened: 3 as Version };
+
 async function serve(handlers: Partial<RpcHandlers>, options: Partial<RpcOptions> = {}): Promise<RpcListener> {
-  const listener = await listenRpc('127.0.0.1:0', { handlers: handlers as RpcHandlers, clock: systemClock, software: 'test', ...options });
+  const listener = await listenRpc('127.0.0.1:0', {
+    handlers: handlers as RpcHandlers,
+    clock: systemClock,
+    software: 'test',
+    incarnation,
+    ...options,
+  });
   open.push(() => listener.drain(0));
   return listener;
 }

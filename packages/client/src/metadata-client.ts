@@ -58,9 +58,15 @@ export interface MetadataClient {
    * visible: versions announced by it say nothing about acknowledgements given before.
    */
   readonly connections?: number;
-  /** The last version that the server announced as durable. */
+  /**
+   * The last version that the server announced as durable; it concerns versions shown by the same server process. One that is
+   * behind another connection may have lost what was only visible before, and counts on above it.
+   */
   readonly durableVersion: Version;
-  /** Resolves when `version` is durable. */
+  /**
+   * Resolves when `version` is durable. Rejects with `connection-lost`, outcome `unknown`, when the server was started anew
+   * before that was known: send the change again under its request id; the answer's version is the first one if it survived.
+   */
   durable(version: Version, options?: CallOptions): Promise<void>;
   close(): Promise<void>;
 }

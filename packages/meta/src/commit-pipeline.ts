@@ -135,6 +135,7 @@ export class CommitPipeline {
   #batchNumber = 0;
   #isPumpQueued = false;
   #fatal: NokvError | undefined;
+  readonly #failed = deferred<NokvError>();
   #idle: Deferred<void> | undefined;
   commands = 0;
   batches = 0;
@@ -164,6 +165,11 @@ export class CommitPipeline {
   /** Why the shard cannot go on, once it cannot. */
   get fatal(): NokvError | undefined {
     return this.#fatal;
+  }
+
+  /** Resolves with the reason once the shard cannot go on. */
+  get failed(): Promise<NokvError> {
+    return this.#failed.promise;
   }
 
   /** The command that is under way under this request id. */
@@ -377,6 +383,7 @@ export class CommitPipeline {
     for (const pending of this.#queue.splice(0)) this.#refuse(pending, new NokvError(this.#fatal.code, this.#fatal.message, { cause }));
     this.#idle?.resolve();
     this.#idle = undefined;
+    this.#failed.resolve(this.#fatal);
   }
 
   #takeOpen(): Batch[] {

@@ -64,6 +64,8 @@ export interface ShardEngine {
    * later versions will be. Whoever was told of them must send them again or report the loss.
    */
   onLost(listener: (first: Version, last: Version) => void): () => void;
+  /** Resolves with the reason when the shard has stopped for good (a flush failed): the process around it should end. */
+  readonly failed: Promise<Error>;
   /** The highest epoch this shard's environment has served under; `adoptEpoch` writes a higher one durably. */
   readonly epoch: Epoch;
   adoptEpoch(epoch: Epoch): Promise<void>;

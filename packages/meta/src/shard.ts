@@ -196,6 +196,10 @@ class Shard implements ShardEngine {
     return () => this.#lostListeners.delete(listener);
   }
 
+  get failed(): Promise<Error> {
+    return this.#pipeline.failed;
+  }
+
   get epoch(): Epoch {
     return this.#epoch;
   }

@@ -1,6 +1,7 @@
 /** A digest of everything that both sides must agree on; a test ties it to the protocol's version. */
 import { createHash } from 'node:crypto';
 import { FRAME_HEADER_BYTES, FRAME_TYPES } from './frame.js';
+import { HELLO_SHAPES } from './hello.js';
 import { ENVELOPE_SHAPES, wireError } from './messages.js';
 import type { Shape } from './schema.js';
 import { DEFINITIONS } from './schemas/operations.js';
@@ -10,6 +11,7 @@ export function protocolShape(): Shape {
   return {
     header: FRAME_HEADER_BYTES,
     frames: FRAME_TYPES,
+    hello: HELLO_SHAPES,
     envelopes: ENVELOPE_SHAPES,
     error: wireError.shape,
     operations: Object.values(DEFINITIONS).map((definition): Shape => ({

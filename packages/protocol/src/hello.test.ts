@@ -1,3 +1,4 @@
+import type { Version } from '@nokv/types';
 import { describe, expect, it } from 'vitest';
 import { FRAME_HEADER_BYTES } from './frame.js';
 import { clientHello, readClientHello, readServerHello, writeClientHello, writeServerHello, type VersionRange } from './hello.js';
@@ -24,7 +25,7 @@ describe('hello', () => {
 
   it('reads no more than the range of a client that speaks another version', () => {
     const cut = hello({ min: 7, max: 9 }).slice(0, 8);
-    expect(() => readClientHello(cut)).toThrow('this server speaks 1, this client 7 to 9');
+    expect(() => readClientHello(cut)).toThrow('this server speaks 2, this client 7 to 9');
   });
 
   it('chooses the highest version of both', () => {
@@ -33,7 +34,7 @@ describe('hello', () => {
   });
 
   it('steps over fields that a later version appended', () => {
-    const known = hello({ min: 1, max: 1 });
+    const known = hello({ min: 2, max: 2 });
     const to = new MessageWriter();
     to.rawBytes(known.subarray(0, 8));
     to.mapHeader(5);
@@ -56,16 +57,17 @@ describe('hello', () => {
   it('refuses a version that was not offered', () => {
     const to = new MessageWriter();
     writeServerHello(to, {
-      version: 2,
+      version: 3,
       features: [],
       server: 's',
       frameBytesMax: 1 << 20,
       inFlightMax: 1,
       streamsMax: 1,
       shardMapRevision: 0,
+      incarnation: { id: 'i', opened: 1 as Version },
     });
     expect(() => readServerHello(Uint8Array.from(to.take().subarray(FRAME_HEADER_BYTES)))).toThrow(
-      'this client offered 1 and the server chose 2',
+      'this client offered 2 and the server chose 3',
     );
   });
 });

@@ -3,14 +3,16 @@
  * of any age can tell each other why they cannot talk: `NOKV`, then for a hello the lowest and the highest version that
  * the client speaks (u16 each), for its answer the chosen version (u16). A map follows that newer sides may lengthen.
  */
-import { NokvError } from '@nokv/types';
+import { NokvError, type Version } from '@nokv/types';
 import { FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LEAST, FRAME_TYPES, HELLO_BYTES_MAX } from './frame.js';
 import { MessageReader } from './message-reader.js';
 import { MessageWriter } from './message-writer.js';
 import type { Schema } from './schema.js';
+import type { Shape } from './schema.js';
 import { int, list, object, optional, text } from './schema.js';
+import { version as versionNumber } from './schemas/values.js';
 
-export const PROTOCOL_VERSIONS: VersionRange = { min: 1, max: 1 };
+export const PROTOCOL_VERSIONS: VersionRange = { min: 2, max: 2 };
 
 export interface VersionRange {
   readonly min: number;
@@ -26,6 +28,18 @@ export interface ClientHello {
   readonly frameBytesMax: number;
 }
 
+/**
+ * One life of the shard that a server serves: it begins when the shard's environment is opened and ends when something that was
+ * shown is lost, at the latest with the process. What the server says of durable versions holds for versions of the same
+ * incarnation alone: the next one counts on above all of them, whatever became of them.
+ */
+export interface Incarnation {
+  /** Drawn at random. */
+  readonly id: string;
+  /** The version that it counts on from: its own are above. */
+  readonly opened: Version;
+}
+
 export interface ServerHello {
   readonly version: number;
   /** Those of the client's that the server has too. */
@@ -36,6 +50,8 @@ export interface ServerHello {
   readonly inFlightMax: number;
   readonly streamsMax: number;
   readonly shardMapRevision: number;
+  /** It ends with the connection at the latest. */
+  readonly incarnation: Incarnation;
 }
 
 const MAGIC = Uint8Array.of(0x4e, 0x4f, 0x4b, 0x56);
@@ -47,9 +63,19 @@ const clientBody = object<Omit<ClientHello, 'versions'>>(
   { lenient: true },
 );
 const serverBody = object<Omit<ServerHello, 'version'>>(
-  { features, server: text(256), frameBytesMax: frameBytes, inFlightMax: int(1), streamsMax: int(1), shardMapRevision: int(0) },
+  {
+    features,
+    server: text(256),
+    frameBytesMax: frameBytes,
+    inFlightMax: int(1),
+    streamsMax: int(1),
+    shardMapRevision: int(0),
+    incarnation: object<Incarnation>({ id: text(64), opened: versionNumber }),
+  },
   { lenient: true },
 );
+
+export const HELLO_SHAPES: Shape = { client: clientBody.shape, server: serverBody.shape };
 
 export function clientHello(client: string, token?: string, frameBytesMax = FRAME_BYTES_MAX_DEFAULT): ClientHello {
   const hello = { versions: PROTOCOL_VERSIONS, features: [], client, frameBytesMax };

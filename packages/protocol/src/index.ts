@@ -20,6 +20,7 @@ export {
   writeClientHello,
   writeServerHello,
   type ClientHello,
+  type Incarnation,
   type ServerHello,
   type VersionRange,
 } from './hello.js';

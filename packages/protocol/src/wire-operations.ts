@@ -63,8 +63,8 @@ export interface WatchArgs {
 }
 
 /**
- * One item of `watch`. The first item of every watch is a `durable` announcement of the version it starts after, so
- * that a watch without `since` can be resumed. `changes` come in version order, at most {@link WATCH_CHANGES_MAX} an
+ * One item of `watch`. The first item of every watch is a `durable` announcement: without `since` of the version it starts
+ * after, so that it can be resumed. Announcements concern the connection's incarnation (see the hello) alone. `changes` come in version order, at most {@link WATCH_CHANGES_MAX} an
  * item; a version is never split over a `next`: resuming with `since: next` misses and repeats nothing.
  */
 export type WatchItem =

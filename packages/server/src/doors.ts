@@ -9,20 +9,20 @@ import type { Foundations } from './foundations.js';
 import { listenHttp, type HttpListener } from './http/http-server.js';
 import { objectRoutes } from './http/object-routes.js';
 import { statusRoutes } from './http/status-routes.js';
+import type { ShardLife } from './incarnation.js';
 import type { Logger } from './logger.js';
 import type { Metrics } from './metrics.js';
 import { rpcHandlers } from './rpc-handlers.js';
 import { listenRpc } from './rpc/listen-rpc.js';
 import type { RpcListener } from './rpc/rpc-listener.js';
 import type { ServerConfig } from './server-config.js';
-import { makeService, type Service } from './service.js';
+import { makeService } from './service.js';
 import { SOFTWARE } from './software.js';
 import { makeTickets } from './tickets.js';
 
 export interface Doors {
   readonly rpc: RpcListener;
   readonly http: HttpListener;
-  readonly service: Service;
   /** No new work; what is under way is finished within `graceMs`. */
   drain(graceMs: number): Promise<void>;
 }
@@ -33,12 +33,13 @@ export interface DoorParts {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly failpoint: HitFailpoint;
+  readonly life: ShardLife;
   /** All that `server-info` tells but the HTTP address. */
   readonly info: () => Omit<ServerInfo, 'http' | 'software'>;
 }
 
 export async function openDoors(config: ServerConfig, foundations: Foundations, parts: DoorParts, closers: Closers): Promise<Doors> {
-  const { gate, clock, log, metrics, failpoint } = parts;
+  const { gate, clock, log, metrics, failpoint, life } = parts;
   const { engine, opened, data } = foundations;
   const { store, direct, blockBytesMax } = opened;
   const tickets = makeTickets(data.ticketKey);
@@ -65,15 +66,16 @@ export async function openDoors(config: ServerConfig, foundations: Foundations, 
       handlers: rpcHandlers(service, clock, info),
       clock,
       software: SOFTWARE,
+      incarnation: life.incarnation,
       onAnswer: (operation, elapsedMs, error) => rpcLatencies.observe(operation, elapsedMs, error),
       onProblem: (error, client) => log.warn({ client: client?.name, peer: client?.peer, error: error.toRecord() }, 'rpc'),
     }),
     (listener) => listener.drain(0),
   );
+  life.guard({ shownVersion: () => service.shownVersion, cut: () => rpc.cut() });
   return {
     rpc,
     http,
-    service,
     drain: async (graceMs) => void (await Promise.all([rpc.drain(graceMs), http.close(graceMs)])),
   };
 }

@@ -10,6 +10,8 @@ export const FAILPOINTS = [
   'after-publish-commit',
   'after-commit-before-reply',
   'before-remove-blocks',
+  'before-commit',
+  'before-flush',
 ] as const;
 export type Failpoint = (typeof FAILPOINTS)[number];
 

@@ -4,6 +4,8 @@ import { openLmdbKv, openShard, type ShardEngine } from '@nokv/meta';
 import type { Clock, Random, ShardId } from '@nokv/types';
 import type { Closers } from './closers.js';
 import { openDataDirectory, type DataDirectory } from './data-directory.js';
+import type { HitFailpoint } from './failpoints.js';
+import { heldKv } from './held-kv.js';
 import type { Latencies } from './metrics.js';
 import { openStore, type OpenedStore } from './open-store.js';
 import type { ServerConfig } from './server-config.js';
@@ -22,6 +24,8 @@ export interface FoundationParts {
   readonly random: Random;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly storeLatencies: Latencies;
+  readonly failpoint: HitFailpoint;
+  readonly isServing: () => boolean;
 }
 
 /**
@@ -36,7 +40,8 @@ export async function openFoundations(config: ServerConfig, parts: FoundationPar
   const opened = closers.add(await openStore(config.object, { ...parts, data, latencies: parts.storeLatencies }), ({ store }) =>
     store.close(),
   );
-  const kv = await openLmdbKv({ directory: data.metaDirectory });
+  const stored = await openLmdbKv({ directory: data.metaDirectory });
+  const kv = parts.failpoint === undefined ? stored : heldKv(stored, parts.failpoint, parts.isServing);
   const retention = config.uploadGraceMs === undefined ? {} : { retention: { uploadMs: config.uploadGraceMs } };
   const engine = await openShard({ kv, shard, clock, random, window: WINDOW, ...retention }).catch(async (error: unknown) => {
     await kv.close();

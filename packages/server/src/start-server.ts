@@ -11,11 +11,11 @@ import { Closers } from './closers.js';
 import { openDoors } from './doors.js';
 import { failpointsFrom } from './failpoints.js';
 import { openFoundations } from './foundations.js';
+import { beginShardLife } from './incarnation.js';
 import { makeLogger } from './logger.js';
 import { makeMetrics } from './metrics.js';
 import { addProcessMetrics, addShardMetrics } from './process-metrics.js';
 import type { RunningServer, ServerConfig, ServerPorts } from './server-config.js';
-import type { Service } from './service.js';
 import { hostShard, type ShardHost } from './shard-host.js';
 
 const SHARD = shardId(0);
@@ -49,20 +49,23 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
   const metrics = makeMetrics();
   const storeLatencies = metrics.addLatencies('nokv_store_request', 'Requests to the object store.', 'call');
 
-  const foundations = await openFoundations(config, { shard: SHARD, control, clock, random, env, storeLatencies }, closers);
+  const owner: { host?: ShardHost } = {};
+  const isServing = (): boolean => owner.host?.isServing() ?? false;
+  const parts = { shard: SHARD, control, clock, random, env, storeLatencies, failpoint, isServing };
+  const foundations = await openFoundations(config, parts, closers);
   const { data, opened, engine, coordinator } = foundations;
   const node = config.nodeId ?? data.node;
+  const life = beginShardLife(engine, random);
 
   // The doors are bound first, because the owner's record says where clients find it.
-  const owner: { host?: ShardHost } = {};
-  const gate = { refusal: () => (owner.host === undefined ? starting() : owner.host.gate.refusal()) };
+  const gate = { refusal: () => life.refusal() ?? (owner.host === undefined ? starting() : owner.host.gate.refusal()) };
   engine.setGate(gate);
   const info = () => ({
     node,
     uptimeMs: Math.round(clock.monotonicMs() - startedAtMs),
     shards: [{ shard: SHARD, epoch: engine.epoch, visible: engine.visibleVersion, durable: engine.durableVersion }],
   });
-  const doors = await openDoors(config, foundations, { gate, clock, log, metrics, failpoint, info }, closers);
+  const doors = await openDoors(config, foundations, { gate, clock, log, metrics, failpoint, life, info }, closers);
 
   const host = hostShard({
     shard: SHARD,
@@ -80,7 +83,7 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
   // A predecessor that crashed holds its lease for at most its term.
   await startUntil(signal, host, config.leaseTtlMs * 2 + 10_000);
 
-  const background = startBackground({ engine, store: opened.store, clock, log, isServing: () => host.isServing(), failpoint });
+  const background = startBackground({ engine, store: opened.store, clock, log, isServing, failpoint });
   closers.add(background, (each) => each.stop());
   metrics.add('counter', 'nokv_background_slices_total', 'Slices of background work.', () => background.slices);
   metrics.add('counter', 'nokv_blocks_swept_total', 'Blocks of uploads that ended without them.', () => background.blocksRemoved);
@@ -103,7 +106,7 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
   return {
     ...addresses,
     ...stores,
-    failed: Promise.race([host.failed, lostVersions(engine, doors.service)]),
+    failed: Promise.race([host.failed, engine.failed, life.lost]),
     stop: (graceMs = GRACE_MS_DEFAULT) => (stopped ??= stop(graceMs)),
   };
 }
@@ -123,21 +126,6 @@ async function startUntil(signal: AbortSignal | undefined, host: ShardHost, time
   }
 }
 
-/**
- * Whoever was told of versions that are lost now must hear of it: the process ends, connections with it, and clients
- * that keep their own promise to replay (mounts) send again what was not announced as durable. A failed commit that
- * nobody was told of is answered to its callers and concerns nobody else.
- */
-function lostVersions(engine: ShardEngine, service: Service): Promise<Error> {
-  return new Promise((resolve) => {
-    engine.onLost((first, last) => {
-      if (service.shownVersion < first) return;
-      const what = `versions ${first} to ${last} were shown and could not be made durable`;
-      resolve(new NokvError('unavailable', `${what}; see the log for the reason, mend it and start again`));
-    });
-  });
-}
-
 /** What was acknowledged as visible becomes durable before the shard is given up. */
 async function flushed(engine: ShardEngine, clock: Clock, graceMs: number): Promise<void> {
   const enough = new AbortController();
@@ -146,6 +134,8 @@ async function flushed(engine: ShardEngine, clock: Clock, graceMs: number): Prom
   };
   const stopListening = engine.onDurable(arrived);
   arrived();
+  // A shard that has stopped for good makes nothing durable any more.
+  void engine.failed.then(() => enough.abort());
   await clock.sleep(graceMs, enough.signal).catch(() => undefined);
   stopListening();
 }

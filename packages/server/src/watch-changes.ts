@@ -12,8 +12,9 @@ const PAGE = 1024;
 /** Ends when the signal fires. Throws `cursor-too-old` for a cursor before the window, `lease-lost` and its like. */
 export async function* watchChanges(engine: ShardEngine, since: Version | undefined, signal: AbortSignal): AsyncGenerator<WatchItem> {
   let cursor = since ?? engine.durableVersion;
-  let announced = cursor;
-  yield { kind: 'durable', version: cursor };
+  // A cursor may be ahead of what is durable; only what is may be announced.
+  let announced = cursor < engine.durableVersion ? cursor : engine.durableVersion;
+  yield { kind: 'durable', version: announced };
   while (!signal.aborted) {
     // Read before the page: what is announced afterwards has no change that was not sent.
     const durable = engine.durableVersion;

@@ -26,6 +26,7 @@ function client(script: Script) {
   const watched: (Version | undefined)[] = [];
   const dial = async (): Promise<Connection> => {
     const connection = {
+      server: { incarnation: { id: 'first', opened: 0 } },
       isDraining: false,
       draining: new Promise<void>(() => undefined),
       closed: new Promise<NokvError>(() => undefined),

@@ -14,9 +14,10 @@ import type {
   Version,
 } from '@nokv/types';
 import { NokvError, makeRequestId, toNokvError } from '@nokv/types';
+import type { ServerHello } from '@nokv/protocol';
 import type { CallOptions, MetadataClient, MutateOptions, Mutated, TicketedUpload } from '../metadata-client.js';
 import type { Connection } from '../wire/connection.js';
-import { DurableMark } from './durable-mark.js';
+import { DurableMarks } from './durable-marks.js';
 import type { Link } from './link.js';
 import { isPassing, retryDelayMs, retrying, type CallBudget, type RetryPolicy } from './retry.js';
 import { sharedSignal } from './shared-signal.js';
@@ -39,8 +40,8 @@ export class WireMetadataClient implements MetadataClient {
   readonly #options: WireMetadataOptions;
   readonly #policy: RetryPolicy;
   readonly #closing = new AbortController();
-  readonly #durable = new DurableMark();
-  /** Watches under way: their announcements feed the mark. */
+  readonly #durable = new DurableMarks();
+  /** Watches under way: their announcements feed the marks. */
   #watchers = 0;
 
   constructor(options: WireMetadataOptions) {
@@ -70,10 +71,13 @@ export class WireMetadataClient implements MetadataClient {
     const requestId = options.requestId ?? makeRequestId(this.#options.random.bytes(16));
     const firstAttemptMs = this.#options.clock.nowMs();
     const { actor } = this.#options;
-    const answer = (await this.#retry(options, requestId, (connection, timeoutMs) =>
-      (connection.call as MutationCall)(operation, args, { requestId, actor, acknowledgement, firstAttemptMs, signal, timeoutMs }),
-    )) as Mutated<Op extends 'begin-upload' | 'renew-upload' ? TicketedUpload : MutationResult<Op>>;
-    if (acknowledgement === 'durable') this.#durable.raise(answer.version);
+    let server: ServerHello | undefined;
+    const answer = (await this.#retry(options, requestId, (connection, timeoutMs) => {
+      ({ server } = connection);
+      return (connection.call as MutationCall)(operation, args, { requestId, actor, acknowledgement, firstAttemptMs, signal, timeoutMs });
+    })) as Mutated<Op extends 'begin-upload' | 'renew-upload' ? TicketedUpload : MutationResult<Op>>;
+    // Of the last attempt, which is the one that was answered.
+    if (server !== undefined) this.#durable.answered(server.incarnation, answer.version, acknowledgement === 'durable');
     return answer;
   }
 
@@ -105,7 +109,7 @@ export class WireMetadataClient implements MetadataClient {
   }
 
   async durable(version: Version, options: CallOptions = NO_OPTIONS): Promise<void> {
-    if (version <= this.#durable.version) return;
+    if (this.#durable.isDurable(version) === true) return;
     if (this.#watchers === 0) this.#listen();
     const budget = this.#budget(options);
     await this.#durable.waitFor(version, (reached) =>
@@ -134,14 +138,16 @@ export class WireMetadataClient implements MetadataClient {
     while (!signal.aborted) {
       try {
         const connection = await this.#link.connection(budget);
+        const { incarnation } = connection.server;
+        this.#durable.enter(incarnation);
         for await (const item of connection.stream('watch', since === undefined ? {} : { since }, { signal })) {
           failures = 0;
           if (item.kind === 'durable') {
             since ??= item.version;
-            this.#durable.raise(item.version);
+            this.#durable.announced(incarnation, item.version);
           } else {
             since = item.next;
-            this.#durable.raise(item.next);
+            this.#durable.announced(incarnation, item.next);
             if (item.changes.length > 0) yield item.changes;
           }
         }
@@ -165,6 +171,7 @@ export class WireMetadataClient implements MetadataClient {
     const callOver = (live: Connection, remainingMs: number): Promise<Result> => {
       if (this.#closing.signal.aborted) throw new NokvError('cancelled', 'this client is closed; connect again');
       connection = live;
+      this.#durable.enter(live.server.incarnation);
       return call(live, Math.max(1, remainingMs));
     };
     return retrying(this.#policy, budget, requestId, {

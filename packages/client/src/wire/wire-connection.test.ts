@@ -42,9 +42,10 @@ const ATTRIBUTES: Attributes = {
   children: 0,
 };
 const HELLO: ServerHello = {
-  version: 1,
+  version: 2,
   features: [],
   server: 'by hand',
+  incarnation: { id: 'by hand', opened: 0 as Version },
   frameBytesMax: 1 << 22,
   inFlightMax: 100,
   streamsMax: 10,
@@ -120,9 +121,9 @@ describe('opening', () => {
     ['that it went', (server: Server) => server.peer.transport.destroy(), 'connection-lost', /ended/],
     [
       'a version that was not offered',
-      (server: Server) => server.peer.send((to) => writeServerHello(to, { ...HELLO, version: 2 })),
+      (server: Server) => server.peer.send((to) => writeServerHello(to, { ...HELLO, version: 3 })),
       'unsupported-version',
-      /offered 1 and the server chose 2/,
+      /offered 2 and the server chose 3/,
     ],
   ])('fails with what the server said: %s', async (_name, say, code, message) => {
     const [ours, theirs] = memoryTransportPair();

@@ -117,9 +117,10 @@ export class MountContext {
         try {
           await this.#metadata.durable(last.version, { timeoutMs: this.#timeoutMs });
         } catch (error) {
-          // The server was started anew meanwhile: what it may have lost is doubtful now, and sent again.
-          if (isNokvError(error, 'connection-lost')) continue;
-          throw error;
+          // The server was started anew meanwhile: what it may have lost is doubtful now, or was sent again already.
+          const isOvertaken = this.#isDoubtful || !this.#unsettled.all().includes(last);
+          if (!isNokvError(error, 'connection-lost') || !isOvertaken) throw error;
+          continue;
         }
       }
       this.#unsettled.settle(last.version, this.#connections);

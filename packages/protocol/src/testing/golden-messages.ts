@@ -260,7 +260,7 @@ export function goldenMessages(): readonly { readonly name: string; readonly mes
   const messages: { name: string; message: Message }[] = [
     {
       name: 'hello',
-      message: { frame: 'hello', hello: { versions: { min: 1, max: 1 }, features: [], client: 'nokv/0.1.0', frameBytesMax: 4_194_304 } },
+      message: { frame: 'hello', hello: { versions: { min: 2, max: 2 }, features: [], client: 'nokv/0.1.0', frameBytesMax: 4_194_304 } },
     },
     {
       name: 'hello with a token',
@@ -274,13 +274,14 @@ export function goldenMessages(): readonly { readonly name: string; readonly mes
       message: {
         frame: 'helloAck',
         hello: {
-          version: 1,
+          version: 2,
           features: [],
           server: 'nokv/0.1.0',
           frameBytesMax: 4_194_304,
           inFlightMax: 4096,
           streamsMax: 256,
           shardMapRevision: 0,
+          incarnation: { id: '0123456789abcdef01234567', opened: 1_048_577 as Version },
         },
       },
     },

@@ -90,6 +90,10 @@ class Listener implements RpcListener, SessionHost {
     if (this.#sessions.size === 0) this.#onEmpty?.();
   }
 
+  cut(): void {
+    for (const session of this.#sessions) session.destroy();
+  }
+
   async drain(graceMs: number): Promise<void> {
     this.isDraining = true;
     const closed = this.#stopListening();

@@ -1,5 +1,5 @@
 /** Whatever arrives, the listener lives, answers typed or closes, and calls nothing that was not asked for. */
-import type { InodeNumber } from '@nokv/types';
+import type { InodeNumber, Version } from '@nokv/types';
 import { systemClock } from '@nokv/types';
 import {
   FRAME_TYPES,
@@ -41,6 +41,7 @@ it('survives 300 connections of nonsense', async () => {
     } as Partial<RpcHandlers> as RpcHandlers,
     clock: systemClock,
     software: 'test',
+    incarnation: { id: 'test', opened: 0 as Version },
     poller: false,
   });
   const connect = (): FramePeer => {

@@ -33,6 +33,7 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map((listener) => listener.drain(0)));
 });
 
+const incarnation = { id: 'test', opened: 3 as Version };
 const READ = { deadlineMs: 0, traceId: '', visible: false };
 const MUTATION = {
   deadlineMs: 0,
@@ -46,7 +47,7 @@ const LIMIT = 1 << 22;
 const TARGET = { target: Uint8Array.of(0x61) };
 
 function serve(handlers: Partial<RpcHandlers>, limits: Partial<RpcLimits> = {}, options: Partial<RpcOptions> = {}): RpcListener {
-  const listener = serveRpc({ handlers: handlers as RpcHandlers, clock: systemClock, software: 'test', limits, ...options });
+  const listener = serveRpc({ handlers: handlers as RpcHandlers, clock: systemClock, software: 'test', incarnation, limits, ...options });
   open.push(listener);
   return listener;
 }
@@ -76,8 +77,9 @@ describe('the handshake', () => {
   it('tells the version, the limits and the shard map', async () => {
     const peer = join1(serve({}, { inFlightMax: 7, frameBytesMax: 1 << 20 }, { shardMapRevision: () => 5 }));
     expect(readServerHello((await peer.hello()).payload)).toMatchObject({
-      version: 1,
+      version: 2,
       server: 'test',
+      incarnation: { id: 'test', opened: 3 },
       inFlightMax: 7,
       frameBytesMax: 1 << 20,
       shardMapRevision: 5,
@@ -89,7 +91,7 @@ describe('the handshake', () => {
     peer.send((to) => writeClientHello(to, { ...clientHello('old'), versions: { min: 7, max: 9 } }));
     expect(errorOf(await peer.next())).toMatchObject({
       code: 'unsupported-version',
-      message: 'this server speaks 1, this client 7 to 9: upgrade the server or use an older client',
+      message: 'this server speaks 2, this client 7 to 9: upgrade the server or use an older client',
     });
     await peer.closed;
   });
@@ -534,7 +536,7 @@ describe('listening', () => {
     try {
       const path = join(directory, 'socket');
       await leaveDeadSocket(path);
-      const options = { handlers: {} as RpcHandlers, clock: systemClock, software: 'test' };
+      const options = { handlers: {} as RpcHandlers, clock: systemClock, software: 'test', incarnation };
       const listener = await listenRpc(`unix:${path}`, options);
       open.push(listener);
       expect(listener.address).toBe(`unix:${path}`);
@@ -554,7 +556,7 @@ describe('listening', () => {
   });
 
   it('says which port it got and that a taken one is taken', async () => {
-    const options = { handlers: {} as RpcHandlers, clock: systemClock, software: 'test' };
+    const options = { handlers: {} as RpcHandlers, clock: systemClock, software: 'test', incarnation };
     const listener = await listenRpc('127.0.0.1:0', options);
     open.push(listener);
     expect(listener.address).toMatch(/^127\.0\.0\.1:[1-9]\d+$/);

@@ -1,6 +1,6 @@
 /** What `listenRpc` (listen-rpc.ts) is told and what it returns. */
 import type { Clock, NokvError } from '@nokv/types';
-import type { AdaptivePoller, AdaptivePollerStats, ClientHello, Transport } from '@nokv/protocol';
+import type { AdaptivePoller, AdaptivePollerStats, ClientHello, Incarnation, Transport } from '@nokv/protocol';
 import type { ClientInfo, RpcHandlers } from './handlers.js';
 
 export interface RpcLimits {
@@ -26,6 +26,8 @@ export interface RpcOptions {
   readonly clock: Clock;
   /** Named in the hello answer: `nokv/0.1.0`. */
   readonly software: string;
+  /** Told in the hello answer. */
+  readonly incarnation: Incarnation;
   readonly limits?: Partial<RpcLimits> | undefined;
   readonly features?: readonly string[] | undefined;
   /** Rises when the shard map changes; told to clients in the hello answer. */
@@ -59,6 +61,8 @@ export interface RpcListener {
   readonly stats: RpcStats;
   /** Serves one more connection that came another way (tests, in-process clients). */
   attach(transport: Transport): void;
+  /** Ends every connection at once. */
+  cut(): void;
   /** Says goaway, finishes what is in flight within `graceMs`, closes. New requests get `draining`. */
   drain(graceMs: number): Promise<void>;
 }

@@ -218,6 +218,7 @@ export class RpcSession implements RequestCarrier {
         inFlightMax: limits.inFlightMax,
         streamsMax: limits.streamsMax,
         shardMapRevision: options.shardMapRevision?.() ?? 0,
+        incarnation: options.incarnation,
       });
       this.#decoder.payloadBytesMax = this.frameBytesMax;
       this.#state = 'open';
