@@ -13,7 +13,7 @@ import type {
   ReadResult,
   Version,
 } from '@nokv/types';
-import { NokvError, makeRequestId, toNokvError } from '@nokv/types';
+import { ID_RANDOM_BYTES, NokvError, makeRequestId, toNokvError } from '@nokv/types';
 import type { ServerHello } from '@nokv/protocol';
 import type { CallOptions, MetadataClient, MutateOptions, Mutated, TicketedUpload } from '../metadata-client.js';
 import type { Connection } from '../wire/connection.js';
@@ -68,7 +68,7 @@ export class WireMetadataClient implements MetadataClient {
     options: MutateOptions = NO_OPTIONS,
   ): Promise<Mutated<Op extends 'begin-upload' | 'renew-upload' ? TicketedUpload : MutationResult<Op>>> {
     const { signal, acknowledgement = 'durable' } = options;
-    const requestId = options.requestId ?? makeRequestId(this.#options.random.bytes(16));
+    const requestId = options.requestId ?? makeRequestId(this.#options.clock.nowMs(), this.#options.random.bytes(ID_RANDOM_BYTES));
     const firstAttemptMs = this.#options.clock.nowMs();
     const { actor } = this.#options;
     let server: ServerHello | undefined;
