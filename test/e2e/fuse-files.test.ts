@@ -337,3 +337,49 @@ describe('what others change', () => {
     );
   });
 });
+
+describe('two mounts', () => {
+  let other: string;
+  beforeAll(async () => {
+    other = (await mounted.mount()).directory;
+  });
+  const there = (name: string): string => join(other, dir.slice(root.length + 1), name);
+
+  it('see each other without waiting for timeouts', async () => {
+    expect(fs.existsSync(there('f'))).toBe(false);
+    fs.writeFileSync(join(dir, 'f'), 'first');
+    await until('the file', async () => fs.existsSync(there('f')) && fs.readFileSync(there('f'), 'utf8') === 'first');
+    fs.writeFileSync(join(dir, 'f'), 'other');
+    await until('the same size with other content', async () => fs.readFileSync(there('f'), 'utf8') === 'other');
+    fs.renameSync(there('f'), there('g'));
+    await until('the rename', async () => fs.existsSync(join(dir, 'g')) && !fs.existsSync(join(dir, 'f')));
+    fs.unlinkSync(join(dir, 'g'));
+    await until('the removal', async () => !fs.existsSync(there('g')));
+  });
+
+  it('have one winner when both create exclusively', async () => {
+    const source = `try { fs.closeSync(fs.openSync(process.argv[1], 'wx')); console.log('won'); } catch (error) { console.log(error.code); }`;
+    for (let round = 0; round < 3; round++) {
+      const paths = [join(dir, `lock${round}`), there(`lock${round}`), join(dir, `lock${round}`), there(`lock${round}`)];
+      const outcomes = await Promise.all(paths.map((path) => inProcess(source, [path])));
+      expect(outcomes.toSorted()).toEqual(['EEXIST', 'EEXIST', 'EEXIST', 'won']);
+    }
+  });
+
+  it('lose nothing when each writes its own part of one file', async () => {
+    fs.writeFileSync(join(dir, 'f'), Buffer.alloc(100_000, 'x'));
+    await until('the file', async () => fs.existsSync(there('f')) && fs.statSync(there('f')).size === 100_000);
+    const mine = fs.openSync(join(dir, 'f'), 'r+');
+    const theirs = fs.openSync(there('f'), 'r+');
+    fs.writeSync(mine, 'mine', 0);
+    fs.writeSync(theirs, 'theirs', 50_000);
+    fs.writeSync(theirs, 'longer', 100_000);
+    fs.closeSync(mine);
+    fs.closeSync(theirs);
+    const bytes = await stored('f');
+    expect(bytes.length).toBe(100_006);
+    expect(bytes.subarray(0, 6).toString()).toBe('minexx');
+    expect(bytes.subarray(50_000, 50_007).toString()).toBe('theirsx');
+    expect(bytes.subarray(100_000).toString()).toBe('longer');
+  });
+});

@@ -80,7 +80,7 @@ export class ChangeFeed {
     const hasReadersOnly = node.opens > 0 && node.file !== undefined && node.file.writers === 0 && !node.file.isBusy;
     if (!hasReadersOnly) {
       node.pageGeneration = undefined;
-      node.file?.rebase();
+      node.file?.rebase(change.generation);
       return this.kernel.invalidateNode(node.id, true);
     }
     this.table.detach(node);

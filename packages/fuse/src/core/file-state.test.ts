@@ -169,3 +169,34 @@ test('ranges go over a body that someone else published meanwhile', async () => 
   expected.write('mine', 10);
   expect((await publishedBy(namespace, node)).equals(expected)).toBe(true);
 });
+
+test.each(Array.from({ length: 24 }, (_, i) => i))(
+  'a body published elsewhere during a publish loses nothing (after %i turns)',
+  async (turns) => {
+    const { namespace, node, file } = await freshFile(1024);
+    file.write(0, Buffer.alloc(3000, 'a'));
+    await file.flush();
+    file.write(10, Buffer.from('mine'));
+    const flush = file.flush();
+    for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+    const ours = namespace.calls.get('publish') ?? 0;
+    const { result } = await namespace
+      .client('b')
+      .mutate('publish', {
+        node: { ino: node.ino },
+        body: { kind: 'inline', bytes: Buffer.alloc(3500, 'b') },
+        uid: 0,
+        gid: 0,
+        mode: 0o644,
+      });
+    file.rebase(result.generation);
+    await flush;
+    const expected = Buffer.alloc(3500, 'b');
+    // Whoever published last decides what lies under the ranges; what we wrote last is never under it.
+    if (ours < 2) expected.write('mine', 10);
+    expect((await publishedBy(namespace, node)).equals(expected)).toBe(true);
+    const read = file.read(0, 5000);
+    expect(file.size === 3500 || ours === 2).toBe(true);
+    if (ours < 2) expect(Buffer.concat([...(await read)]).equals(expected)).toBe(true);
+  },
+);

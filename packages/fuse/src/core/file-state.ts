@@ -10,7 +10,7 @@
  * fsync or by the next write, whichever comes first.
  */
 import type { Attributes, Body, Extent, Generation, ReadPlan, Timespec } from '@nokv/types';
-import { bodySize, isNokvError } from '@nokv/types';
+import { assert, bodySize, isNokvError } from '@nokv/types';
 import type { OpenBody } from './body-access.js';
 import type { MountContext } from './mount-context.js';
 import type { Node } from './node-table.js';
@@ -53,6 +53,12 @@ export class FileState {
   /** The published body below the layers; undefined until loaded. */
   #base: Base | undefined;
   #loading: Promise<void> | undefined;
+  /** Size of the base when the first of what is dirty was written. */
+  #baseSize = 0;
+  /** The base was replaced under what is dirty. */
+  #isRebased = false;
+  /** The newest generation that others published during a publish of ours. */
+  #foreignGeneration = 0;
   #baseLimit = Infinity;
   #overlay: Overlay;
   #publishing: Overlay | undefined;
@@ -131,11 +137,22 @@ export class FileState {
 
   #setBase(generation: Generation, body: Body): void {
     this.#base = { generation, body, open: this.context.bodies.open(body) };
+    // While something is dirty this stays the size that the writes began over.
+    if (!this.#isDirty && this.#publish === undefined) this.#baseSize = bodySize(body);
   }
 
-  /** Another client published: writers here go on over the new body. */
-  rebase(): void {
+  /**
+   * Another client published `generation`: writers here go on over the new body. A publish that is under way keeps its base (the
+   * server refuses it if that is no longer the current one, and it begins again).
+   */
+  rebase(generation: Generation | undefined): void {
+    if (this.#publish !== undefined) this.#foreignGeneration = Math.max(this.#foreignGeneration, generation ?? Infinity);
+    else this.#dropBase();
+  }
+
+  #dropBase(): void {
     this.#base = undefined;
+    this.#isRebased = true;
   }
 
   /* -------------------------------------------------------------- reading */
@@ -361,8 +378,7 @@ export class FileState {
     this.#overlay = this.#freshOverlay();
     this.#isDirty = false;
     const layer = this.#publishing;
-    const baseSize = this.#base === undefined ? 0 : bodySize(this.#base.body);
-    const taken = { size: this.#size, baseSize, baseLimit: this.#baseLimit, mtime: this.#mtime };
+    const taken = { size: this.#size, baseSize: this.#baseSize, baseLimit: this.#baseLimit, mtime: this.#mtime };
     for (const segment of layer.segments) if (segment.chunk !== undefined) segment.chunk.isFrozen = true;
     try {
       while (this.#uploads.size > 0) await Promise.all(this.#uploads);
@@ -370,12 +386,23 @@ export class FileState {
       await this.#publishLayer(layer, taken);
       this.#publishing = undefined;
       this.#baseLimit = Infinity;
+      this.#isRebased = false;
+      this.#published();
     } catch (error) {
       this.#putBack(layer);
       if (!isNokvError(error, 'not-found')) throw error;
       // Removed by someone else: nothing is left to publish to, as with a file that is unlinked while it is open.
       this.node.isGone = true;
     }
+  }
+
+  /** The new body is the base, unless somebody published after it already. */
+  #published(): void {
+    const base = this.#base;
+    if (base === undefined) return;
+    this.#baseSize = bodySize(base.body);
+    if (this.#foreignGeneration > base.generation) this.#dropBase();
+    this.#foreignGeneration = 0;
   }
 
   #putBack(layer: Overlay): void {
@@ -392,7 +419,7 @@ export class FileState {
     let taken = given;
     for (let attempt = 0; ; attempt++) {
       if (taken.baseLimit > 0) await this.load();
-      if (attempt > 0) taken = this.#onNewBase(layer, taken, given);
+      if (this.#isRebased) taken = this.#onNewBase(layer, taken, given);
       const isInline = taken.size <= bodies.inlineBytesMax;
       if (!isInline) await this.#sealForPublish(layer, taken.size);
       try {
@@ -400,7 +427,7 @@ export class FileState {
       } catch (error) {
         if (!isNokvError(error, 'generation-mismatch') || attempt >= REBASES_MAX) throw error;
         // Another client published in between: the written ranges go over its body.
-        this.#base = undefined;
+        this.#dropBase();
       }
     }
   }
@@ -418,6 +445,7 @@ export class FileState {
     const { node, context } = this;
     const base = this.#base;
     const lease = this.#lease;
+    assert(base !== undefined || taken.baseLimit === 0, 'a publish that shows bytes of its base knows the base');
     const { result } = await context.mutate('publish', {
       node: { ino: node.ino },
       body,
