@@ -1,4 +1,4 @@
-import type { WatchItem } from '@nokv/protocol';
+import type { Incarnation, WatchItem } from '@nokv/protocol';
 import { NokvError, systemClock, systemRandom, version, type ChangeRecord, type Version } from '@nokv/types';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Connection } from '../wire/connection.js';
@@ -11,6 +11,8 @@ type Call = { readonly operation: string; readonly args: unknown; readonly optio
 interface Script {
   readonly answer?: (call: Call, count: number) => unknown;
   readonly watches?: readonly (readonly WatchItem[])[];
+  /** Incarnations by connection; the last one stays. */
+  readonly incarnations?: readonly Incarnation[];
 }
 
 const lost = () => new NokvError('connection-lost', 'cut', { outcome: 'unknown' });
@@ -24,12 +26,16 @@ afterEach(async () => {
 function client(script: Script) {
   const calls: Call[] = [];
   const watched: (Version | undefined)[] = [];
+  let dials = 0;
   const dial = async (): Promise<Connection> => {
+    const { incarnations = [{ id: 'only', opened: version(0) }] } = script;
+    const incarnation = incarnations[Math.min(dials++, incarnations.length - 1)];
+    let tellClosed: (error: NokvError) => void = () => undefined;
     const connection = {
-      server: { incarnation: { id: 'first', opened: 0 } },
+      server: { incarnation },
       isDraining: false,
       draining: new Promise<void>(() => undefined),
-      closed: new Promise<NokvError>(() => undefined),
+      closed: new Promise<NokvError>((resolve) => (tellClosed = resolve)),
       call: async (operation: string, args: unknown, options: Record<string, unknown> = {}) => {
         calls.push({ operation, args, options });
         const answer = script.answer?.({ operation, args, options }, calls.length);
@@ -46,6 +52,7 @@ function client(script: Script) {
           return;
         }
         yield* items;
+        if (incarnations.length > 1) tellClosed(lost());
         throw lost();
       },
       close: async () => undefined,
@@ -178,6 +185,22 @@ describe('durable', () => {
     await watch.return(undefined);
     await waiting;
     expect(watched).toEqual([5, undefined]);
+  });
+
+  test('fails when the server is another one before the version was announced, however high the new versions are', async () => {
+    const second = { id: 'second', opened: version(1000) };
+    const { metadata } = client({
+      answer: () => ({ version: 7, result: { ino: 1 } }),
+      incarnations: [{ id: 'first', opened: version(0) }, second],
+      watches: [[durable(5)], [durable(5), durable(1001)]],
+    });
+    await metadata.mutate('rmdir', { entry: { path: Buffer.from('/x') } }, { acknowledgement: 'visible' });
+    const lostVersion = { code: 'connection-lost', outcome: 'unknown', details: { version: 7 } };
+    await expect(metadata.durable(version(7))).rejects.toMatchObject(lostVersion);
+    await metadata.durable(version(1001));
+    expect(metadata.durableVersion).toBeGreaterThan(7);
+    await expect(metadata.durable(version(7))).rejects.toMatchObject(lostVersion);
+    await metadata.durable(version(5));
   });
 
   test('gives up at its deadline', async () => {
