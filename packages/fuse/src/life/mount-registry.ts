@@ -75,9 +75,18 @@ export function listMounts(runDirectory: string = defaultRunDirectory()): Listed
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
+    return !isZombie(pid);
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Killed, but not yet collected by its parent (proc_pid_stat(5): the state follows the name in parentheses). */
+function isZombie(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') Z ');
+  } catch {
+    return false;
   }
 }
 
