@@ -215,6 +215,24 @@ describe('failed commits', () => {
     await expect(shard.create('/b')).rejects.toMatchObject({ code: 'unavailable' });
     expect(() => shard.engine.read('getattr', { ino: ROOT_INODE }, { visible: true })).toThrow('flush');
   });
+
+  test('a shard that has stopped for good says so, also when nobody asks it anything; one that goes on does not', async () => {
+    const { shard, kv } = await manualShard();
+    const failed = watched(shard.engine.failed);
+    const refused = watched(shard.create('/a'));
+    await turns();
+    kv.failNext({ at: 'commit', error: full });
+    store(kv);
+    await turns();
+    expect([refused.state, failed.state]).toEqual(['rejected', 'pending']);
+    const stopped = watched(shard.create('/b'));
+    await turns();
+    kv.failNext({ at: 'flush', error: new Error('EIO') });
+    store(kv);
+    await turns();
+    expect(stopped.state).toBe('rejected');
+    expect(await failed.promise).toMatchObject({ code: 'unavailable', message: expect.stringMatching(/EIO.*look at the disk/) as string });
+  });
 });
 
 describe('power cuts', () => {

@@ -67,6 +67,10 @@ export async function openDoors(config: ServerConfig, foundations: Foundations, 
       clock,
       software: SOFTWARE,
       incarnation: life.incarnation,
+      admit: () => {
+        const refusal = life.refusal();
+        if (refusal !== undefined) throw refusal;
+      },
       onAnswer: (operation, elapsedMs, error) => rpcLatencies.observe(operation, elapsedMs, error),
       onProblem: (error, client) => log.warn({ client: client?.name, peer: client?.peer, error: error.toRecord() }, 'rpc'),
     }),

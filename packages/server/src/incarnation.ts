@@ -2,8 +2,9 @@
  * The incarnation of the shard that this process serves, from its opening until the end of the process or until versions that were
  * shown can never become durable.
  *
- * Invariant: once such a loss is known, in the same turn, every connection is cut and every call refused: what becomes durable
- * after it is announced to nobody who was shown what was lost. The process is to end; the next one has its own incarnation.
+ * Invariant: once such a loss is known, in the same turn, every connection is cut, and every later one and every call refused: what
+ * becomes durable after it is announced to nobody who was shown what was lost. The process is to end; the next one has its own
+ * incarnation.
  */
 import type { ShardEngine } from '@nokv/meta';
 import type { Incarnation } from '@nokv/protocol';

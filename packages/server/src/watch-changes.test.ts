@@ -78,6 +78,12 @@ describe('the change stream', () => {
     await writes;
   });
 
+  it('announces nothing that is not durable, whatever the cursor says', async () => {
+    const before = await mkdir('before');
+    const items = watchChanges(engine, version(before + 1000), stop.signal);
+    expect(await items.next()).toMatchObject({ value: { kind: 'durable', version: before } });
+  });
+
   it('can be resumed from the cursor of any item', async () => {
     const start = engine.durableVersion;
     await mkdir('a');
