@@ -180,15 +180,13 @@ test.each(Array.from({ length: 24 }, (_, i) => i))(
     const flush = file.flush();
     for (let turn = 0; turn < turns; turn++) await Promise.resolve();
     const ours = namespace.calls.get('publish') ?? 0;
-    const { result } = await namespace
-      .client('b')
-      .mutate('publish', {
-        node: { ino: node.ino },
-        body: { kind: 'inline', bytes: Buffer.alloc(3500, 'b') },
-        uid: 0,
-        gid: 0,
-        mode: 0o644,
-      });
+    const { result } = await namespace.client('b').mutate('publish', {
+      node: { ino: node.ino },
+      body: { kind: 'inline', bytes: Buffer.alloc(3500, 'b') },
+      uid: 0,
+      gid: 0,
+      mode: 0o644,
+    });
     file.rebase(result.generation);
     await flush;
     const expected = Buffer.alloc(3500, 'b');

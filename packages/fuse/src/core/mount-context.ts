@@ -189,7 +189,7 @@ export class MountContext {
   }
 
   #nextRequest(): RequestId {
-    return requestId(this.#prefix + (this.#requests++).toString(36));
+    return requestId(this.#prefix + (this.#requests++).toString(36).padStart(9, '0'));
   }
 }
 
