@@ -1,6 +1,6 @@
 /** What was only visible survives a server that forgot it. */
 import { expect, test } from 'vitest';
-import { ROOT_INODE, systemClock } from '@nokv/types';
+import { NokvError, ROOT_INODE, systemClock } from '@nokv/types';
 import { MemoryNamespace } from '../testing/memory-namespace.js';
 import { MountContext } from './mount-context.js';
 import { NamespaceFileSystem } from './namespace-file-system.js';
@@ -51,6 +51,26 @@ test('fsync fails when what it stands for cannot be made again', async () => {
   const entry = { parent: ROOT_INODE, name: name('d') };
   await namespace.client('b').mutate('create', { entry, type: 'file', mode: 0o644, exclusive: true, uid: 0, gid: 0 });
   await expect(fileSystem.fsync(directory.node)).rejects.toMatchObject({ code: 'exists' });
+});
+
+test('fsync sends again what a server that was started anew while it waited had lost', async () => {
+  const { namespace, metadata, fileSystem } = await start();
+  namespace.holdDurability();
+  const directory = await fileSystem.mkdir(1, name('d'), 0o755, caller);
+  metadata.durable = async () => {
+    namespace.loseVisible();
+    throw new NokvError('connection-lost', 'started anew', { outcome: 'unknown' });
+  };
+  await fileSystem.fsync(directory.node);
+  expect(await metadata.read('stat', { node: { path: name('/d') } })).toMatchObject({ type: 'directory' });
+});
+
+test('fsync fails, once, when it cannot be told whether it is durable and there is no other server', async () => {
+  const { namespace, metadata, fileSystem } = await start();
+  namespace.holdDurability();
+  const directory = await fileSystem.mkdir(1, name('d'), 0o755, caller);
+  metadata.durable = () => Promise.reject(new NokvError('connection-lost', 'started anew', { outcome: 'unknown' }));
+  await expect(fileSystem.fsync(directory.node)).rejects.toMatchObject({ code: 'connection-lost' });
 });
 
 test('what is known to be durable is not kept', async () => {
