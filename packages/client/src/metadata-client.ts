@@ -28,6 +28,11 @@ export interface CallOptions {
 export interface MutateOptions extends CallOptions {
   /** Drawn by the client when absent; give the one of a call whose outcome is unknown to ask again. */
   readonly requestId?: RequestId | undefined;
+  /**
+   * Wall clock of the first attempt under `requestId` (default: now): one whose result may have been forgotten since is refused
+   * with `request-expired` instead of being run again.
+   */
+  readonly firstAttemptMs?: number | undefined;
   /** Default `durable`. */
   readonly acknowledgement?: Acknowledgement | undefined;
 }

@@ -1,5 +1,5 @@
 import type { Incarnation, WatchItem } from '@nokv/protocol';
-import { NokvError, systemClock, systemRandom, version, type ChangeRecord, type Version } from '@nokv/types';
+import { NokvError, requestId, systemClock, systemRandom, version, type ChangeRecord, type Version } from '@nokv/types';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Connection } from '../wire/connection.js';
 import { Link } from './link.js';
@@ -90,6 +90,12 @@ describe('mutations', () => {
     expect(new Set(calls.map(({ options }) => options['requestId'])).size).toBe(1);
     expect(new Set(calls.map(({ options }) => options['firstAttemptMs'])).size).toBe(1);
     expect(calls.map(({ options }) => options['actor'])).toEqual(['tester', 'tester', 'tester']);
+  });
+
+  test('that are sent again later say when they were first sent', async () => {
+    const { metadata, calls } = client({ answer: () => ({ version: 5, result: { ino: 1 } }) });
+    await metadata.mutate('rmdir', { entry: { path: Buffer.from('/x') } }, { requestId: requestId('again'), firstAttemptMs: 12_345 });
+    expect(calls[0]?.options).toMatchObject({ requestId: 'again', firstAttemptMs: 12_345 });
   });
 
   test('that are durable raise the durable version, visible ones do not', async () => {

@@ -69,7 +69,7 @@ export class WireMetadataClient implements MetadataClient {
   ): Promise<Mutated<Op extends 'begin-upload' | 'renew-upload' ? TicketedUpload : MutationResult<Op>>> {
     const { signal, acknowledgement = 'durable' } = options;
     const requestId = options.requestId ?? makeRequestId(this.#options.clock.nowMs(), this.#options.random.bytes(ID_RANDOM_BYTES));
-    const firstAttemptMs = this.#options.clock.nowMs();
+    const firstAttemptMs = options.firstAttemptMs ?? this.#options.clock.nowMs();
     const { actor } = this.#options;
     let server: ServerHello | undefined;
     const answer = (await this.#retry(options, requestId, (connection, timeoutMs) => {

@@ -53,6 +53,26 @@ test('fsync fails when what it stands for cannot be made again', async () => {
   await expect(fileSystem.fsync(directory.node)).rejects.toMatchObject({ code: 'exists' });
 });
 
+test('what is sent again says when it was first sent, so that it is not run a second time after its result was forgotten', async () => {
+  const { namespace, metadata, fileSystem } = await start();
+  namespace.holdDurability();
+  const before = systemClock.nowMs();
+  const directory = await fileSystem.mkdir(1, name('d'), 0o755, caller);
+  const after = systemClock.nowMs();
+  namespace.loseVisible();
+  const firstAttempts: (number | undefined)[] = [];
+  const { mutate } = metadata;
+  metadata.mutate = (operation, args, options) => {
+    firstAttempts.push(options?.firstAttemptMs);
+    return mutate(operation, args, options);
+  };
+  while (systemClock.nowMs() <= after);
+  await fileSystem.fsync(directory.node);
+  expect(firstAttempts).toHaveLength(1);
+  expect(firstAttempts[0]).toBeGreaterThanOrEqual(before);
+  expect(firstAttempts[0]).toBeLessThanOrEqual(after);
+});
+
 test('fsync sends again what a server that was started anew while it waited had lost', async () => {
   const { namespace, metadata, fileSystem } = await start();
   namespace.holdDurability();

@@ -84,9 +84,11 @@ export class MountContext {
     if (this.#unsettled.isFull) await this.settle();
     const requestId = this.#nextRequest();
     const connections = this.#connections;
+    const sentAtMs = this.clock.nowMs();
     const done = await this.#sendVisible(operation, args, requestId);
     if (operation !== 'end-upload') {
-      this.#unsettled.add({ operation, args, requestId, version: done.version, connections, made: madeBy(operation, done.result) });
+      const made = madeBy(operation, done.result);
+      this.#unsettled.add({ operation, args, requestId, sentAtMs, version: done.version, connections, made });
       this.#unsettled.settle(this.#metadata.durableVersion, this.#connections);
     }
     return done;
@@ -145,9 +147,9 @@ export class MountContext {
 
   async #repeatAll(): Promise<void> {
     const doubtful = this.#unsettled.all().filter(({ connections }) => connections !== this.#connections);
-    for (const { operation, args, requestId, made } of doubtful) {
+    for (const { operation, args, requestId, sentAtMs, made } of doubtful) {
       try {
-        const { result } = await this.send(operation, withRepeats(args, this.#repeats), 'durable', requestId);
+        const { result } = await this.send(operation, withRepeats(args, this.#repeats), 'durable', requestId, sentAtMs);
         const now = madeBy(operation, result);
         if (made.generation !== undefined && now.generation !== undefined) this.#repeats.generations.set(made.generation, now.generation);
         if (made.ino !== undefined && now.ino !== undefined && now.ino !== made.ino) {
@@ -179,8 +181,9 @@ export class MountContext {
     args: MutationOperations[Op]['args'],
     acknowledgement: 'visible' | 'durable',
     request: RequestId,
+    firstAttemptMs?: number,
   ) {
-    const options: MutateOptions = { requestId: request, acknowledgement, timeoutMs: this.#timeoutMs };
+    const options: MutateOptions = { requestId: request, acknowledgement, firstAttemptMs, timeoutMs: this.#timeoutMs };
     return this.#metadata.mutate(operation, args, options);
   }
 

@@ -11,6 +11,8 @@ export interface UnsettledMutation {
   readonly operation: MutationOperation;
   readonly args: MutationOperations[MutationOperation]['args'];
   readonly requestId: RequestId;
+  /** Wall clock when it was first sent. */
+  readonly sentAtMs: number;
   readonly version: Version;
   /** How many connections had been made when it was acknowledged. */
   readonly connections: number;
