@@ -1,11 +1,12 @@
 /**
- * The command line against the table. Node's own tokenizer splits the words; what they mean is decided here, so that
- * no value is ever taken for a number and every mistake is named with its nearest neighbours.
+ * The command line against the table: finds the command, has the words read and gathered, gives each argument its words
+ * and each flag its values. Texts stay as they were written until the row's own reader takes them.
  */
-import { parseArgs } from 'node:util';
 import { NokvError } from '@nokv/types';
 import { type AnyCommand, type Arguments, type Flags, flagName, toggle } from './command.js';
 import { didYouMean } from './near-names.js';
+import { type GatheredWords, gatherWords, matchCommand } from './parse-arguments-cac.js';
+import { nameOf, readWords, writtenNames } from './parse-arguments-words.js';
 import { parseText } from './quantities.js';
 import { CLIENT_SETTINGS, settingFlags } from './settings.js';
 import { usageError } from './usage-error.js';
@@ -39,8 +40,7 @@ export interface GlobalTexts {
   readonly help: boolean;
 }
 
-/** Texts by flag key, every occurrence. */
-type Written = Map<string, string[]>;
+type Written = GatheredWords['written'];
 
 /** What stands before the command, its row and the words that follow; no row: nothing but flags was written. */
 export interface FoundCommand {
@@ -52,13 +52,13 @@ export interface FoundCommand {
 
 /** Finds the command's name among the words; flags before it are the global ones. */
 export function findCommand(words: readonly string[], table: readonly AnyCommand[]): FoundCommand {
-  const known = names(GLOBAL_FLAGS);
+  const known = writtenNames(GLOBAL_FLAGS);
   let at = 0;
   for (; at < words.length; at++) {
     const word = words[at] ?? '';
     if (word === '--version') return { command: undefined, before: words.slice(0, at), after: [], version: true };
     if (!word.startsWith('-') || word === '-') break;
-    const flag = known.get(word.replace(/=.*$/s, ''));
+    const flag = known.get(nameOf(word));
     if (flag === undefined) {
       throw usageError(`unknown flag ${word}${didYouMean(word, known.keys())}; flags of a command follow its name, see "nokv help"`);
     }
@@ -67,17 +67,16 @@ export function findCommand(words: readonly string[], table: readonly AnyCommand
   const before = words.slice(0, at);
   const [first, second] = words.slice(at);
   if (first === undefined) return { command: undefined, before, after: [], version: false };
-  const two = table.find(({ name }) => name === `${first} ${second ?? ''}`);
+  const two = matchCommand(`${first} ${second ?? ''}`, table);
   if (two !== undefined) return { command: two, before, after: words.slice(at + 2), version: false };
-  const command = table.find(({ name }) => name === first);
+  const command = matchCommand(first, table);
   if (command === undefined) throw unknownCommand(first, second, table);
   return { command, before, after: words.slice(at + 1), version: false };
 }
 
 /** Parses what surrounds the command's name. Every error is `invalid-argument`. */
 export function parseArguments({ command, before, after }: FoundCommand & { command: AnyCommand }): ParsedLine {
-  const flags: Flags = { ...GLOBAL_FLAGS, ...command.flags };
-  const { written, positionals } = tokenize([...before, ...after], flags, command.name);
+  const { written, positionals } = split([...before, ...after], command);
   const global = globalTexts(written);
   if (global.help) return { command, args: {}, flags: {}, global };
   return {
@@ -90,36 +89,12 @@ export function parseArguments({ command, before, after }: FoundCommand & { comm
 
 /** The global flags alone, for a line whose command is not known. */
 export function parseGlobals(words: readonly string[]): GlobalTexts {
-  return globalTexts(tokenize(words, GLOBAL_FLAGS, undefined).written);
+  return globalTexts(split(words, undefined).written);
 }
 
-function tokenize(words: readonly string[], flags: Flags, command: string | undefined): { written: Written; positionals: string[] } {
-  const options: Record<string, { type: 'string' | 'boolean'; short?: string }> = {};
-  for (const [key, { label, short }] of Object.entries(flags)) {
-    options[flagName(key)] = { type: label === undefined ? 'boolean' : 'string', ...(short === undefined ? {} : { short }) };
-  }
-  const { tokens } = parseArgs({ args: [...words], options, strict: false, allowPositionals: true, tokens: true });
-  const known = names(flags);
-  const see = command === undefined ? '"nokv help"' : `"nokv help ${command}"`;
-  const written: Written = new Map();
-  const positionals: string[] = [];
-  for (const token of tokens) {
-    if (token.kind === 'positional') positionals.push(token.value);
-    if (token.kind !== 'option') continue;
-    const key = known.get(`--${token.name}`);
-    if (key === undefined) throw usageError(`unknown flag ${token.rawName}${didYouMean(token.rawName, known.keys())}; see ${see}`);
-    const flag = flags[key];
-    if (flag?.label === undefined) {
-      if (token.value !== undefined) throw usageError(`${token.rawName} takes no value, found "${token.value}"; see ${see}`);
-      push(written, key, '');
-    } else {
-      const looksLikeFlag = token.inlineValue === false && /^-./.test(token.value) && known.has(token.value.replace(/=.*$/s, ''));
-      if (token.value === undefined || looksLikeFlag)
-        throw usageError(`${token.rawName} needs a value: ${token.rawName} ${flag.label}; see ${see}`);
-      push(written, key, token.value);
-    }
-  }
-  return { written, positionals };
+function split(words: readonly string[], row: AnyCommand | undefined): GatheredWords {
+  const flags: Flags = { ...GLOBAL_FLAGS, ...row?.flags };
+  return gatherWords(readWords(words, flags, row?.name), GLOBAL_FLAGS, row);
 }
 
 function readFlags(flags: Flags, written: Written, command: string): Record<string, unknown> {
@@ -184,16 +159,6 @@ function globalTexts(written: Written): GlobalTexts {
   return { ...given, json: written.has('json'), quiet: written.has('quiet'), verbose: written.has('verbose'), help: written.has('help') };
 }
 
-/** Every way to write each flag, with its key. */
-function names(flags: Flags): Map<string, string> {
-  const all = new Map<string, string>();
-  for (const [key, { short }] of Object.entries(flags)) {
-    all.set(`--${flagName(key)}`, key);
-    if (short !== undefined) all.set(`-${short}`, key);
-  }
-  return all;
-}
-
 function unknownCommand(first: string, second: string | undefined, table: readonly AnyCommand[]): NokvError {
   const below = table.filter(({ name }) => name.startsWith(`${first} `)).map(({ name }) => name);
   if (below.length > 0) {
@@ -206,8 +171,4 @@ function unknownCommand(first: string, second: string | undefined, table: readon
       table.map(({ name }) => name),
     )}; "nokv help" lists all`,
   );
-}
-
-function push(written: Written, key: string, text: string): void {
-  written.set(key, [...(written.get(key) ?? []), text]);
 }
