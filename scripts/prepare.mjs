@@ -21,8 +21,8 @@ export function prepare(options = {}) {
 
 function checkNode() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  if (major < 20 || (major === 20 && minor < 15)) {
-    fail(`nokv needs Node 20.15 or newer, found ${process.versions.node}; install a newer Node and try again`);
+  if (major < 20 || (major === 20 && minor < 19)) {
+    fail(`nokv needs Node 20.19 or newer, found ${process.versions.node}; install a newer Node and try again`);
   }
 }
 

@@ -25,14 +25,22 @@ if (!process.argv.includes('-v') && !process.argv.includes('--verbose')) process
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
 
+/** Shorter than anybody presses a key twice. */
+const SAME_SIGNAL_MS = 150;
+
 process.exit(await runCli(process.argv.slice(2), io));
 
-/** The first signal asks the command to stop, the second one ends the process. */
+/**
+ * The first signal asks the command to stop, the second one ends the process. One Ctrl-C can arrive twice, from the terminal and
+ * from a parent that passes it on: what follows at once is the same one.
+ */
 function onInterrupt(interrupt: (signal: 'SIGINT' | 'SIGTERM') => void): () => void {
-  let count = 0;
+  let firstMs: number | undefined;
   const listener = (signal: NodeJS.Signals) => {
-    count += 1;
-    if (count > 1) process.exit(EXIT_INTERRUPTED);
+    const nowMs = systemClock.monotonicMs();
+    if (firstMs !== undefined && nowMs - firstMs > SAME_SIGNAL_MS) process.exit(EXIT_INTERRUPTED);
+    if (firstMs !== undefined) return;
+    firstMs = nowMs;
     interrupt(signal === 'SIGTERM' ? 'SIGTERM' : 'SIGINT');
   };
   process.on('SIGINT', listener);

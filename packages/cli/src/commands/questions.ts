@@ -23,7 +23,11 @@ export async function find(call: CallOf<Rows['find']>): Promise<void> {
   await ask(call, 'find', { path: call.args.path, where, sort, limit, cursor, fields }, async (result) => {
     await printTable(call, result.rows, rows === 0);
     rows += result.rows.length;
-    await remark(call, `${rows} ${rows === 1 ? 'row' : 'rows'}, ${result.scan.complete ? '' : 'at least '}${result.matched} matched`, result);
+    await remark(
+      call,
+      `${rows} ${rows === 1 ? 'row' : 'rows'}, ${result.scan.complete ? '' : 'at least '}${result.matched} matched`,
+      result,
+    );
   });
 }
 
