@@ -8,6 +8,8 @@
  *   rows it rests on. A visible reply goes out once evaluated, when every later read of this shard sees it.
  * - At most `BATCHES_IN_FLIGHT_MAX` batches are with the store; one more is open and takes what is evaluated meanwhile, so that
  *   whoever waits to see a command does not wait for the disk. The open batch and the queue are bounded.
+ * - A batch that nobody waits for (visible replies alone) stays open for `LINGER_MS`, so that a stream of them shares commits: a
+ *   commit costs ten times what a command does. Whoever comes to wait for such a batch closes it.
  * - A failed commit drops the overlay and fails everything that was evaluated on it; the state is then that of the store.
  *   Versions and inode numbers that were handed out are not handed out again.
  * - A failed flush leaves it open what a power cut would undo: the shard stops serving.
@@ -37,6 +39,8 @@ const BATCH_COMMANDS_MAX = 128;
 const OPEN_COMMANDS_MAX = 1024;
 const BATCH_BYTES_MAX = 8 * 1024 * 1024;
 const BATCHES_IN_FLIGHT_MAX = 3;
+/** How long a batch that nobody waits for may gather: little beside a flush, much beside a command. */
+export const LINGER_MS = 3;
 const QUEUE_COMMANDS_MAX = 32_768;
 /** Numbers reserved ahead of use; more than can ever be unflushed, so that none is used twice across a power cut. */
 export const RESERVED_AHEAD = 1 << 20;
@@ -59,6 +63,11 @@ export class Pending {
   constructor(command: Command, bytes: number) {
     this.command = command;
     this.bytes = bytes;
+  }
+
+  /** Somebody waits until it is durable. */
+  get isAwaited(): boolean {
+    return this.#durable.length > 0;
   }
 
   wait(acknowledgement: 'durable' | 'visible'): Promise<Evaluated> {
@@ -104,6 +113,9 @@ interface Batch {
   bytes: number;
   readonly counters: Mutable<CountersRow>;
   readonly progress: Mutable<ProgressRow>;
+  /** Somebody waits for its flush. */
+  isAwaited: boolean;
+  linger: 'not-yet' | 'lingers' | 'over';
 }
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
@@ -124,9 +136,10 @@ export class CommitPipeline {
   readonly #roots: ShardRoots;
   readonly #listeners: PipelineListeners;
   readonly #refusal: () => Error | undefined;
+  readonly #pause: (ms: number) => Promise<void>;
   readonly #queue: Pending[] = [];
   readonly #inFlight: Batch[] = [];
-  /** Evaluated, and waiting for a place in flight. Never empty. */
+  /** Evaluated, and waiting for a place in flight or for company. Never empty. */
   #open: Batch | undefined;
   readonly #requests = new Map<RequestId, Pending>();
   /** As after the last flush, and as after the last evaluation. */
@@ -141,13 +154,21 @@ export class CommitPipeline {
   batches = 0;
   flushes = 0;
 
-  constructor(view: ShardView, roots: ShardRoots, state: PipelineState, listeners: PipelineListeners, refusal: () => Error | undefined) {
+  constructor(
+    view: ShardView,
+    roots: ShardRoots,
+    state: PipelineState,
+    listeners: PipelineListeners,
+    refusal: () => Error | undefined,
+    pause: (ms: number) => Promise<void>,
+  ) {
     this.#view = view;
     this.#roots = roots;
     this.#settled = state;
     this.#current = state;
     this.#listeners = listeners;
     this.#refusal = refusal;
+    this.#pause = pause;
   }
 
   get visible(): PipelineState {
@@ -195,12 +216,21 @@ export class CommitPipeline {
     if (batch === undefined) return undefined;
     const reader = deferred<void>();
     batch.readers.push(reader);
+    if (batch === this.#open) this.hurry();
     return reader.promise;
+  }
+
+  /** Somebody waits for what is evaluated: the open batch lingers no more. */
+  hurry(): void {
+    if (this.#open === undefined || this.#open.isAwaited) return;
+    this.#open.isAwaited = true;
+    this.#schedule();
   }
 
   /** Resolves when nothing waits and nothing is in flight. */
   async drained(): Promise<void> {
-    if (this.#queue.length === 0 && this.#inFlight.length === 0) return;
+    if (this.#queue.length === 0 && this.#inFlight.length === 0 && this.#open === undefined) return;
+    this.hurry();
     this.#idle ??= deferred();
     await this.#idle.promise;
   }
@@ -224,7 +254,7 @@ export class CommitPipeline {
     );
     this.#evaluate(batch, taken);
     this.#open = batch.done.length === 0 ? undefined : batch;
-    if (hasPlace && this.#open !== undefined) {
+    if (hasPlace && this.#open !== undefined && !this.#lingers(batch)) {
       this.#open = undefined;
       this.#commit(batch);
     }
@@ -233,10 +263,24 @@ export class CommitPipeline {
       this.#isPumpQueued = true;
       setImmediate(() => this.#pump());
     }
-    if (this.#queue.length === 0 && this.#inFlight.length === 0) {
+    if (this.#queue.length === 0 && this.#inFlight.length === 0 && this.#open === undefined) {
       this.#idle?.resolve();
       this.#idle = undefined;
     }
+  }
+
+  /** Whether the batch may gather more; the first time that it may, its time begins to run. */
+  #lingers(batch: Batch): boolean {
+    const isWanted = batch.isAwaited || batch.refused.length > 0 || batch.readers.length > 0 || this.#idle !== undefined;
+    if (isWanted || batch.linger === 'over' || batch.done.length >= BATCH_COMMANDS_MAX) return false;
+    if (batch.linger === 'lingers') return true;
+    batch.linger = 'lingers';
+    const over = (): void => {
+      batch.linger = 'over';
+      if (this.#open === batch) this.#schedule();
+    };
+    this.#pause(LINGER_MS).then(over, over);
+    return true;
   }
 
   /** How many of the waiting commands fit; always one when there is room at all. */
@@ -265,6 +309,8 @@ export class CommitPipeline {
       bytes: 0,
       counters: { ...counters },
       progress: { ...progress },
+      isAwaited: false,
+      linger: 'not-yet',
     };
   }
 
@@ -308,6 +354,7 @@ export class CommitPipeline {
     batch.counters.inodes += transaction.inodesDelta;
     advance(batch.progress, command, version);
     batch.done.push(pending);
+    if (pending.isAwaited) batch.isAwaited = true;
     pending.becameVisible({ version, result });
   }
 

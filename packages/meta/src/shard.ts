@@ -123,6 +123,7 @@ class Shard implements ShardEngine {
         onLost: (first, last) => this.#lostListeners.forEach((listener) => listener(first, last)),
       },
       () => this.#gate?.refusal(),
+      (ms) => options.clock.sleep(ms),
     );
     this.#maintenance = new Maintenance(
       this.#view,
@@ -280,7 +281,9 @@ class Shard implements ShardEngine {
   /** The same request while its first arrival is under way. */
   #join(pending: Pending, digest: number, requestId: RequestId, acknowledgement: Acknowledgement): Promise<Evaluated> {
     if (!('digest' in pending.command) || pending.command.digest !== digest) throw reused(requestId);
-    return pending.wait(acknowledgement);
+    const evaluated = pending.wait(acknowledgement);
+    if (acknowledgement === 'durable') this.#pipeline.hurry();
+    return evaluated;
   }
 
   #storedResult(requestId: RequestId, digest: number): Evaluated | undefined {

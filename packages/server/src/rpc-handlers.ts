@@ -18,7 +18,10 @@ export function rpcHandlers(service: Service, clock: Clock, info: () => ServerIn
         acknowledgement: call.acknowledgement,
         // Machines that share a deployment agree on the time to well within the window in which results are kept.
         attemptAgeMs: Math.max(0, clock.nowMs() - call.firstAttemptMs),
-        signal: call.signal,
+        // Making a signal costs more than most mutations; only a publish that looks at blocks asks for it.
+        get signal() {
+          return call.signal;
+        },
       });
   return {
     stat: read('stat'),
