@@ -92,7 +92,11 @@ start_server() {
   mkdir -p "$dir"
   dir=$(realpath "$dir")
   if serves "$dir"; then fail "a server is running on $dir already, pid $(<"$dir/pid")"; fi
-  if [[ $port == 0 ]]; then port=$(unused_port); fi
+  if [[ $port == 0 ]]; then
+    port=$(unused_port)
+  elif (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+    fail "port $port is taken; give another, or 0 for a free one"
+  fi
   (
     close_inherited
     # In a session of its own: Ctrl-C in the caller's terminal is not for it.

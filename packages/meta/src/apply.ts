@@ -65,31 +65,6 @@ export function apply(transaction: Transaction, command: Command): AnyMutationRe
   }
 }
 
-/** The most inode numbers that the command can take: one for what it makes, one for each missing parent. */
-export function freshInodesOf(operation: Command['operation'], args: unknown): number {
-  switch (operation) {
-    case 'mkdir':
-    case 'publish':
-    case 'publish-tree': {
-      const { parents, entry, node, to } = args as { parents?: boolean; entry?: object; node?: object; to?: object };
-      const ref = entry ?? node ?? to;
-      return parents === true && ref !== undefined && 'path' in ref ? 1 + componentsMax(ref.path as Uint8Array) : 1;
-    }
-    case 'create':
-    case 'symlink':
-    case 'begin-tree':
-      return 1;
-    default:
-      return 0;
-  }
-}
-
-function componentsMax(path: Uint8Array): number {
-  let slashes = 1;
-  for (const byte of path) if (byte === 0x2f) slashes += 1;
-  return slashes;
-}
-
 function nothing(_done: void): undefined {
   return undefined;
 }

@@ -156,6 +156,19 @@ describe.each(['memory', 'LMDB'] as const)('namespace over %s', (kind) => {
     await expect(shard.text('/s41')).rejects.toMatchObject({ code: 'symlink-loop' });
   });
 
+  test('directories that -p makes behind symlinks have numbers of their own, up to a bound', async () => {
+    await shard.do('symlink', { entry: at('/a'), target: bytes('/b/a/a'), ...OWNER });
+    await shard.do('symlink', { entry: at('/b'), target: bytes('/c/a/a'), ...OWNER });
+    await shard.mkdir('/a', true);
+    await shard.mkdir('/a/x');
+    const paths = ['/c', '/c/a', '/c/a/a', '/c/a/a/a', '/c/a/a/a/a', '/a/x'];
+    const numbers = await Promise.all(paths.map(async (path) => (await shard.stat(path)).ino));
+    expect(new Set(numbers).size).toBe(paths.length);
+    await shard.do('symlink', { entry: at('/deep'), target: bytes('/d'.repeat(200)), ...OWNER });
+    await expect(shard.mkdir('/deep/x', true)).rejects.toMatchObject({ code: 'path-too-long' });
+    await expect(shard.stat('/d')).rejects.toMatchObject({ code: 'not-found' });
+  });
+
   test('hard links share an inode until the last is gone', async () => {
     const { result } = await shard.put('/f', 'shared');
     const { ino } = result.attributes;

@@ -27,7 +27,7 @@ import {
   type UploadId,
   type Version,
 } from '@nokv/types';
-import { freshInodesOf } from './apply.js';
+import { freshInodesOf } from './operations/fresh-inodes.js';
 import type { Command, InternalOperation, InternalOperations, Retention } from './command.js';
 import { CommitPipeline, RESERVED_AHEAD, reserveFrom, type Evaluated, type Pending, type PipelineState } from './commit-pipeline.js';
 import { SYSTEM_ITEM, countersKey, inodeKey, requestKey, systemKey, uploadKey } from './key.js';

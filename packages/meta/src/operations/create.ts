@@ -13,6 +13,7 @@ import { alreadyExists, describe, isDirectory, notFound, resolveInode, resolvePl
 import type { Transaction } from '../transaction.js';
 import { Inode, toAttributes } from '../value-inode.js';
 import { becomeShared, editLiving, enterName, inherit, type Location } from './directory.js';
+import { FreshInodes } from './fresh-inodes.js';
 
 type CommandOf<Op extends MutationCommand['operation']> = Extract<MutationCommand, { operation: Op }>;
 
@@ -21,21 +22,9 @@ const LINKS_MAX = 1_000_000;
 const PERMISSION_BITS = 0o7777;
 const MISSING_PARENT_MODE = 0o755;
 
-/** Takes fresh inode numbers from a command, one after the other. */
-export class FreshInodes {
-  #next: number;
-
-  constructor(first: InodeNumber) {
-    this.#next = first;
-  }
-
-  take(): InodeNumber {
-    return this.#next++ as InodeNumber;
-  }
-}
-
-export function mkdir(transaction: Transaction, { args, freshInode }: CommandOf<'mkdir'>): CreateResult {
-  const fresh = new FreshInodes(freshInode);
+export function mkdir(transaction: Transaction, command: CommandOf<'mkdir'>): CreateResult {
+  const { args } = command;
+  const fresh = new FreshInodes(command);
   const makesParents = args.parents === true;
   const place = resolvePlace(transaction, args.entry, {
     follow: makesParents,

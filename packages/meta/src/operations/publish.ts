@@ -16,11 +16,12 @@ import { alreadyExists, describe, isDirectory, notFound, resolvePlace, type Plac
 import type { Transaction } from '../transaction.js';
 import { checkText8 } from '../value-body.js';
 import { toAttributes, type Inode } from '../value-inode.js';
-import { FreshInodes, insertFresh, location, makeInode, parentMaker } from './create.js';
+import { insertFresh, location, makeInode, parentMaker } from './create.js';
 import { editLiving } from './directory.js';
 import { closeUpload } from './extents.js';
 import { checkTime, replaceBody } from './setattr.js';
 import { liveUpload } from './upload.js';
+import { FreshInodes } from './fresh-inodes.js';
 
 type PublishCommand = Extract<MutationCommand, { operation: 'publish' }>;
 
@@ -28,9 +29,10 @@ const UINT32_MAX = 0xffff_ffff;
 /** Uploads that one body may name: the width of their numbers in the row. */
 const UPLOADS_MAX = 65_535;
 
-export function publish(transaction: Transaction, { args, freshInode, retention }: PublishCommand): PublishResult {
+export function publish(transaction: Transaction, command: PublishCommand): PublishResult {
+  const { args, retention } = command;
   checkArguments(args);
-  const fresh = new FreshInodes(freshInode);
+  const fresh = new FreshInodes(command);
   const target = findTarget(transaction, args, fresh);
   const current = target.kind === 'file' ? target.inode : undefined;
   checkPreconditions(transaction, args, current);

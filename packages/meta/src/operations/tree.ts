@@ -5,10 +5,11 @@ import { gcTreeKey } from '../key.js';
 import { alreadyExists, describe, resolvePlace } from '../resolve.js';
 import type { Transaction } from '../transaction.js';
 import { toAttributes } from '../value-inode.js';
-import { FreshInodes, insertFresh, location, makeInode, parentMaker } from './create.js';
+import { insertFresh, location, makeInode, parentMaker } from './create.js';
 import { dueMs, enterName, leaveName } from './directory.js';
 import { removeWhole } from './remove.js';
 import { checkTtl } from './upload.js';
+import { FreshInodes } from './fresh-inodes.js';
 
 type CommandOf<Op extends MutationCommand['operation']> = Extract<MutationCommand, { operation: Op }>;
 
@@ -21,12 +22,13 @@ export function beginTree(transaction: Transaction, { args, freshInode }: Comman
   return { root: freshInode, name: Uint8Array.from(name) };
 }
 
-export function publishTree(transaction: Transaction, { args, freshInode, retention }: CommandOf<'publish-tree'>): CreateResult {
+export function publishTree(transaction: Transaction, command: CommandOf<'publish-tree'>): CreateResult {
+  const { args, retention } = command;
   const staged = transaction.inode(args.root);
   if (staged === undefined || staged.parent !== transaction.staging) {
     throw new NokvError('not-found', `inode ${args.root} is not a staged tree (any more); begin another and fill it again`);
   }
-  const makeDirectory = args.parents === true ? parentMaker(transaction, new FreshInodes(freshInode), args) : undefined;
+  const makeDirectory = args.parents === true ? parentMaker(transaction, new FreshInodes(command), args) : undefined;
   const place = resolvePlace(transaction, args.to, { follow: false, makeDirectory });
   const { entry } = place;
   if (entry !== undefined) {
