@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { NokvError } from '@nokv/types';
-import { didYouMean } from './near-names.js';
+import { didYouMean } from './did-you-mean.js';
 
 export interface ConfigFile {
   readonly path: string;

@@ -3,7 +3,7 @@
  * guessed and nothing converted; every mistake is named with its nearest neighbours.
  */
 import { type Flags, flagName } from './command.js';
-import { didYouMean } from './near-names.js';
+import { didYouMean } from './did-you-mean.js';
 import type { Word } from './parse-arguments-cac.js';
 import { usageError } from './usage-error.js';
 

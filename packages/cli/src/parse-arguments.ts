@@ -4,7 +4,7 @@
  */
 import { NokvError } from '@nokv/types';
 import { type AnyCommand, type Arguments, type Flags, flagName, toggle } from './command.js';
-import { didYouMean } from './near-names.js';
+import { didYouMean } from './did-you-mean.js';
 import { type GatheredWords, gatherWords, matchCommand } from './parse-arguments-cac.js';
 import { nameOf, readWords, writtenNames } from './parse-arguments-words.js';
 import { parseText } from './quantities.js';
