@@ -254,8 +254,9 @@ describe('calls', () => {
   it('past their deadline fail, tell the server, and ignore the late answer', async () => {
     const { connection, server } = await joined({ inFlightMax: 2 });
     const outcomes = Promise.allSettled([
-      connection.call('mkdir', mkdirArgs, { ...id('a'), timeoutMs: 20 }),
-      connection.call('getattr', { ino: 1 as InodeNumber }, { timeoutMs: 20 }),
+      connection.call('mkdir', mkdirArgs, { ...id('a'), timeoutMs: 60 }),
+      connection.call('getattr', { ino: 1 as InodeNumber }, { timeoutMs: 60 }),
+      // Waits for a place, and its time is over before one of the others' is.
       connection.call('mkdir', mkdirArgs, { ...id('b'), timeoutMs: 20 }),
     ]);
     const { stream } = await server.request();
