@@ -1,5 +1,6 @@
 /**
  * The rows that one command reads and writes. A command that fails is dropped with its transaction and leaves no trace.
+ * Everything read here, points and ranges alike, shows what the command itself wrote before: a command may be several operations.
  *
  * Invariants: every versioned row that is replaced or removed leaves its old value in history, exactly once per command and
  * under the command's version; every row written carries that version as its birth; a file with one name is repeated in
@@ -29,6 +30,7 @@ import {
   numberStart,
   uploadKey,
   xattrKey,
+  type Family,
 } from './key.js';
 import type { KvWrite } from './ordered-kv.js';
 import { rowId, type ShardView } from './overlay.js';
@@ -85,6 +87,8 @@ export class Transaction {
   readonly #view: ShardView;
   readonly #rows = new Map<string, TransactionRow>();
   readonly #inodes = new Map<InodeNumber, TransactionRow>();
+  /** The rows by what the keys of a range share, once a range was read. */
+  #groups: Map<string, TransactionRow[]> | undefined;
   #lastEntry: { readonly parent: InodeNumber; readonly name: Uint8Array; readonly row: TransactionRow } | undefined;
 
   constructor(view: ShardView, roots: ShardRoots, version: Version, time: Timespec) {
@@ -158,10 +162,11 @@ export class Transaction {
     if (row.state === 'read' && row.decoded !== undefined) row.state = 'refreshed';
   }
 
-  /** Entries of a directory as they were before this command. */
+  /** Entries of a directory in byte order of names; changes made while it runs may be missed. */
   *entries(directory: InodeNumber): Generator<{ readonly name: Uint8Array; readonly entry: Dentry }> {
-    for (const { key, value } of this.#view.range(numberStart(FAMILY.dentry, directory), numberEnd(FAMILY.dentry, directory))) {
-      yield { name: copyBytes(key, NAME_AT, key.length), entry: decodeDentry(value) };
+    for (const { key, value, row } of this.#range(FAMILY.dentry, directory)) {
+      const entry = row === undefined ? decodeDentry(value) : (row.decoded as Dentry);
+      yield { name: copyBytes(key, NAME_AT, key.length), entry };
     }
   }
 
@@ -179,10 +184,10 @@ export class Transaction {
     row.state = 'removed';
   }
 
-  /** Places of an inode with several names, as they were before this command. */
+  /** Places of an inode with several names. */
   links(ino: InodeNumber, limit: number): { readonly parent: InodeNumber; readonly name: Uint8Array }[] {
     const links: { parent: InodeNumber; name: Uint8Array }[] = [];
-    for (const { key } of this.#view.range(numberStart(FAMILY.link, ino), numberEnd(FAMILY.link, ino))) {
+    for (const { key } of this.#range(FAMILY.link, ino)) {
       links.push({ parent: readU64(key, 9) as InodeNumber, name: copyBytes(key, 17, key.length) });
       if (links.length === limit) break;
     }
@@ -195,10 +200,10 @@ export class Transaction {
     return this.#load(bodyKey(ino, generation), decodeBody).decoded as BodyRow | undefined;
   }
 
-  /** Bodies of an inode, newest first, as they were before this command. */
+  /** Bodies of an inode, newest first. */
   *bodies(ino: InodeNumber): Generator<BodyRow> {
     const rows: Buffer[] = [];
-    for (const { key } of this.#view.range(numberStart(FAMILY.body, ino), numberEnd(FAMILY.body, ino))) rows.push(Buffer.from(key));
+    for (const { key } of this.#range(FAMILY.body, ino)) rows.push(Buffer.from(key));
     for (const key of rows.reverse()) {
       const body = this.#load(key, decodeBody).decoded as BodyRow | undefined;
       if (body !== undefined) yield body;
@@ -250,12 +255,10 @@ export class Transaction {
     row.state = value === undefined ? 'removed' : 'put';
   }
 
-  /** Names of an inode's attributes as they were before this command. */
+  /** Names of an inode's attributes. */
   xattrNames(ino: InodeNumber): Uint8Array[] {
     const names: Uint8Array[] = [];
-    for (const { key } of this.#view.range(numberStart(FAMILY.xattr, ino), numberEnd(FAMILY.xattr, ino))) {
-      names.push(copyBytes(key, NAME_AT, key.length));
-    }
+    for (const { key } of this.#range(FAMILY.xattr, ino)) names.push(copyBytes(key, NAME_AT, key.length));
     return names;
   }
 
@@ -383,8 +386,57 @@ export class Transaction {
       row = { id, key, before: overlaid.value, decoded: overlaid.decoded, state: 'read', value: undefined };
     }
     this.#rows.set(id, row);
+    if (this.#groups !== undefined) join(this.#groups, row);
     return row;
   }
+
+  /**
+   * Rows of a family whose keys begin with `number`, in key order: the command's own where it has them, else those of the state
+   * before it. `value` is valid until the next read.
+   */
+  *#range(family: Family, number: number): Generator<RangeRow> {
+    const start = numberStart(family, number);
+    const own = this.#ownRows(rowId(start));
+    let next = 0;
+    for (const { key, value } of this.#view.range(start, numberEnd(family, number))) {
+      const id = own.length === 0 ? '' : rowId(Buffer.from(key.buffer, key.byteOffset, key.length));
+      let isOwn = false;
+      for (let row = own[next]; row !== undefined && row.id <= id; row = own[++next]) {
+        isOwn = row.id === id;
+        if (row.decoded !== undefined) yield { key: row.key, value: EMPTY, row };
+      }
+      if (!isOwn) yield { key, value, row: undefined };
+    }
+    for (let row = own[next]; row !== undefined; row = own[++next])
+      if (row.decoded !== undefined) yield { key: row.key, value: EMPTY, row };
+  }
+
+  /** The command's rows whose keys begin so, in key order. The index is made by the first range that is read: most commands read none. */
+  #ownRows(groupId: string): readonly TransactionRow[] {
+    if (this.#groups === undefined) {
+      this.#groups = new Map();
+      for (const row of this.#rows.values()) join(this.#groups, row);
+    }
+    const rows = this.#groups.get(groupId);
+    return rows === undefined ? [] : [...rows].sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+}
+
+/** A row of a range: `row` where the command has one, else the stored `value`. */
+interface RangeRow {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  readonly row: TransactionRow | undefined;
+}
+
+/** Family and number: what the keys of a range share. */
+const GROUP_LENGTH = 9;
+
+function join(groups: Map<string, TransactionRow[]>, row: TransactionRow): void {
+  const groupId = row.id.slice(0, GROUP_LENGTH);
+  const group = groups.get(groupId);
+  if (group === undefined) groups.set(groupId, [row]);
+  else group.push(row);
 }
 
 const EMPTY = Buffer.alloc(0);

@@ -72,9 +72,13 @@ export function dropInode(transaction: Transaction, inode: Inode, retention: Ret
   retireBody(transaction, inode, retention);
 }
 
-/** Queues the current body of an inode to be forgotten once nobody may ask for it any more. */
+/**
+ * Queues the current body of an inode to be forgotten once nobody may ask for it any more. One that was published by the same
+ * command was never seen and goes at once.
+ */
 export function retireBody(transaction: Transaction, inode: Inode, retention: Retention): void {
   if (inode.generation === 0) return;
+  if (inode.generation === (transaction.version as number)) return forgetBody(transaction, inode.ino, inode.generation, retention);
   transaction.addWork(gcBodyKey(dueMs(transaction, retention.bodyMs), inode.ino, inode.generation));
 }
 

@@ -44,22 +44,27 @@ export function setattr(transaction: Transaction, { args, retention }: SetattrCo
   return { attributes: toAttributes(inode) };
 }
 
-/** Makes a stored body current: the inode shows its size, the old body waits for the end of its retention. */
+/**
+ * Makes a stored body current: the inode shows its size, the old body waits for the end of its retention. A command makes one
+ * generation of a file, however often it writes it.
+ */
 export function replaceBody(
   transaction: Transaction,
   inode: Inode,
   body: Omit<BodyRow, 'birth'>,
   retention: SetattrCommand['retention'],
 ): void {
-  retireBody(transaction, inode, retention);
+  const isFirstOfCommand = inode.generation !== (transaction.version as number);
+  // First the new references: a body of this command that goes at once may lend its blocks to the next.
   addReferences(transaction, body.body);
+  retireBody(transaction, inode, retention);
   transaction.putBody(inode.ino, body);
   const allocated = allocatedBytes(body.body);
   transaction.bytesDelta += allocated - inode.allocated;
   inode.allocated = allocated;
   inode.size = body.body.kind === 'inline' ? body.body.bytes.length : body.body.manifest.size;
   inode.generation = transaction.version as number as Generation;
-  inode.ordinal += 1;
+  if (isFirstOfCommand) inode.ordinal += 1;
 }
 
 export function allocatedBytes(body: Body): number {
