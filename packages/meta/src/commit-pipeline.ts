@@ -12,26 +12,25 @@
  *   commit costs ten times what a command does. Whoever comes to wait for such a batch closes it.
  * - A failed commit drops the overlay and fails everything that was evaluated on it; the state is then that of the store.
  *   Versions and inode numbers that were handed out are not handed out again.
- * - A failed flush leaves it open what a power cut would undo: the shard stops serving.
+ * - A failed flush leaves it open what a power cut would undo, and a commit that is fenced or of unknown outcome leaves it open who
+ *   writes: the shard stops serving.
  */
-import { NokvError, localOfInode, timespecToMs, toNokvError, type ChangeRecord, type RequestId, type Version } from '@nokv/types';
-import { apply } from './apply.js';
-import type { Command, MutationCommand } from './command.js';
+import { NokvError, toNokvError, type ChangeRecord, type RequestId, type Version } from '@nokv/types';
+import type { Command } from './command.js';
 import { deferred, type Deferred } from './deferred.js';
-import { SYSTEM_ITEM, changeKey, countersKey, requestKey, systemKey } from './key.js';
-import type { KvCommit, KvWrite } from './ordered-kv.js';
-import { OverlayRow, type ShardView } from './overlay.js';
-import { encodeResult, operationNumber, type AnyMutationResult } from './request-result.js';
-import { Transaction, type ChangeDraft, type ShardRoots } from './transaction.js';
+import type { DurabilitySink } from './durability-sink.js';
 import {
-  encodeChange,
-  encodeCounters,
-  encodeProgress,
-  encodeRequest,
-  type ChangeRow,
-  type CountersRow,
-  type ProgressRow,
-} from './value-log.js';
+  beginBatch,
+  evaluateCommand,
+  reserve,
+  takeWrites,
+  type Evaluated,
+  type EvaluatedBatch,
+  type PipelineState,
+} from './evaluated-batch.js';
+import type { KvCommit } from './ordered-kv.js';
+import type { ShardView } from './overlay.js';
+import type { ShardRoots } from './transaction.js';
 
 /** Small enough that the next batch is evaluated while this one is on its way, also for a few hundred callers that wait for it. */
 const BATCH_COMMANDS_MAX = 128;
@@ -42,15 +41,6 @@ const BATCHES_IN_FLIGHT_MAX = 3;
 /** How long a batch that nobody waits for may gather: little beside a flush, much beside a command. */
 export const LINGER_MS = 3;
 const QUEUE_COMMANDS_MAX = 32_768;
-/** Numbers reserved ahead of use; more than can ever be unflushed, so that none is used twice across a power cut. */
-export const RESERVED_AHEAD = 1 << 20;
-const RESERVED_LEFT_MIN = 1 << 18;
-
-export interface Evaluated {
-  readonly version: Version;
-  readonly result: AnyMutationResult | undefined;
-}
-
 /** A command on its way, with everyone who waits for it. */
 export class Pending {
   readonly command: Command;
@@ -97,32 +87,17 @@ export class Pending {
   }
 }
 
-interface Batch {
-  readonly number: number;
-  readonly rows: Map<string, OverlayRow>;
-  /** Handed to the store with the batch. */
-  writes: KvWrite[];
+interface Batch extends EvaluatedBatch {
   readonly done: Pending[];
   /** Refusals that rest on rows of this batch. */
   readonly refused: { readonly pending: Pending; readonly error: NokvError }[];
-  readonly changes: ChangeRecord[];
   /** Reads that saw rows of this batch. */
   readonly readers: Deferred<void>[];
-  readonly firstVersion: Version;
   /** About the bytes that its commands hold. */
   bytes: number;
-  readonly counters: Mutable<CountersRow>;
-  readonly progress: Mutable<ProgressRow>;
   /** Somebody waits for its flush. */
   isAwaited: boolean;
   linger: 'not-yet' | 'lingers' | 'over';
-}
-
-type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
-
-export interface PipelineState {
-  readonly counters: CountersRow;
-  readonly progress: ProgressRow;
 }
 
 export interface PipelineListeners {
@@ -133,6 +108,7 @@ export interface PipelineListeners {
 
 export class CommitPipeline {
   readonly #view: ShardView;
+  readonly #sink: DurabilitySink;
   readonly #roots: ShardRoots;
   readonly #listeners: PipelineListeners;
   readonly #refusal: () => Error | undefined;
@@ -156,6 +132,7 @@ export class CommitPipeline {
 
   constructor(
     view: ShardView,
+    sink: DurabilitySink,
     roots: ShardRoots,
     state: PipelineState,
     listeners: PipelineListeners,
@@ -163,6 +140,7 @@ export class CommitPipeline {
     pause: (ms: number) => Promise<void>,
   ) {
     this.#view = view;
+    this.#sink = sink;
     this.#roots = roots;
     this.#settled = state;
     this.#current = state;
@@ -245,7 +223,7 @@ export class CommitPipeline {
   /** Evaluates one batch of what waits and commits it if there is a place; the rest follows in the next turn. */
   #pump(): void {
     this.#isPumpQueued = false;
-    if (this.#fatal !== undefined) return;
+    if (this.#fatal !== undefined) return this.#tellIdle();
     const hasPlace = this.#inFlight.length < BATCHES_IN_FLIGHT_MAX;
     const batch = this.#open ?? this.#newBatch();
     const taken = this.#takeCommands(
@@ -263,10 +241,7 @@ export class CommitPipeline {
       this.#isPumpQueued = true;
       setImmediate(() => this.#pump());
     }
-    if (this.#queue.length === 0 && this.#inFlight.length === 0 && this.#open === undefined) {
-      this.#idle?.resolve();
-      this.#idle = undefined;
-    }
+    this.#tellIdle();
   }
 
   /** Whether the batch may gather more; the first time that it may, its time begins to run. */
@@ -296,19 +271,12 @@ export class CommitPipeline {
   }
 
   #newBatch(): Batch {
-    const { counters, progress } = this.#current;
     return {
-      number: ++this.#batchNumber,
-      rows: new Map(),
-      writes: [],
+      ...beginBatch(++this.#batchNumber, this.#current),
       done: [],
       refused: [],
-      changes: [],
       readers: [],
-      firstVersion: (progress.version + 1) as Version,
       bytes: 0,
-      counters: { ...counters },
-      progress: { ...progress },
       isAwaited: false,
       linger: 'not-yet',
     };
@@ -328,45 +296,24 @@ export class CommitPipeline {
   }
 
   #evaluateOne(batch: Batch, pending: Pending): void {
-    const { command } = pending;
-    const view = this.#view;
-    const version = (batch.progress.version + 1) as Version;
-    const transaction = new Transaction(view, this.#roots, version, command.time);
-    view.touched = 0;
-    let result: AnyMutationResult | undefined;
-    let rows;
+    let evaluated: Evaluated;
     try {
-      result = apply(transaction, command);
-      rows = transaction.finish();
+      evaluated = evaluateCommand(this.#view, this.#roots, batch, pending.command);
     } catch (error) {
-      this.#refuseWhenDurable(batch, pending, notApplied(error), view.touched);
+      this.#refuseWhenDurable(batch, pending, notApplied(error), this.#view.touched);
       return;
     }
-    for (const { id, key, value, decoded, before } of rows) {
-      const row = new OverlayRow(key, value, decoded, before, batch.number);
-      view.overlay.set(id, row);
-      batch.rows.set(id, row);
-    }
-    for (const write of transaction.blind) batch.writes.push(write);
-    if ('requestId' in command) log(batch, command, transaction, result as AnyMutationResult);
     batch.bytes += pending.bytes;
-    batch.counters.bytes += transaction.bytesDelta;
-    batch.counters.inodes += transaction.inodesDelta;
-    advance(batch.progress, command, version);
     batch.done.push(pending);
     if (pending.isAwaited) batch.isAwaited = true;
-    pending.becameVisible({ version, result });
+    pending.becameVisible(evaluated);
   }
 
   #commit(batch: Batch): void {
-    const { rows, writes } = batch;
-    for (const { key, value } of rows.values()) writes.push({ key, value });
-    writes.push({ key: countersKey(this.#roots.root), value: encodeCounters(batch.counters) });
-    writes.push({ key: systemKey(SYSTEM_ITEM.progress), value: encodeProgress(batch.progress) });
+    const writes = takeWrites(batch, this.#roots);
     this.#inFlight.push(batch);
     this.batches += 1;
-    batch.writes = [];
-    void this.#settle(batch, this.#view.kv.commit(writes));
+    void this.#settle(batch, this.#sink.commit({ writes, done: batch.done, firstVersion: batch.firstVersion }));
   }
 
   /** Batches settle in the order of their commits, since the store's promises do. */
@@ -374,7 +321,9 @@ export class CommitPipeline {
     try {
       await commit.committed;
     } catch (error) {
-      this.#lose(batch, toNokvError(error));
+      const cause = toNokvError(error);
+      if (cause.kind === 'fenced' || cause.outcome === 'unknown') this.#stepDown(batch, cause);
+      else this.#lose(batch, cause);
       return;
     }
     try {
@@ -413,24 +362,48 @@ export class CommitPipeline {
     this.#current = { counters: base.counters, progress: { ...base.progress, version } };
     this.#abandon(lost, new NokvError(cause.code, cause.message, { outcome: 'not-applied', details: cause.details, cause }));
     for (const { rows } of this.#inFlight) for (const [id, row] of rows) this.#view.overlay.set(id, row);
-    this.#view.kv.resume();
+    this.#sink.resume();
     this.#pump();
   }
 
   /** A flush that failed: what is stored is no longer known. */
   #stop(batch: Batch, cause: NokvError): void {
-    if (this.#fatal !== undefined) return;
-    this.#fatal = new NokvError(
+    const error = new NokvError(
       cause.code === 'no-space' ? 'no-space' : 'unavailable',
       `the metadata could not be flushed to disk (${cause.message}); the shard has stopped: look at the disk and start the server again`,
       { outcome: 'unknown', cause },
     );
     const lost = [...this.#inFlight.splice(0), ...this.#takeOpen()];
-    this.#abandon(lost.includes(batch) ? lost : [batch, ...lost], this.#fatal);
-    for (const pending of this.#queue.splice(0)) this.#refuse(pending, new NokvError(this.#fatal.code, this.#fatal.message, { cause }));
+    this.#abandon(lost.includes(batch) ? lost : [batch, ...lost], error);
+    this.#end(error);
+  }
+
+  /**
+   * Another owner writes, or nobody can tell what became of the batch; what was evaluated after it certainly never happened.
+   * Earlier batches settle as they would have.
+   */
+  #stepDown(batch: Batch, cause: NokvError): void {
+    if (this.#fatal !== undefined) return;
+    const at = this.#inFlight.indexOf(batch);
+    if (at < 0) return;
+    const [, ...later] = [...this.#inFlight.splice(at), ...this.#takeOpen()];
+    this.#abandon([batch], cause);
+    this.#abandon(later, new NokvError(cause.code, cause.message, { details: cause.details, cause }));
+    this.#end(cause);
+  }
+
+  #end(error: NokvError): void {
+    this.#fatal = error;
+    const refusal = new NokvError(error.code, error.message, { details: error.details, cause: error });
+    for (const pending of this.#queue.splice(0)) this.#refuse(pending, refusal);
+    this.#tellIdle();
+    this.#failed.resolve(error);
+  }
+
+  #tellIdle(): void {
+    if (this.#queue.length > 0 || this.#inFlight.length > 0 || this.#open !== undefined) return;
     this.#idle?.resolve();
     this.#idle = undefined;
-    this.#failed.resolve(this.#fatal);
   }
 
   #takeOpen(): Batch[] {
@@ -477,52 +450,4 @@ export class CommitPipeline {
 function notApplied(error: unknown): NokvError {
   const { code, message, details, outcome } = toNokvError(error);
   return error instanceof NokvError && outcome === 'not-applied' ? error : new NokvError(code, message, { details, cause: error });
-}
-
-/** Rows of the change log and the request's result. */
-function log(batch: Batch, command: MutationCommand, transaction: Transaction, result: AnyMutationResult): void {
-  const { version, time, changes, root } = transaction;
-  const { requestId, actor, operation } = command;
-  // A request that changes nothing still leaves a row, by which its result is found when its time is over.
-  if (changes.length === 0) changes.push({ kind: 'request', ino: root, type: 'directory' });
-  for (let ordinal = 0; ordinal < changes.length; ordinal++) {
-    const change: ChangeRow = { version, ordinal, ...(changes[ordinal] as ChangeDraft), requestId, actor, time };
-    batch.writes.push({ key: changeKey(version, ordinal), value: encodeChange(change) });
-    if (isWatchable(change)) batch.changes.push(change);
-  }
-  const timeMs = Math.max(0, Math.floor(timespecToMs(time)));
-  const row = { version, timeMs, digest: command.digest, operation: operationNumber(operation), result: encodeResult(operation, result) };
-  batch.writes.push({ key: requestKey(requestId), value: encodeRequest(row) });
-}
-
-export function isWatchable(change: ChangeRow): change is ChangeRecord {
-  return change.kind !== 'request';
-}
-
-function advance(progress: Mutable<ProgressRow>, command: Command, version: Version): void {
-  progress.version = version;
-  const needed = localOfInode(command.freshInode) + RESERVED_LEFT_MIN;
-  if (needed > progress.inodesReserved) progress.inodesReserved = needed + RESERVED_AHEAD;
-  if (command.operation !== 'forget') return;
-  progress.requestsForgotten = command.args.requestsForgotten;
-  progress.requestsForgottenMs = command.args.requestsForgottenMs;
-  progress.changesForgotten = command.args.changesForgotten;
-}
-
-/** What a reopened shard counts on from: nothing below was ever shown to anyone. */
-export function reserveFrom(progress: ProgressRow): ProgressRow {
-  const version = Math.max(progress.version, progress.versionsReserved);
-  return {
-    ...progress,
-    version: version as Version,
-    versionsReserved: (version + RESERVED_AHEAD) as Version,
-    inodesReserved: progress.inodesReserved + RESERVED_AHEAD,
-  };
-}
-
-/** Keeps more versions reserved than can be unflushed at any time. */
-function reserve(progress: Mutable<ProgressRow>): void {
-  if (progress.versionsReserved - progress.version <= RESERVED_LEFT_MIN) {
-    progress.versionsReserved = (progress.version + RESERVED_AHEAD) as Version;
-  }
 }

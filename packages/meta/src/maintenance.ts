@@ -6,8 +6,9 @@
  * names it, both of them durably, and only while the gate is open; their rows go after them.
  */
 import { timespecToMs, type Clock, type UploadId, type Version } from '@nokv/types';
-import type { CommitPipeline, Evaluated } from './commit-pipeline.js';
+import type { CommitPipeline } from './commit-pipeline.js';
 import type { InternalOperation, InternalOperations } from './command.js';
+import type { Evaluated } from './evaluated-batch.js';
 import {
   FAMILY,
   changeKey,

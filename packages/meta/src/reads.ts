@@ -35,7 +35,7 @@ import {
   parseChangeKey,
   xattrKey,
 } from './key.js';
-import { isWatchable } from './commit-pipeline.js';
+import { isWatchable } from './evaluated-batch.js';
 import { checkXattrName, noXattr } from './operations/xattr.js';
 import type { ReadView } from './read-view.js';
 import { describe, notDirectory, notFound, resolveInode } from './resolve.js';

@@ -29,7 +29,9 @@ import {
 } from '@nokv/types';
 import { freshInodesOf } from './operations/fresh-inodes.js';
 import type { Command, InternalOperation, InternalOperations, Retention } from './command.js';
-import { CommitPipeline, RESERVED_AHEAD, reserveFrom, type Evaluated, type Pending, type PipelineState } from './commit-pipeline.js';
+import { CommitPipeline, type Pending } from './commit-pipeline.js';
+import { localSink, type DurabilitySink } from './durability-sink.js';
+import { RESERVED_AHEAD, reserveFrom, type Evaluated, type PipelineState } from './evaluated-batch.js';
 import { SYSTEM_ITEM, countersKey, inodeKey, requestKey, systemKey, uploadKey } from './key.js';
 import { Maintenance, type LogWindow } from './maintenance.js';
 import type { KvWrite, OrderedKv } from './ordered-kv.js';
@@ -58,6 +60,8 @@ import {
 export interface ShardOptions {
   /** Owned by the shard from now on: `close` closes it. */
   readonly kv: OrderedKv;
+  /** What makes commits durable (default: the flush of `kv`); writes to this `kv`. */
+  readonly sink?: DurabilitySink;
   readonly shard: ShardId;
   readonly clock: Clock;
   readonly random: Random;
@@ -116,6 +120,7 @@ class Shard implements ShardEngine {
     this.#epoch = readEpoch(options.kv);
     this.#pipeline = new CommitPipeline(
       this.#view,
+      options.sink ?? localSink(options.kv),
       roots,
       state,
       {

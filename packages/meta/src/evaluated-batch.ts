@@ -1,0 +1,141 @@
+/**
+ * What a batch of commands comes to: the rows it writes, its change records, the counters and the progress after it. The commit
+ * pipeline evaluates batches as they come, replay those of a log; both through here, so that the same commands give the same rows.
+ *
+ * Invariants: versions in a batch follow on each other without a gap; a command that fails leaves no trace in it.
+ */
+import { localOfInode, timespecToMs, type ChangeRecord, type Version } from '@nokv/types';
+import { apply } from './apply.js';
+import type { Command, MutationCommand } from './command.js';
+import { SYSTEM_ITEM, changeKey, countersKey, requestKey, systemKey } from './key.js';
+import type { KvWrite } from './ordered-kv.js';
+import { OverlayRow, type ShardView } from './overlay.js';
+import { encodeResult, operationNumber, type AnyMutationResult } from './request-result.js';
+import { Transaction, type ChangeDraft, type ShardRoots } from './transaction.js';
+import {
+  encodeChange,
+  encodeCounters,
+  encodeProgress,
+  encodeRequest,
+  type ChangeRow,
+  type CountersRow,
+  type ProgressRow,
+} from './value-log.js';
+
+/** Numbers reserved ahead of use; more than can ever be unflushed, so that none is used twice across a power cut. */
+export const RESERVED_AHEAD = 1 << 20;
+const RESERVED_LEFT_MIN = 1 << 18;
+
+export interface Evaluated {
+  readonly version: Version;
+  readonly result: AnyMutationResult | undefined;
+}
+
+export interface PipelineState {
+  readonly counters: CountersRow;
+  readonly progress: ProgressRow;
+}
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+export interface EvaluatedBatch {
+  /** Rises from batch to batch of one pipeline; marks the rows of the overlay. */
+  readonly number: number;
+  /** The newest value of each row that later commands may read. */
+  readonly rows: Map<string, OverlayRow>;
+  /** Rows that no command reads through the overlay. */
+  writes: KvWrite[];
+  readonly changes: ChangeRecord[];
+  readonly firstVersion: Version;
+  readonly counters: Mutable<CountersRow>;
+  readonly progress: Mutable<ProgressRow>;
+}
+
+export function beginBatch(number: number, { counters, progress }: PipelineState): EvaluatedBatch {
+  return {
+    number,
+    rows: new Map(),
+    writes: [],
+    changes: [],
+    firstVersion: (progress.version + 1) as Version,
+    counters: { ...counters },
+    progress: { ...progress },
+  };
+}
+
+/** Applies a command to the view and notes what it writes in the batch. Throws where it fails; nothing has happened then. */
+export function evaluateCommand(view: ShardView, roots: ShardRoots, batch: EvaluatedBatch, command: Command): Evaluated {
+  const version = (batch.progress.version + 1) as Version;
+  const transaction = new Transaction(view, roots, version, command.time);
+  view.touched = 0;
+  const result = apply(transaction, command);
+  for (const { id, key, value, decoded, before } of transaction.finish()) {
+    const row = new OverlayRow(key, value, decoded, before, batch.number);
+    view.overlay.set(id, row);
+    batch.rows.set(id, row);
+  }
+  for (const write of transaction.blind) batch.writes.push(write);
+  if ('requestId' in command) log(batch, command, transaction, result as AnyMutationResult);
+  batch.counters.bytes += transaction.bytesDelta;
+  batch.counters.inodes += transaction.inodesDelta;
+  advance(batch.progress, command, version);
+  return { version, result };
+}
+
+/** Everything that the batch writes, given up by it. */
+export function takeWrites(batch: EvaluatedBatch, roots: ShardRoots): KvWrite[] {
+  const { rows, writes } = batch;
+  for (const { key, value } of rows.values()) writes.push({ key, value });
+  writes.push({ key: countersKey(roots.root), value: encodeCounters(batch.counters) });
+  writes.push({ key: systemKey(SYSTEM_ITEM.progress), value: encodeProgress(batch.progress) });
+  batch.writes = [];
+  return writes;
+}
+
+/** Rows of the change log and the request's result. */
+function log(batch: EvaluatedBatch, command: MutationCommand, transaction: Transaction, result: AnyMutationResult): void {
+  const { version, time, changes, root } = transaction;
+  const { requestId, actor, operation } = command;
+  // A request that changes nothing still leaves a row, by which its result is found when its time is over.
+  if (changes.length === 0) changes.push({ kind: 'request', ino: root, type: 'directory' });
+  for (let ordinal = 0; ordinal < changes.length; ordinal++) {
+    const change: ChangeRow = { version, ordinal, ...(changes[ordinal] as ChangeDraft), requestId, actor, time };
+    batch.writes.push({ key: changeKey(version, ordinal), value: encodeChange(change) });
+    if (isWatchable(change)) batch.changes.push(change);
+  }
+  const timeMs = Math.max(0, Math.floor(timespecToMs(time)));
+  const row = { version, timeMs, digest: command.digest, operation: operationNumber(operation), result: encodeResult(operation, result) };
+  batch.writes.push({ key: requestKey(requestId), value: encodeRequest(row) });
+}
+
+export function isWatchable(change: ChangeRow): change is ChangeRecord {
+  return change.kind !== 'request';
+}
+
+function advance(progress: Mutable<ProgressRow>, command: Command, version: Version): void {
+  progress.version = version;
+  const needed = localOfInode(command.freshInode) + RESERVED_LEFT_MIN;
+  if (needed > progress.inodesReserved) progress.inodesReserved = needed + RESERVED_AHEAD;
+  if (command.operation !== 'forget') return;
+  progress.requestsForgotten = command.args.requestsForgotten;
+  progress.requestsForgottenMs = command.args.requestsForgottenMs;
+  progress.changesForgotten = command.args.changesForgotten;
+}
+
+/** What a reopened shard counts on from: nothing below was ever shown to anyone. */
+export function reserveFrom(progress: ProgressRow): ProgressRow {
+  const version = Math.max(progress.version, progress.versionsReserved);
+  return {
+    ...progress,
+    version: version as Version,
+    versionsReserved: (version + RESERVED_AHEAD) as Version,
+    inodesReserved: progress.inodesReserved + RESERVED_AHEAD,
+  };
+}
+
+/** Keeps more versions reserved than can be unflushed at any time. */
+export function reserve(progress: Mutable<ProgressRow>): void {
+  if (progress.versionsReserved - progress.version <= RESERVED_LEFT_MIN) {
+    progress.versionsReserved = (progress.version + RESERVED_AHEAD) as Version;
+  }
+}
