@@ -1,5 +1,5 @@
 /** From a command to the rows it writes: a pure function of the command and the state that the transaction shows. */
-import { unreachable } from '@nokv/types';
+import { NokvError, unreachable } from '@nokv/types';
 import type { Command } from './command.js';
 import { adoptEpoch, forget, forgetHistory, reap, sweep } from './operations/background.js';
 import { create, link, mkdir, symlink } from './operations/create.js';
@@ -60,6 +60,19 @@ export function apply(transaction: Transaction, command: Command): AnyMutationRe
       return nothing(forget(transaction, command));
     case 'forget-history':
       return nothing(forgetHistory(transaction, command));
+    case 'snapshot-create':
+    case 'snapshot-renew':
+    case 'snapshot-retire':
+    case 'tag-set':
+    case 'tag-remove':
+    case 'clone':
+    case 'rollback':
+    case 'revert':
+    case 'undelete':
+    case 'prune':
+    case 'retention-set':
+    case 'merge':
+      throw new NokvError('unsupported', `${command.operation} is not served by this build`);
     default:
       return unreachable(command);
   }

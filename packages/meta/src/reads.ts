@@ -96,6 +96,13 @@ function answer(reader: ReadView, state: ReadState, operation: ReadOperation, ar
       return statfs(state);
     case 'changes':
       return changes(reader, state, args as Args<'changes'>);
+    case 'pins':
+    case 'pin':
+    case 'log':
+    case 'retention-get':
+    case 'prune-plan':
+    case 'version-at':
+      throw new NokvError('unsupported', `${operation} is not served by this build`);
     default:
       return unreachable(operation);
   }

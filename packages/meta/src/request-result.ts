@@ -3,6 +3,8 @@
  * - mkdir, create, symlink, publish-tree, publish, link, setattr: created u8 (0 for the last two), ino u64, attributes
  *   (value-inode.ts, with whole 512-byte units as allocated bytes)
  * - unlink: ino u64, nlink u32; rmdir, remove-tree, rename, xattr-set, xattr-remove: ino u64
+ * - snapshot-*, tag-*, rollback, prune, merge: the result in MessagePack, objects as maps of their fields in the order of their types
+ * - clone, undelete as mkdir; revert as publish; retention-set as rmdir
  * - begin-upload, renew-upload: upload id, expiry; end-upload: upload id; begin-tree: root u64, name to the end
  */
 import {
@@ -14,6 +16,7 @@ import {
   type MutationResult,
   type UploadId,
 } from '@nokv/types';
+import { Packr } from 'msgpackr';
 import { RowReader, corruptRow } from './row-reader.js';
 import { RowWriter } from './row-writer.js';
 import { ATTRIBUTES_BYTES, readShownAttributes, writeShownAttributes } from './value-inode.js';
@@ -37,6 +40,18 @@ const OPERATIONS: readonly MutationOperation[] = [
   'publish',
   'begin-tree',
   'publish-tree',
+  'snapshot-create',
+  'snapshot-renew',
+  'snapshot-retire',
+  'tag-set',
+  'tag-remove',
+  'clone',
+  'rollback',
+  'revert',
+  'undelete',
+  'prune',
+  'retention-set',
+  'merge',
 ];
 
 export function operationNumber(operation: MutationOperation): number {
@@ -56,6 +71,9 @@ export function encodeResult(operation: MutationOperation, result: AnyMutationRe
     case 'publish-tree':
     case 'publish':
     case 'link':
+    case 'clone':
+    case 'revert':
+    case 'undelete':
     case 'setattr': {
       const { attributes, created } = result as { attributes: Attributes; created?: boolean };
       const row = writer
@@ -73,6 +91,7 @@ export function encodeResult(operation: MutationOperation, result: AnyMutationRe
     case 'rename':
     case 'xattr-set':
     case 'xattr-remove':
+    case 'retention-set':
       return writer
         .begin(8)
         .u64((result as MutationResult<'rmdir'>).ino)
@@ -95,6 +114,15 @@ export function encodeResult(operation: MutationOperation, result: AnyMutationRe
         .bytes(name)
         .end();
     }
+    case 'snapshot-create':
+    case 'snapshot-renew':
+    case 'snapshot-retire':
+    case 'tag-set':
+    case 'tag-remove':
+    case 'rollback':
+    case 'prune':
+    case 'merge':
+      return packResult(result);
     default:
       return unreachable(operation);
   }
@@ -111,12 +139,15 @@ export function decodeResult(operationNumber: number, bytes: Uint8Array): AnyMut
     case 'publish-tree':
     case 'publish':
     case 'link':
+    case 'clone':
+    case 'revert':
+    case 'undelete':
     case 'setattr': {
       const created = row.u8() === 1;
       const ino = row.u64() as InodeNumber;
       const attributes = readShownAttributes(row, ino);
       if (operation === 'link' || operation === 'setattr') return { attributes };
-      return operation === 'publish' ? { attributes, generation: attributes.generation, created } : { attributes, created };
+      return operation === 'publish' || operation === 'revert' ? { attributes, generation: attributes.generation, created } : { attributes, created };
     }
     case 'unlink':
       return { ino: row.u64() as InodeNumber, nlink: row.u32() };
@@ -125,6 +156,7 @@ export function decodeResult(operationNumber: number, bytes: Uint8Array): AnyMut
     case 'rename':
     case 'xattr-set':
     case 'xattr-remove':
+    case 'retention-set':
       return { ino: row.u64() as InodeNumber };
     case 'begin-upload':
     case 'renew-upload':
@@ -133,7 +165,27 @@ export function decodeResult(operationNumber: number, bytes: Uint8Array): AnyMut
       return { upload: row.upload() as UploadId };
     case 'begin-tree':
       return { root: row.u64() as InodeNumber, name: row.bytes(row.rest) };
+    case 'snapshot-create':
+    case 'snapshot-renew':
+    case 'snapshot-retire':
+    case 'tag-set':
+    case 'tag-remove':
+    case 'rollback':
+    case 'prune':
+    case 'merge':
+      return unpackResult(bytes);
     default:
       return unreachable(operation);
   }
+}
+
+/** Results of rare operations: plain data, without record extensions, so that equal results give equal bytes. */
+const packr = new Packr({ useRecords: false, variableMapSize: true });
+
+function packResult(result: AnyMutationResult): Buffer {
+  return Buffer.from(packr.pack(result));
+}
+
+function unpackResult(bytes: Uint8Array): AnyMutationResult {
+  return packr.unpack(bytes) as AnyMutationResult;
 }

@@ -4,6 +4,8 @@
 import type {
   Acknowledgement,
   ChangeRecord,
+  DiffArgs,
+  DiffItem,
   Epoch,
   MutationOperation,
   MutationOperations,
@@ -53,6 +55,11 @@ export interface ShardEngine {
     args: MutationOperations[Op]['args'],
     context: MutateContext,
   ): Promise<Committed<MutationResult<Op>>>;
+  /**
+   * The differences between two nodes, in items of bounded size; lets others through between two slices of work. Ends early when
+   * the iterator is returned. Throws `NokvError`, also while iterating.
+   */
+  diff(args: DiffArgs): AsyncIterable<DiffItem>;
   /** Whether a live ledger row exists; the door of proxied puts and of publish verification. */
   hasUpload(upload: UploadId): boolean;
   readonly visibleVersion: Version;

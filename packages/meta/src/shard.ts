@@ -13,6 +13,8 @@ import {
   timespecToMs,
   type Acknowledgement,
   type Clock,
+  type DiffArgs,
+  type DiffItem,
   type Epoch,
   type InodeNumber,
   type MutationOperation,
@@ -175,6 +177,10 @@ class Shard implements ShardEngine {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  diff(_args: DiffArgs): AsyncIterable<DiffItem> {
+    throw new NokvError('unsupported', 'diff is not served by this build');
   }
 
   hasUpload(upload: UploadId): boolean {

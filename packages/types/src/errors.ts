@@ -68,6 +68,8 @@ export const ERROR_KINDS = {
   'request-expired': 'conflict',
   'cursor-too-old': 'conflict',
   'directory-in-use': 'conflict',
+  'tag-mismatch': 'conflict',
+  'merge-conflict': 'conflict',
   // denied
   'permission-denied': 'denied',
   'not-permitted': 'denied',

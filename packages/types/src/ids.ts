@@ -8,6 +8,8 @@ type Brand<T, B extends string> = T & { readonly [brand]: B };
 export type InodeNumber = Brand<number, 'InodeNumber'>;
 /** A shard's commit number, a safe integer; version order is apply order. */
 export type Version = Brand<number, 'Version'>;
+/** A snapshot, a tag or a fork: the version of the commit that made it. */
+export type PinId = Brand<number, 'PinId'>;
 /** The version that published a body; 0 means "no body yet" (and "create only" in preconditions). */
 export type Generation = Brand<number, 'Generation'>;
 /** 0 to 4,095. */
@@ -43,6 +45,11 @@ export function localOfInode(ino: InodeNumber): number {
 export function shardId(value: number): ShardId {
   if (!Number.isInteger(value) || value < 0 || value >= SHARDS_MAX) throw invalidId('shard id', value);
   return value as ShardId;
+}
+
+export function pinId(value: number): PinId {
+  if (!Number.isSafeInteger(value) || value < 1) throw invalidId('snapshot id', value);
+  return value as PinId;
 }
 
 export function version(value: number): Version {

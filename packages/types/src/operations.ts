@@ -8,6 +8,7 @@
  */
 import type { Attributes, InodeType, NodeCard } from './attributes.js';
 import type { Body } from './body.js';
+import type { At, HistoryMutationOperations, HistoryReadOperations } from './history.js';
 import type { Generation, InodeNumber, UploadId, Version } from './ids.js';
 import type { Timespec } from './time.js';
 
@@ -32,15 +33,21 @@ export interface StatArgs {
   readonly node: NodeRef;
   /** Follow a symlink in the last component (default true; those before it are always followed). */
   readonly follow?: boolean;
+  /** As it was at this moment; absent: now. */
+  readonly at?: At;
 }
 
 export interface LookupArgs {
   readonly parent: InodeNumber;
   readonly name: Uint8Array;
+  /** As it was at this moment; absent: now. */
+  readonly at?: At;
 }
 
 export interface GetattrArgs {
   readonly ino: InodeNumber;
+  /** As it was at this moment; absent: now. */
+  readonly at?: At;
 }
 
 export interface ListArgs {
@@ -51,6 +58,8 @@ export interface ListArgs {
   readonly limit: number;
   /** Attributes with each entry, in the same scan. */
   readonly attributes: boolean;
+  /** As it was at this moment; absent: now. */
+  readonly at?: At;
 }
 
 export const LIST_LIMIT_MAX = 4096;
@@ -71,25 +80,38 @@ export interface ListResult {
 
 export interface ReadlinkArgs {
   readonly node: NodeRef;
+  /** As it was at this moment; absent: now. */
+  readonly at?: At;
 }
 
 export interface PathOfArgs {
   readonly ino: InodeNumber;
+  /** As it was at this moment; absent: now. */
+  readonly at?: At;
 }
 
 export interface XattrGetArgs {
   readonly node: NodeRef;
   readonly name: Uint8Array;
+  /** As it was at this moment; absent: now. */
+  readonly at?: At;
 }
 
 export interface XattrListArgs {
   readonly node: NodeRef;
+  /** As it was at this moment; absent: now. */
+  readonly at?: At;
 }
 
 export interface OpenReadArgs {
   readonly node: NodeRef;
-  /** A superseded body of that inode; absent or 0: the current one. */
+  /**
+   * A superseded body of that inode, or of the file that lay at the path when this generation was published; absent or 0: the
+   * current one.
+   */
   readonly generation?: Generation;
+  /** As it was at this moment; absent: now. */
+  readonly at?: At;
 }
 
 /** Everything needed to read one body: attributes, generation and plan from one read transaction. */
@@ -139,9 +161,34 @@ export interface ChangeRecord {
   readonly time: Timespec;
 }
 
-export type ChangeKind = 'created' | 'removed' | 'renamed' | 'attributes' | 'published' | 'xattr' | 'linked';
+/**
+ * `snapshot`: a snapshot or tag of this root was made; `cloned`: the node came to be as a clone, with all below it; `rolled-back`: this
+ * place shows an earlier state, all below it may differ.
+ */
+export type ChangeKind =
+  | 'created'
+  | 'removed'
+  | 'renamed'
+  | 'attributes'
+  | 'published'
+  | 'xattr'
+  | 'linked'
+  | 'snapshot'
+  | 'cloned'
+  | 'rolled-back';
 
-export const CHANGE_KINDS: readonly ChangeKind[] = ['created', 'removed', 'renamed', 'attributes', 'published', 'xattr', 'linked'];
+export const CHANGE_KINDS: readonly ChangeKind[] = [
+  'created',
+  'removed',
+  'renamed',
+  'attributes',
+  'published',
+  'xattr',
+  'linked',
+  'snapshot',
+  'cloned',
+  'rolled-back',
+];
 
 /* -------------------------------------------------------------- mutations */
 
@@ -326,7 +373,7 @@ export interface PublishTreeArgs extends Owner {
 }
 
 /** Each read operation with its arguments and its result. */
-export interface ReadOperations {
+export interface ReadOperations extends HistoryReadOperations {
   stat: { args: StatArgs; result: NodeCard };
   lookup: { args: LookupArgs; result: Attributes };
   getattr: { args: GetattrArgs; result: Attributes };
@@ -341,7 +388,7 @@ export interface ReadOperations {
 }
 
 /** Each mutation with its arguments and its result. Every result travels with the version of its commit. */
-export interface MutationOperations {
+export interface MutationOperations extends HistoryMutationOperations {
   mkdir: { args: MkdirArgs; result: CreateResult };
   create: { args: CreateArgs; result: CreateResult };
   symlink: { args: SymlinkArgs; result: CreateResult };
