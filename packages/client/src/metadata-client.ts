@@ -6,6 +6,8 @@ import type {
   AccessResult,
   Acknowledgement,
   ChangeRecord,
+  DiffArgs,
+  DiffItem,
   MutationOperation,
   MutationOperations,
   MutationResult,
@@ -58,6 +60,12 @@ export interface MetadataClient {
   access(options?: CallOptions): Promise<AccessResult>;
   /** Changes after `since` (default: from now on), then live, until the signal fires; survives reconnects. */
   watch(options?: { readonly since?: Version; readonly signal?: AbortSignal }): AsyncIterable<readonly ChangeRecord[]>;
+  /**
+   * The differences between two nodes, now or at moments; leaving the loop ends the server's work. Asked again over another
+   * connection until the first item came; after that a lost connection ends it with `connection-lost`. `timeoutMs` bounds the
+   * attempts, not the work.
+   */
+  diff(args: DiffArgs, options?: CallOptions): AsyncIterable<DiffItem>;
   /**
    * How many connections were made so far, where there are any. A server behind another connection may have lost what was only
    * visible: versions announced by it say nothing about acknowledgements given before.

@@ -147,7 +147,9 @@ export function decodeResult(operationNumber: number, bytes: Uint8Array): AnyMut
       const ino = row.u64() as InodeNumber;
       const attributes = readShownAttributes(row, ino);
       if (operation === 'link' || operation === 'setattr') return { attributes };
-      return operation === 'publish' || operation === 'revert' ? { attributes, generation: attributes.generation, created } : { attributes, created };
+      return operation === 'publish' || operation === 'revert'
+        ? { attributes, generation: attributes.generation, created }
+        : { attributes, created };
     }
     case 'unlink':
       return { ino: row.u64() as InodeNumber, nlink: row.u32() };

@@ -34,10 +34,10 @@ describe('golden vectors', () => {
 
   it('cover every message', () => {
     expect(vectors.map((vector) => vector.name)).toEqual(goldenMessages().map((golden) => golden.name));
-    for (const operation of Object.keys(DEFINITIONS)) {
+    for (const { operation, kind } of Object.values(DEFINITIONS)) {
       const frames = vectors.filter(({ message }) => operationOf(message) === operation).map(({ message }) => message.frame);
       expect(frames, operation).toContain('request');
-      expect(frames, operation).toContain(operation === 'watch' ? 'item' : 'response');
+      expect(frames, operation).toContain(kind === 'stream' ? 'item' : 'response');
     }
     expect(new Set(vectors.map(({ message }) => message.frame))).toEqual(new Set(Object.keys(FRAME_TYPES)));
   });

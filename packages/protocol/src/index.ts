@@ -44,7 +44,9 @@ export {
   type Request,
 } from './messages.js';
 export type { Schema, Shape } from './schema.js';
-export { DEFINITIONS, definitionOf, type OperationDefinition, type OperationKind } from './schemas/operations.js';
+export type { OperationDefinition, OperationKind } from './schemas/definition.js';
+export { DIFF_ROWS_MAX } from './schemas/history-values.js';
+export { DEFINITIONS, definitionOf } from './schemas/operations.js';
 export { memoryTransportPair, type MemoryTransportOptions } from './transport/memory-transport.js';
 export { SocketTransport, connectTransport } from './transport/socket-transport.js';
 export type { Transport, TransportHandlers } from './transport/transport.js';

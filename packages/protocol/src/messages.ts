@@ -15,7 +15,7 @@ import type { MessageWriter } from './message-writer.js';
 import type { Schema, Shape } from './schema.js';
 import { choice, coded, int, object, optional, parsedText, text } from './schema.js';
 import { LABEL_BYTES_MAX, REQUEST_ID_BYTES_MAX } from './schemas/values.js';
-import type { OperationDefinition } from './schemas/operations.js';
+import type { OperationDefinition } from './schemas/definition.js';
 import { definitionOf, definitionOfCode } from './schemas/operations.js';
 import type { Envelope, EnvelopeOf, Operation } from './wire-operations.js';
 

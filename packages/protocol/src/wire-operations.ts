@@ -6,6 +6,8 @@ import type {
   AccessResult,
   Acknowledgement,
   ChangeRecord,
+  DiffArgs,
+  DiffItem,
   Epoch,
   MutationOperation,
   MutationOperations,
@@ -75,6 +77,7 @@ export const WATCH_CHANGES_MAX = 4096;
 
 export interface StreamOperations {
   watch: { args: WatchArgs; item: WatchItem };
+  diff: { args: DiffArgs; item: DiffItem };
 }
 
 export type ServiceOperation = keyof ServiceOperations;

@@ -12,6 +12,8 @@ import {
   timespecToMs,
   version,
   type AccessResult,
+  type DiffArgs,
+  type DiffItem,
   type MutationOperation,
   type MutationOperations,
   type PublishArgs,
@@ -58,6 +60,8 @@ export interface Service {
   /** How blocks are reached by this peer, in order of preference. */
   access(peer: Peer): AccessResult;
   watch(options: WatchOptions): AsyncIterable<WatchItem>;
+  /** The differences between two nodes, now or at moments. Throws `NokvError`, also while iterating. */
+  diff(args: DiffArgs): AsyncIterable<DiffItem>;
   /** The highest version that was acknowledged as visible before it was durable; 0 while there was none. */
   readonly shownVersion: Version;
 }
@@ -111,6 +115,7 @@ export function makeService(parts: ServiceParts): Service {
     mutate: commit,
     access: parts.access,
     watch: ({ since, signal }) => watchChanges(engine, since, signal),
+    diff: (args) => engine.diff(args),
     get shownVersion() {
       return shownVersion;
     },

@@ -1,5 +1,5 @@
 import type { Incarnation, WatchItem } from '@nokv/protocol';
-import { NokvError, requestId, systemClock, systemRandom, version, type ChangeRecord, type Version } from '@nokv/types';
+import { NokvError, requestId, systemClock, systemRandom, version, type ChangeRecord, type DiffItem, type Version } from '@nokv/types';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Connection } from '../wire/connection.js';
 import { Link } from './link.js';
@@ -11,6 +11,8 @@ type Call = { readonly operation: string; readonly args: unknown; readonly optio
 interface Script {
   readonly answer?: (call: Call, count: number) => unknown;
   readonly watches?: readonly (readonly WatchItem[])[];
+  /** What each diff yields; one without an end is cut after its items. */
+  readonly diffs?: readonly { readonly items: readonly DiffItem[]; readonly isCut?: boolean }[];
   /** Incarnations by connection; the last one stays. */
   readonly incarnations?: readonly Incarnation[];
 }
@@ -26,6 +28,7 @@ afterEach(async () => {
 function client(script: Script) {
   const calls: Call[] = [];
   const watched: (Version | undefined)[] = [];
+  const left: number[] = [];
   let dials = 0;
   const dial = async (): Promise<Connection> => {
     const { incarnations = [{ id: 'only', opened: version(0) }] } = script;
@@ -42,7 +45,18 @@ function client(script: Script) {
         if (answer instanceof Error) throw answer;
         return answer;
       },
-      async *stream(_operation: string, args: { readonly since?: Version }, { signal }: { readonly signal: AbortSignal }) {
+      async *stream(operation: string, args: { readonly since?: Version }, { signal }: { readonly signal: AbortSignal }) {
+        if (operation === 'diff') {
+          const diff = script.diffs?.[calls.length];
+          calls.push({ operation, args, options: { signal } });
+          try {
+            yield* diff?.items ?? [];
+            if (diff?.isCut === true) throw lost();
+          } finally {
+            left.push(calls.length);
+          }
+          return;
+        }
         const items = script.watches?.[watched.length];
         watched.push(args.since);
         if (items === undefined) {
@@ -61,7 +75,7 @@ function client(script: Script) {
   };
   const link = new Link({ addresses: ['a:1'], dial, clock: systemClock, random: systemRandom });
   open = new WireMetadataClient({ link, actor: 'tester', timeoutMs: 2000, clock: systemClock, random: systemRandom });
-  return { metadata: open, calls, watched };
+  return { metadata: open, calls, watched, left };
 }
 
 const change = (at: number): ChangeRecord => ({
@@ -173,6 +187,39 @@ describe('a watch', () => {
     const step = metadata.watch({ signal: stop.signal }).next();
     stop.abort();
     expect(await step).toMatchObject({ done: true });
+  });
+});
+
+describe('a diff', () => {
+  const item = (at: number): DiffItem => ({ rows: [], versions: { a: version(at), b: version(at) } });
+  const args = { a: { node: { path: Buffer.from('/a') } }, b: { node: { path: Buffer.from('/b') } } };
+
+  test('is asked again while nothing of it has come', async () => {
+    const { metadata, calls } = client({ diffs: [{ items: [], isCut: true }, { items: [item(1), item(2)] }] });
+    const seen: DiffItem[] = [];
+    for await (const each of metadata.diff(args)) seen.push(each);
+    expect(seen).toEqual([item(1), item(2)]);
+    expect(calls.map((call) => call.args)).toEqual([args, args]);
+  });
+
+  test('that was cut in the middle fails instead of beginning again', async () => {
+    const { metadata, calls } = client({ diffs: [{ items: [item(1)], isCut: true }, { items: [item(1)] }] });
+    const seen: DiffItem[] = [];
+    const all = (async () => {
+      for await (const each of metadata.diff(args)) seen.push(each);
+    })();
+    await expect(all).rejects.toMatchObject({ code: 'connection-lost' });
+    expect(seen).toEqual([item(1)]);
+    expect(calls).toHaveLength(1);
+  });
+
+  test('that is left early ends the stream', async () => {
+    const { metadata, left } = client({ diffs: [{ items: [item(1), item(2)] }] });
+    for await (const each of metadata.diff(args)) {
+      void each;
+      break;
+    }
+    expect(left).toEqual([1]);
   });
 });
 

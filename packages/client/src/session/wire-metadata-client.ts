@@ -3,6 +3,8 @@ import type {
   AccessResult,
   ChangeRecord,
   Clock,
+  DiffArgs,
+  DiffItem,
   ErrorCode,
   MutationOperation,
   MutationOperations,
@@ -97,6 +99,20 @@ export class WireMetadataClient implements MetadataClient {
       this.#watchers -= 1;
       // Those who wait for durability depended on this watch's announcements.
       if (this.#watchers === 0 && this.#durable.isAwaited && !this.#closing.signal.aborted) this.#listen();
+    }
+  }
+
+  async *diff(args: DiffArgs, options: CallOptions = NO_OPTIONS): AsyncGenerator<DiffItem> {
+    const { signal } = options;
+    const { items, first } = await this.#retry(options, undefined, async (connection) => {
+      const opened = connection.stream('diff', args, { signal })[Symbol.asyncIterator]();
+      return { items: opened, first: await opened.next() };
+    });
+    try {
+      // Ends with the stream, which the engine bounds by what there is to compare.
+      for (let step = first; step.done !== true; step = await items.next()) yield step.value;
+    } finally {
+      await items.return?.();
     }
   }
 

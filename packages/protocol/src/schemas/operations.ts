@@ -1,21 +1,13 @@
 /** The schemas of every operation. Codes are never reused; a change here raises the protocol's version. */
 import type { AccessResult, BlockAccess, Epoch, ListEntry, MutationOperation, ReadOperation, ShardId } from '@nokv/types';
 import { INODE_TYPES, LIST_LIMIT_MAX, NokvError, SHARDS_MAX, UPLOAD_TTL_MS_MAX, XATTR_VALUE_BYTES_MAX, type InodeType } from '@nokv/types';
-import type { Fields, Schema } from '../schema.js';
+import type { Schema } from '../schema.js';
 import { boolean, bytes, choice, int, list, object, optional, tagged, text } from '../schema.js';
-import type {
-  AnswerOf,
-  ArgsOf,
-  ItemOf,
-  Operation,
-  ServerInfo,
-  ServiceOperation,
-  ShardInfo,
-  StreamOperation,
-  WireCommitted,
-  WireMutationResult,
-} from '../wire-operations.js';
+import type { AnswerOf, ItemOf, Operation, ServerInfo, ShardInfo, WireMutationResult } from '../wire-operations.js';
 import { WATCH_CHANGES_MAX } from '../wire-operations.js';
+import { mutation, read, service, stream, type OperationDefinition } from './definition.js';
+import { diffDefinition, historyMutationDefinitions, historyReadDefinitions } from './history-operations.js';
+import { at } from './history-values.js';
 import {
   attributes,
   body,
@@ -43,17 +35,6 @@ import {
   xattrName,
   xattrNames,
 } from './values.js';
-
-export type OperationKind = 'read' | 'mutation' | 'service' | 'stream';
-
-export interface OperationDefinition<Op extends Operation = Operation> {
-  readonly operation: Op;
-  readonly kind: OperationKind;
-  readonly code: number;
-  readonly args: Schema<ArgsOf<Op>>;
-  /** The payload of the response, or of each item of a stream. */
-  readonly answer: Op extends StreamOperation ? Schema<ItemOf<Op>> : Schema<AnswerOf<Exclude<Op, StreamOperation>>>;
-}
 
 type Definitions = { readonly [Op in Operation]: OperationDefinition<Op> };
 
@@ -203,31 +184,32 @@ const mutationDefinitions: { readonly [Op in MutationOperation]: OperationDefini
     { uid: userId, gid: userId, root: inodeNumber, to: entryRef, replace: boolean, parents: optional(boolean) },
     created,
   ),
+  ...historyMutationDefinitions,
 };
 
 const readDefinitions: { readonly [Op in ReadOperation]: OperationDefinition<Op> } = {
-  stat: read('stat', 1, { node: nodeRef, follow: optional(boolean) }, nodeCard),
-  lookup: read('lookup', 2, { parent: inodeNumber, name: entryName }, attributes),
-  getattr: read('getattr', 3, { ino: inodeNumber }, attributes),
+  stat: read('stat', 1, { node: nodeRef, follow: optional(boolean), at: optional(at) }, nodeCard),
+  lookup: read('lookup', 2, { parent: inodeNumber, name: entryName, at: optional(at) }, attributes),
+  getattr: read('getattr', 3, { ino: inodeNumber, at: optional(at) }, attributes),
   list: read(
     'list',
     4,
-    { node: nodeRef, after: optional(storedName), limit: int(1, LIST_LIMIT_MAX), attributes: boolean },
+    { node: nodeRef, after: optional(storedName), limit: int(1, LIST_LIMIT_MAX), attributes: boolean, at: optional(at) },
     object<AnswerOf<'list'>>({ directory: inodeNumber, entries: list(listEntry, LIST_LIMIT_MAX), more: boolean }),
   ),
-  readlink: read('readlink', 5, { node: nodeRef }, object<AnswerOf<'readlink'>>({ target: symlinkTarget })),
-  'path-of': read('path-of', 6, { ino: inodeNumber }, object<AnswerOf<'path-of'>>({ path })),
+  readlink: read('readlink', 5, { node: nodeRef, at: optional(at) }, object<AnswerOf<'readlink'>>({ target: symlinkTarget })),
+  'path-of': read('path-of', 6, { ino: inodeNumber, at: optional(at) }, object<AnswerOf<'path-of'>>({ path })),
   'xattr-get': read(
     'xattr-get',
     7,
-    { node: nodeRef, name: xattrName },
+    { node: nodeRef, name: xattrName, at: optional(at) },
     object<AnswerOf<'xattr-get'>>({ value: bytes(0, XATTR_VALUE_BYTES_MAX) }),
   ),
-  'xattr-list': read('xattr-list', 8, { node: nodeRef }, object<AnswerOf<'xattr-list'>>({ names: xattrNames })),
+  'xattr-list': read('xattr-list', 8, { node: nodeRef, at: optional(at) }, object<AnswerOf<'xattr-list'>>({ names: xattrNames })),
   'open-read': read(
     'open-read',
     9,
-    { node: nodeRef, generation: optional(generation) },
+    { node: nodeRef, generation: optional(generation), at: optional(at) },
     object<AnswerOf<'open-read'>>({ attributes, generation, digest: optional(digest), contentType: optional(label), body }),
   ),
   statfs: read('statfs', 10, {}, object<AnswerOf<'statfs'>>({ bytesUsed: count, inodesUsed: count, bytesFree: count, inodesFree: count })),
@@ -237,6 +219,7 @@ const readDefinitions: { readonly [Op in ReadOperation]: OperationDefinition<Op>
     { since: version, limit: int(1, CHANGES_LIMIT_MAX) },
     object<AnswerOf<'changes'>>({ changes: list(changeRecord, CHANGES_LIMIT_MAX), next: version }),
   ),
+  ...historyReadDefinitions,
 };
 
 export const DEFINITIONS: Definitions = {
@@ -249,19 +232,19 @@ export const DEFINITIONS: Definitions = {
     {},
     object<ServerInfo>({ software: label, node: label, uptimeMs: count, http: text(1024), shards: list(shardInfo, SHARDS_MAX) }),
   ),
-  watch: {
-    operation: 'watch',
-    kind: 'stream',
-    code: 128,
-    args: object<ArgsOf<'watch'>>({ since: optional(version) }),
-    answer: tagged<ItemOf<'watch'>>({
+  watch: stream(
+    'watch',
+    128,
+    { since: optional(version) },
+    tagged<ItemOf<'watch'>>({
       changes: object<Omit<Extract<ItemOf<'watch'>, { kind: 'changes' }>, 'kind'>>({
         changes: list(changeRecord, WATCH_CHANGES_MAX),
         next: version,
       }),
       durable: object<Omit<Extract<ItemOf<'watch'>, { kind: 'durable' }>, 'kind'>>({ version }),
     }),
-  },
+  ),
+  diff: diffDefinition,
 };
 
 const BY_CODE = new Map<number, OperationDefinition>(
@@ -280,50 +263,4 @@ export function definitionOfCode(code: number): OperationDefinition {
     });
   }
   return definition;
-}
-
-function read<Op extends ReadOperation>(
-  operation: Op,
-  code: number,
-  args: Fields<ArgsOf<Op>>,
-  answer: Schema<AnswerOf<Op>>,
-): OperationDefinition<Op> {
-  return { operation, kind: 'read', code, args: object<ArgsOf<Op>>(args), answer: answer as OperationDefinition<Op>['answer'] };
-}
-
-function service<Op extends ServiceOperation>(
-  operation: Op,
-  code: number,
-  args: Fields<ArgsOf<Op>>,
-  answer: Schema<AnswerOf<Op>>,
-): OperationDefinition<Op> {
-  return { operation, kind: 'service', code, args: object<ArgsOf<Op>>(args), answer: answer as OperationDefinition<Op>['answer'] };
-}
-
-/** The answer is `[version, result]`. */
-function mutation<Op extends MutationOperation>(
-  operation: Op,
-  code: number,
-  args: Fields<ArgsOf<Op>>,
-  result: Schema<WireMutationResult<Op>>,
-): OperationDefinition<Op> {
-  const answer: Schema<WireCommitted<WireMutationResult<Op>>> = {
-    shape: ['version', result.shape],
-    write: (to, value) => {
-      to.arrayHeader(2);
-      version.write(to, value.version);
-      result.write(to, value.result);
-    },
-    read: (from) => {
-      if (from.arrayHeader() !== 2) throw from.invalid('expected [version, result]');
-      return { version: version.read(from), result: result.read(from) };
-    },
-  };
-  return {
-    operation,
-    kind: 'mutation',
-    code,
-    args: object<ArgsOf<Op>>(args),
-    answer: answer as unknown as OperationDefinition<Op>['answer'],
-  };
 }

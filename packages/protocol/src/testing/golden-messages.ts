@@ -1,6 +1,8 @@
 /** The messages of `vectors/messages.json`: every frame, every operation, with and without optional fields. */
-import type { Attributes, ChangeRecord, Generation, InodeNumber, ShardId, Epoch, UploadId, Version, RequestId } from '@nokv/types';
-import type { AnswerOf, ArgsOf, EnvelopeOf, ItemOf, Operation, UnaryOperation } from '../wire-operations.js';
+import type { Attributes, ChangeRecord, Generation, InodeNumber, PinId, ShardId, Epoch, UploadId, Version, RequestId } from '@nokv/types';
+import { definitionOf } from '../schemas/operations.js';
+import type { AnswerOf, ArgsOf, EnvelopeOf, ItemOf, Operation, StreamOperation, UnaryOperation } from '../wire-operations.js';
+import { AT_ARGS, DIFF_ITEMS, HISTORY_ARGS, historyAnswers } from './golden-history.js';
 import type { Message } from './message.js';
 
 const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text));
@@ -71,18 +73,25 @@ type ArgsSamples = { readonly [Op in Operation]: readonly ArgsOf<Op>[] };
 type AnswerSamples = { readonly [Op in UnaryOperation]: readonly AnswerOf<Op>[] };
 
 const ARGS: ArgsSamples = {
-  stat: [{ node: { ino: ino(1) } }, { node: path, follow: false }, { node: place, follow: true }],
-  lookup: [{ parent: ino(1), name: bytes('a') }],
-  getattr: [{ ino: ino(4096 * 2 ** 41 - 1) }],
+  stat: [{ node: { ino: ino(1) } }, { node: path, follow: false }, { node: place, follow: true }, ...AT_ARGS],
+  lookup: [
+    { parent: ino(1), name: bytes('a') },
+    { parent: ino(1), name: bytes('a'), at: { version: 40 as Version } },
+  ],
+  getattr: [{ ino: ino(4096 * 2 ** 41 - 1) }, { ino: ino(1), at: { tag: 'best' } }],
   list: [
     { node: path, limit: 1, attributes: false },
     { node: { ino: ino(1) }, after: Uint8Array.of(0x80), limit: 4096, attributes: true },
+    { node: path, limit: 1, attributes: false, at: { snapshot: 7 as PinId } },
   ],
-  readlink: [{ node: place }],
-  'path-of': [{ ino: ino(5) }],
-  'xattr-get': [{ node: path, name: bytes('user.k') }],
-  'xattr-list': [{ node: path }],
-  'open-read': [{ node: path }, { node: { ino: ino(7) }, generation: 3 as Generation }],
+  readlink: [{ node: place }, { node: place, at: { tag: 'best' } }],
+  'path-of': [{ ino: ino(5) }, { ino: ino(5), at: { tag: 'best' } }],
+  'xattr-get': [
+    { node: path, name: bytes('user.k') },
+    { node: path, name: bytes('user.k'), at: { tag: 'best' } },
+  ],
+  'xattr-list': [{ node: path }, { node: path, at: { tag: 'best' } }],
+  'open-read': [{ node: path }, { node: { ino: ino(7) }, generation: 3 as Generation }, { node: path, at: { tag: 'best' } }],
   statfs: [{}],
   changes: [{ since: 0 as Version, limit: 100 }],
   mkdir: [
@@ -137,6 +146,7 @@ const ARGS: ArgsSamples = {
   access: [{}],
   'server-info': [{}],
   watch: [{}, { since: 12 as Version }],
+  ...HISTORY_ARGS,
 };
 
 const created = { attributes, created: true };
@@ -217,12 +227,16 @@ const ANSWERS: AnswerSamples = {
       shards: [{ shard: 0 as ShardId, epoch: 3 as Epoch, visible: 10 as Version, durable: 9 as Version }],
     },
   ],
+  ...historyAnswers(attributes),
 };
 
-const ITEMS: readonly ItemOf<'watch'>[] = [
-  { kind: 'durable', version: 12 as Version },
-  { kind: 'changes', changes: [change, leanChange], next: 78 as Version },
-];
+const ITEMS: { readonly [Op in StreamOperation]: readonly ItemOf<Op>[] } = {
+  watch: [
+    { kind: 'durable', version: 12 as Version },
+    { kind: 'changes', changes: [change, leanChange], next: 78 as Version },
+  ],
+  diff: DIFF_ITEMS,
+};
 
 const MUTATION: EnvelopeOf<'mkdir'> = {
   deadlineMs: 30_000,
@@ -233,25 +247,12 @@ const MUTATION: EnvelopeOf<'mkdir'> = {
   firstAttemptMs: 1_760_000_000_123,
 };
 
-const UNARY_READS: ReadonlySet<string> = new Set<Operation>([
-  'stat',
-  'lookup',
-  'getattr',
-  'list',
-  'readlink',
-  'path-of',
-  'xattr-get',
-  'xattr-list',
-  'open-read',
-  'statfs',
-  'changes',
-]);
-
 function envelopeFor(operation: Operation, variant: number): EnvelopeOf<Operation> {
   const common = { deadlineMs: variant === 0 ? 0 : 30_000, traceId: variant === 0 ? '' : '4bf92f3577b34da6a3ce929d0e0e4736' };
-  if (operation === 'watch') return { ...common, credit: 32 };
-  if (operation === 'access' || operation === 'server-info') return common as EnvelopeOf<Operation>;
-  if (UNARY_READS.has(operation)) return { ...common, visible: variant === 1 };
+  const { kind } = definitionOf<Operation>(operation);
+  if (kind === 'stream') return { ...common, credit: 32 };
+  if (kind === 'service') return common as EnvelopeOf<Operation>;
+  if (kind === 'read') return { ...common, visible: variant === 1 };
   return { ...MUTATION, ...common, acknowledgement: variant === 1 ? 'visible' : 'durable' };
 }
 
@@ -260,7 +261,7 @@ export function goldenMessages(): readonly { readonly name: string; readonly mes
   const messages: { name: string; message: Message }[] = [
     {
       name: 'hello',
-      message: { frame: 'hello', hello: { versions: { min: 2, max: 2 }, features: [], client: 'nokv/0.1.0', frameBytesMax: 4_194_304 } },
+      message: { frame: 'hello', hello: { versions: { min: 3, max: 3 }, features: [], client: 'nokv/0.1.0', frameBytesMax: 4_194_304 } },
     },
     {
       name: 'hello with a token',
@@ -274,7 +275,7 @@ export function goldenMessages(): readonly { readonly name: string; readonly mes
       message: {
         frame: 'helloAck',
         hello: {
-          version: 2,
+          version: 3,
           features: [],
           server: 'nokv/0.1.0',
           frameBytesMax: 4_194_304,
@@ -334,8 +335,10 @@ export function goldenMessages(): readonly { readonly name: string; readonly mes
       messages.push({ name: `response ${operation} ${variant}`, message: { frame: 'response', stream: variant + 1, operation, answer } });
     });
   }
-  ITEMS.forEach((answer, variant) => {
-    messages.push({ name: `item watch ${variant}`, message: { frame: 'item', stream: 3, operation: 'watch', answer } });
-  });
+  for (const [operation, items] of Object.entries(ITEMS) as [StreamOperation, readonly unknown[]][]) {
+    items.forEach((answer, variant) => {
+      messages.push({ name: `item ${operation} ${variant}`, message: { frame: 'item', stream: 3, operation, answer } });
+    });
+  }
   return messages;
 }
