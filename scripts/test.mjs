@@ -1,6 +1,7 @@
 /**
- * `npm test [-- [FILTER…] [--long]]`: installs and builds what is needed, makes sure that the real services are on the
- * machine, runs the checks and every test, and ends with one line `N passed, N failed[, N skipped]`.
+ * `npm test [-- [FILTER…] [--long] [--seeds=N] [--first-seed=N]]`: installs and builds what is needed, makes sure that the real services are on the
+ * machine, runs the checks and every test, and ends with one line `N passed, N failed[, N skipped]`. The seeds are those of
+ * the simulation (test/simulation/README.md).
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -9,8 +10,15 @@ import { join } from 'node:path';
 import { prepare, root } from './prepare.mjs';
 import { ensureServices } from './services/ensure.mjs';
 
-const args = process.argv.slice(2).filter((arg) => arg !== '--long');
+const FLAGS = /^--(?:long|(seeds|first-seed)=(\d+))$/;
+const args = process.argv.slice(2).filter((arg) => !FLAGS.test(arg));
 const long = process.argv.includes('--long');
+const seeds = Object.fromEntries(
+  process.argv.flatMap((arg) => {
+    const [, name, value] = FLAGS.exec(arg) ?? [];
+    return name === undefined ? [] : [[name === 'seeds' ? 'NOKV_SIM_SEEDS' : 'NOKV_SIM_FIRST', value]];
+  }),
+);
 const total = { passed: 0, failed: 0, skipped: 0 };
 
 prepare();
@@ -45,7 +53,7 @@ function vitest(argv) {
   const child = spawn(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), ...argv], {
     cwd: root,
     stdio: ['ignore', 'inherit', 'inherit'],
-    env: { ...process.env, NODE_ENV: 'test', ...(long ? { NOKV_TEST_LONG: '1' } : {}) },
+    env: { ...process.env, NODE_ENV: 'test', ...(long ? { NOKV_TEST_LONG: '1' } : {}), ...seeds },
   });
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
   return new Promise((resolve) => child.on('exit', (code) => resolve(code ?? 1)));

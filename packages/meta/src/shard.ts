@@ -256,7 +256,8 @@ class Shard implements ShardEngine {
       {
         counters: (visible ? current : durable).counters,
         newest: durable.progress.version,
-        changesForgotten: durable.progress.changesForgotten,
+        // Rows go from the store as soon as their removal is committed, before it is flushed: whoever asks then must be told.
+        changesForgotten: current.progress.changesForgotten,
         bytesCapacity: this.#options.bytesCapacity ?? BYTES_CAPACITY_DEFAULT,
       },
       operation,

@@ -2,7 +2,7 @@
 import type { Generation, InodeNumber, UploadId } from '@nokv/types';
 import { FAMILY, familyEnd, familyStart, inodeKey } from '../key.js';
 import { uploadsOf } from '../operations/extents.js';
-import type { KvEntry, OrderedKv } from '../ordered-kv.js';
+import type { KvEntry, KvReader } from '../ordered-kv.js';
 import { readU64 } from '../row-reader.js';
 import { decodeBody, decodeExtent } from '../value-body.js';
 import { decodeDentry, decodeDentryAttributes, decodeInode, toAttributes, type Inode } from '../value-inode.js';
@@ -11,7 +11,7 @@ import { decodeCounters } from '../value-log.js';
 /** Inodes of the roots of shard 0, which no entry leads to. */
 const ROOTS = new Set([1, 2, 3]);
 
-export function contradictions(kv: OrderedKv): string[] {
+export function contradictions(kv: KvReader): string[] {
   const found: string[] = [];
   const inodes = new Map<number, Inode>();
   for (const { key, value } of family(kv, FAMILY.inode)) {
@@ -45,7 +45,7 @@ export function contradictions(kv: OrderedKv): string[] {
 }
 
 /** @returns the number of names of each inode. */
-function checkEntries(kv: OrderedKv, inodes: ReadonlyMap<number, Inode>, found: string[]): Map<number, number> {
+function checkEntries(kv: KvReader, inodes: ReadonlyMap<number, Inode>, found: string[]): Map<number, number> {
   const names = new Map<number, number>();
   const children = new Map<number, number>();
   const directories = new Map<number, number>();
@@ -80,7 +80,7 @@ function checkEntries(kv: OrderedKv, inodes: ReadonlyMap<number, Inode>, found: 
   return names;
 }
 
-function checkBodies(kv: OrderedKv, inodes: ReadonlyMap<number, Inode>, found: string[]): void {
+function checkBodies(kv: KvReader, inodes: ReadonlyMap<number, Inode>, found: string[]): void {
   const references = new Map<UploadId, number>();
   const bodies = new Set<string>();
   for (const { key, value } of family(kv, FAMILY.body)) {
@@ -99,7 +99,7 @@ function checkBodies(kv: OrderedKv, inodes: ReadonlyMap<number, Inode>, found: s
   for (const upload of references.keys()) found.push(`extent ${upload} has no row`);
 }
 
-function* family(kv: OrderedKv, code: (typeof FAMILY)[keyof typeof FAMILY]): Generator<KvEntry> {
+function* family(kv: KvReader, code: (typeof FAMILY)[keyof typeof FAMILY]): Generator<KvEntry> {
   yield* kv.range(familyStart(code), familyEnd(code));
 }
 
@@ -108,7 +108,7 @@ function count(map: Map<number, number>, key: number, by = 1): void {
 }
 
 /** The history rows of an inode: replaced-at version and birth of each old value, oldest first. */
-export function historyOf(kv: OrderedKv, ino: InodeNumber): { readonly replaced: number; readonly birth: number }[] {
+export function historyOf(kv: KvReader, ino: InodeNumber): { readonly replaced: number; readonly birth: number }[] {
   const key = inodeKey(ino);
   const start = Buffer.concat([Uint8Array.of(FAMILY.history), key, Uint8Array.of(0)]);
   const end = Buffer.concat([Uint8Array.of(FAMILY.history), key, Uint8Array.of(1)]);

@@ -1,11 +1,19 @@
 /**
  * A plain in-memory filesystem with the semantics of the namespace: what the engine is compared with. It knows nothing of rows,
- * batches or versions. Each operation returns the code of its refusal, or undefined when it took effect.
+ * batches or inode numbers. Each operation returns the code of its refusal, or undefined when it took effect.
+ *
+ * `clone` copies the whole of it, hard links included: what a snapshot or a fork is compared with.
  */
 export type ModelNode =
-  | { readonly type: 'directory'; mode: number; readonly entries: Map<string, ModelNode> }
-  | { readonly type: 'file'; mode: number; text: string; nlink: number }
-  | { readonly type: 'symlink'; mode: number; readonly target: string; nlink: number };
+  | { readonly type: 'directory'; mode: number; readonly xattrs: Map<string, string>; readonly entries: Map<string, ModelNode> }
+  | { readonly type: 'file'; mode: number; readonly xattrs: Map<string, string>; text: string; nlink: number; generation: number }
+  | { readonly type: 'symlink'; mode: number; readonly xattrs: Map<string, string>; readonly target: string; nlink: number };
+
+export interface ModelPut {
+  /** The number that the new body gets (default 0: nobody asks for it). */
+  readonly generation?: number;
+  readonly ifGeneration?: number;
+}
 
 type Directory = Extract<ModelNode, { type: 'directory' }>;
 type Place = { readonly parent: Directory; readonly name: string; readonly node: ModelNode | undefined };
@@ -20,7 +28,26 @@ class Refusal extends Error {
 }
 
 export class ModelFilesystem {
-  readonly root: Directory = directory();
+  readonly root: Directory;
+
+  constructor(root: Directory = directory()) {
+    this.root = root;
+  }
+
+  clone(): ModelFilesystem {
+    return new ModelFilesystem(cloneNode(this.root, new Map()) as Directory);
+  }
+
+  /** What lies at a path, symlinks followed but the last, or undefined. */
+  at(path: string): ModelNode | undefined {
+    if (path === '/') return this.root;
+    try {
+      return this.#place(path, false, false).node;
+    } catch (error) {
+      if (error instanceof Refusal) return undefined;
+      throw error;
+    }
+  }
 
   mkdir(path: string, parents: boolean): string | undefined {
     return attempt(() => {
@@ -37,16 +64,49 @@ export class ModelFilesystem {
     return attempt(() => {
       const { parent, name, node } = this.#place(path, false, false);
       if (node !== undefined) throw new Refusal('exists');
-      parent.entries.set(name, { type: 'file', mode: 0o644, text: '', nlink: 1 });
+      parent.entries.set(name, file('', 0));
     });
   }
 
-  put(path: string, text: string): string | undefined {
+  put(path: string, text: string, { generation = 0, ifGeneration }: ModelPut = {}): string | undefined {
     return attempt(() => {
       const { parent, name, node } = this.#place(path, false, true);
-      if (node === undefined) parent.entries.set(name, { type: 'file', mode: 0o644, text, nlink: 1 });
-      else if (node.type === 'directory') throw new Refusal('is-directory');
-      else if (node.type === 'file') node.text = text;
+      if (node?.type === 'directory') throw new Refusal('is-directory');
+      if (node !== undefined && ifGeneration === 0) throw new Refusal('exists');
+      const current = node?.type === 'file' ? node.generation : 0;
+      if (ifGeneration !== undefined && ifGeneration !== current) throw new Refusal('generation-mismatch');
+      if (node === undefined) parent.entries.set(name, file(text, generation));
+      else if (node.type === 'file') {
+        node.text = text;
+        node.generation = generation;
+      }
+    });
+  }
+
+  /** What the file at a path holds, or the refusal to read it. */
+  read(path: string): { readonly text: string } | { readonly code: string } {
+    try {
+      const node = this.#followed(path);
+      if (node.type === 'directory') return { code: 'is-directory' };
+      return node.type === 'file' ? { text: node.text } : { code: 'not-regular-file' };
+    } catch (error) {
+      if (error instanceof Refusal) return { code: error.code };
+      throw error;
+    }
+  }
+
+  setXattr(path: string, name: string, value: string, mode: 'set' | 'create' | 'replace'): string | undefined {
+    return attempt(() => {
+      const { xattrs } = this.#followed(path);
+      if (mode === 'replace' && !xattrs.has(name)) throw new Refusal('no-xattr');
+      if (mode === 'create' && xattrs.has(name)) throw new Refusal('exists');
+      xattrs.set(name, value);
+    });
+  }
+
+  removeXattr(path: string, name: string): string | undefined {
+    return attempt(() => {
+      if (!this.#followed(path).xattrs.delete(name)) throw new Refusal('no-xattr');
     });
   }
 
@@ -54,7 +114,7 @@ export class ModelFilesystem {
     return attempt(() => {
       const { parent, name, node } = this.#place(path, false, false);
       if (node !== undefined) throw new Refusal('exists');
-      parent.entries.set(name, { type: 'symlink', mode: 0o777, target, nlink: 1 });
+      parent.entries.set(name, { type: 'symlink', mode: 0o777, xattrs: new Map(), target, nlink: 1 });
     });
   }
 
@@ -131,11 +191,14 @@ export class ModelFilesystem {
     });
   }
 
-  truncate(path: string, size: number): string | undefined {
+  truncate(path: string, size: number, generation = 0): string | undefined {
     return attempt(() => {
       const node = this.#followed(path);
       if (node.type === 'directory') throw new Refusal('is-directory');
-      if (node.type === 'file') node.text = node.text.slice(0, size).padEnd(size, '\0');
+      if (node.type !== 'file') return;
+      // A size that the file has already publishes nothing.
+      if (size !== node.text.length) node.generation = generation;
+      node.text = node.text.slice(0, size).padEnd(size, '\0');
     });
   }
 
@@ -181,7 +244,26 @@ export class ModelFilesystem {
 }
 
 function directory(): Directory {
-  return { type: 'directory', mode: 0o755, entries: new Map() };
+  return { type: 'directory', mode: 0o755, xattrs: new Map(), entries: new Map() };
+}
+
+function file(text: string, generation: number): ModelNode {
+  return { type: 'file', mode: 0o644, xattrs: new Map(), text, nlink: 1, generation };
+}
+
+/** Names that shared a node share its copy. */
+function cloneNode(node: ModelNode, copies: Map<ModelNode, ModelNode>): ModelNode {
+  const known = copies.get(node);
+  if (known !== undefined) return known;
+  const xattrs = new Map(node.xattrs);
+  if (node.type !== 'directory') {
+    const copy = { ...node, xattrs };
+    copies.set(node, copy);
+    return copy;
+  }
+  const entries = new Map<string, ModelNode>();
+  for (const [name, child] of node.entries) entries.set(name, cloneNode(child, copies));
+  return { ...node, xattrs, entries };
 }
 
 function attempt(operation: () => void): string | undefined {

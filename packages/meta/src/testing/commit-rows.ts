@@ -1,0 +1,44 @@
+/** What a commit says, read from its rows alone: the eyes of a simulation that watches the store below the engine. */
+import type { UploadId } from '@nokv/types';
+import { FAMILY, SYSTEM_ITEM, familyEnd, familyStart, parseChangeKey } from '../key.js';
+import { uploadsOf } from '../operations/extents.js';
+import type { KvReader, KvWrite } from '../ordered-kv.js';
+import { decodeBody } from '../value-body.js';
+import { decodeChange, decodeProgress, type ChangeRow, type ProgressRow } from '../value-log.js';
+
+export interface CommitRows {
+  /** In order of version and ordinal, bare requests included. */
+  readonly changes: readonly ChangeRow[];
+  /** Request ids whose results the commit stores. */
+  readonly results: readonly string[];
+  /** Uploads that bodies written here name. */
+  readonly bodyUploads: ReadonlySet<UploadId>;
+  readonly progress: ProgressRow | undefined;
+}
+
+export function rowsOfCommit(writes: readonly KvWrite[]): CommitRows {
+  const changes: ChangeRow[] = [];
+  const results: string[] = [];
+  const bodyUploads = new Set<UploadId>();
+  let progress: ProgressRow | undefined;
+  for (const { key, value } of writes) {
+    if (value === undefined) continue;
+    if (key[0] === FAMILY.change) {
+      const { version, ordinal } = parseChangeKey(key);
+      changes.push(decodeChange(version, ordinal, value));
+    } else if (key[0] === FAMILY.request) results.push(Buffer.from(key.subarray(1)).toString('latin1'));
+    else if (key[0] === FAMILY.body) for (const upload of uploadsOf(decodeBody(value).body)) bodyUploads.add(upload);
+    else if (key[0] === FAMILY.system && key[1] === SYSTEM_ITEM.progress) progress = decodeProgress(value);
+  }
+  changes.sort((a, b) => a.version - b.version || a.ordinal - b.ordinal);
+  return { changes, results, bodyUploads, progress };
+}
+
+/** Uploads that the stored bodies name, superseded ones included. */
+export function uploadsInBodies(kv: KvReader): Set<UploadId> {
+  const uploads = new Set<UploadId>();
+  for (const { value } of kv.range(familyStart(FAMILY.body), familyEnd(FAMILY.body))) {
+    for (const upload of uploadsOf(decodeBody(value).body)) uploads.add(upload);
+  }
+  return uploads;
+}

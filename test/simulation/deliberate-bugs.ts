@@ -1,0 +1,100 @@
+/**
+ * Faults that are put in on purpose, to show that the simulation finds such. Each wraps a port or the engine from outside, in
+ * test code: no configuration of a server reaches them.
+ */
+import type { KvWrite, OrderedKv, ShardEngine, ShardOptions } from '@nokv/meta';
+
+export interface DeliberateBug {
+  readonly name: string;
+  readonly options?: (options: ShardOptions) => ShardOptions;
+  readonly kv?: (kv: OrderedKv) => OrderedKv;
+  readonly engine?: (engine: ShardEngine) => ShardEngine;
+}
+
+const FAMILY_CHANGE = 0x40;
+const FAMILY_REQUEST = 0x50;
+
+/** Replies go out once a commit is visible: what a crash can still take is acknowledged. */
+const replyBeforeFlush: DeliberateBug = {
+  name: 'reply before flush',
+  kv: (kv) =>
+    over(kv, {
+      commit: (writes) => {
+        const { committed } = kv.commit(writes);
+        return { committed, flushed: committed };
+      },
+    }),
+};
+
+/** A request that is sent again is done again. */
+const resultNotStored: DeliberateBug = {
+  name: 'request result not stored',
+  kv: (kv) => over(kv, { commit: (writes) => kv.commit(writes.filter(({ key }) => key[0] !== FAMILY_REQUEST)) }),
+};
+
+/** Blocks go as soon as no body names them: a reader that was just told of them finds nothing. */
+const freedWithoutGrace: DeliberateBug = {
+  name: 'extent freed without grace',
+  options: (options) => ({ ...options, retention: { ...options.retention, extentMs: 0, bodyMs: 0 } }),
+};
+
+/** Every fourth commit loses its last rows, as a store without atomic commits would in a crash. */
+const tornCommit: DeliberateBug = {
+  name: 'torn commit',
+  kv: (kv) => {
+    let commits = 0;
+    return over(kv, {
+      commit: (writes) => kv.commit(++commits % 4 === 0 && writes.length > 8 ? writes.slice(2) : writes),
+    });
+  },
+};
+
+/** First bodies of new files leave no trace in the change log: a watcher misses them. */
+const changeNotLogged: DeliberateBug = {
+  name: 'change not logged',
+  kv: (kv) => over(kv, { commit: (writes) => kv.commit(writes.filter((write) => !isFirstPublish(write))) }),
+};
+
+/** Durable reads tell of rows that a crash can still undo. */
+const readsUnflushed: DeliberateBug = {
+  name: 'durable reads do not wait',
+  engine: (engine) => withRead(engine),
+};
+
+export const DELIBERATE_BUGS: readonly DeliberateBug[] = [
+  replyBeforeFlush,
+  resultNotStored,
+  freedWithoutGrace,
+  tornCommit,
+  changeNotLogged,
+  readsUnflushed,
+];
+
+function isFirstPublish({ key, value }: KvWrite): boolean {
+  // Kind 5 of the change log is `published`; that of a new file comes second, after `created`.
+  return key[0] === FAMILY_CHANGE && value?.[0] === 5 && key.at(-1) === 1;
+}
+
+function over(kv: OrderedKv, changed: Partial<OrderedKv>): OrderedKv {
+  const whole: OrderedKv = {
+    get: (key) => kv.get(key),
+    range: (start, end, options) => kv.range(start, end, options),
+    commit: (writes) => kv.commit(writes),
+    resume: () => kv.resume(),
+    snapshot: () => kv.snapshot(),
+    close: () => kv.close(),
+  };
+  return { ...whole, ...changed };
+}
+
+function withRead(engine: ShardEngine): ShardEngine {
+  return new Proxy(engine, {
+    get(target, property) {
+      if (property === 'read') {
+        return (...[operation, args]: Parameters<ShardEngine['read']>) => target.read(operation, args, { visible: true });
+      }
+      const member: unknown = Reflect.get(target, property, target);
+      return typeof member === 'function' ? (member.bind(target) as unknown) : member;
+    },
+  });
+}

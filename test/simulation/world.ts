@@ -1,0 +1,335 @@
+/**
+ * A whole small world under one seed: a server's process over simulated ports, callers, watchers, background work, crashes.
+ * `simulate` runs it, winds it down without further faults, and says what was violated.
+ */
+import type { LogWindow, Retention } from '@nokv/meta';
+import { contradictions, uploadsInBodies } from '@nokv/meta/testing';
+import { toNokvError, type UploadId } from '@nokv/types';
+import { Caller, isEnvironment } from './caller.js';
+import type { DeliberateBug } from './deliberate-bugs.js';
+import { difference, modelTree, shardTree, type BlockText } from './namespace.js';
+import { drawTaste } from './operations.js';
+import { Oracle } from './oracle.js';
+import { SimProcess } from './process.js';
+import { Scheduler, type Choice } from './scheduler.js';
+import { SeededRandom } from './seeded-random.js';
+import { SimTime } from './sim-clock.js';
+import { SimKv } from './sim-kv.js';
+import { SimStore, blockId } from './sim-store.js';
+import { Watcher, listen } from './watcher.js';
+
+export interface SimulationOptions {
+  readonly seed: number;
+  /** Choices before everything winds down (default 350). */
+  readonly steps?: number;
+  readonly bug?: DeliberateBug;
+}
+
+export interface SimulationResult {
+  readonly seed: number;
+  readonly violations: readonly string[];
+  readonly trace: readonly string[];
+  /** Of the whole trace: equal for equal seeds. */
+  readonly digest: string;
+  readonly counts: Readonly<Record<'steps' | 'commits' | 'checks' | 'crashes' | 'failures' | 'blocksRemoved', number>>;
+}
+
+const STEPS_DEFAULT = 350;
+/** More than any world needs to come to rest. */
+const STEPS_AT_REST_MAX = 20_000;
+const DAY_MS = 24 * 3600 * 1000;
+
+/** How often what happens; each seed is of another kind. */
+interface Weather {
+  readonly crash: number;
+  readonly close: number;
+  readonly failCommit: number;
+  readonly failFlush: number;
+  readonly maintain: number;
+}
+
+export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
+  const world = new World(options);
+  // Refusals are answers here, by the thousand: their stacks would cost more than all else.
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    await world.run();
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+  const { scheduler, oracle, counts } = world;
+  const { commits, checks } = oracle;
+  return {
+    seed: options.seed,
+    violations: oracle.violations,
+    trace: scheduler.trace,
+    digest: scheduler.digest,
+    counts: { ...counts, commits, checks },
+  };
+}
+
+export class World {
+  readonly scheduler: Scheduler;
+  readonly oracle: Oracle;
+  readonly time: SimTime;
+  readonly store: SimStore;
+  process: SimProcess;
+  isWindingDown = false;
+  readonly counts = { steps: 0, crashes: 0, failures: 0, blocksRemoved: 0 };
+  readonly #random: SeededRandom;
+  readonly #options: SimulationOptions;
+  readonly #weather: Weather;
+  readonly #retention: Retention;
+  readonly #window: Partial<LogWindow>;
+  readonly #blockTexts = new Map<string, string>();
+  readonly #lost: (readonly [number, number])[] = [];
+  readonly #watchers: Watcher[] = [];
+  #isMaintaining = false;
+  #running = 0;
+
+  constructor(options: SimulationOptions) {
+    const random = new SeededRandom(options.seed);
+    this.#random = random;
+    this.#options = options;
+    this.scheduler = new Scheduler(random.fork());
+    this.oracle = new Oracle((line) => this.scheduler.note(line));
+    this.time = new SimTime(random.fork());
+    this.store = new SimStore(random.fork());
+    const often = (chance: number, weight: number): number => (random.chance(chance) ? weight * random.float() : 0);
+    this.#weather = {
+      crash: often(0.8, 1.6),
+      close: often(0.3, 0.6),
+      failCommit: often(0.4, 0.8),
+      failFlush: often(0.2, 0.3),
+      maintain: 0.5 + often(0.7, 6),
+    };
+    this.#retention = {
+      bodyMs: random.pick([0, 1000, 60_000, DAY_MS]),
+      uploadMs: random.pick([60_000, 600_000]),
+      extentMs: random.pick([60_000, 600_000]),
+    };
+    const requestMs = random.pick([600_000, 3_600_000]);
+    this.#window = random.chance(0.5) ? {} : { requestMs, changeMs: requestMs * random.pick([1, 4]) };
+    this.process = new SimProcess(new SimKv(this.oracle, random.fork()), this.time);
+    this.store.onRemoval = (upload) => {
+      this.counts.blocksRemoved += 1;
+      const { kv } = this.process;
+      this.oracle.removing(upload, kv.durable, kv.uncertain, this.time.ms);
+    };
+    for (const source of [this.time, this.store]) this.scheduler.addSource(() => source.choices());
+    this.scheduler.addSource(() => this.process.kv.choices());
+    this.scheduler.addSource(() => this.#choices());
+  }
+
+  turn(name: string, weight?: number): Promise<void> {
+    return this.scheduler.turn(name, weight);
+  }
+
+  /** How long the blocks of a read plan stay, whatever becomes of the file. */
+  get graceMs(): number {
+    return this.#retention.extentMs;
+  }
+
+  readonly blockText: BlockText = (upload, index) => this.#blockTexts.get(blockId(upload, index)) ?? '(unknown block)';
+
+  rememberBlock(upload: UploadId, index: number, text: string): void {
+    this.#blockTexts.set(blockId(upload, index), text);
+  }
+
+  /** Whether the engine said that this version, once visible, will never be durable. */
+  isLost(version: number): boolean {
+    return this.#lost.some(([first, last]) => version >= first && version <= last);
+  }
+
+  async run(): Promise<void> {
+    const { scheduler, oracle } = this;
+    const random = this.#random;
+    this.#start();
+    const taste = drawTaste(random);
+    const callers = Array.from({ length: 2 + random.below(4) }, (_, i) => new Caller(this, `c${i}`, random.fork(), taste));
+    this.#watchers.push(...['w0', 'w1'].map((name) => new Watcher(this, name, random.fork())));
+    for (const actor of [...callers, ...this.#watchers]) this.#run(actor);
+    const steps = this.#options.steps ?? STEPS_DEFAULT;
+    while (this.counts.steps < steps && oracle.violations.length === 0) await this.#step();
+    if (oracle.violations.length > 0) return;
+    await this.#windDown();
+    if (oracle.violations.length > 0) return;
+    await this.#checkAtRest();
+    scheduler.note(`ends with ${oracle.violations.length} violations`);
+  }
+
+  #run(actor: Caller | Watcher): void {
+    this.#running += 1;
+    const ended = (): void => void (this.#running -= 1);
+    actor.run().then(ended, (error: unknown) => {
+      ended();
+      this.oracle.violate(`an actor ended: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    });
+  }
+
+  async #step(): Promise<void> {
+    this.counts.steps += 1;
+    const { process } = this;
+    if (process.failure !== undefined) {
+      this.counts.failures += 1;
+      this.#crash();
+    }
+    const { crash, failCommit, failFlush } = this.#weather;
+    this.process.kv.faults = this.isWindingDown ? { failCommit: 0, failFlush: 0 } : { failCommit, failFlush };
+    if (!this.isWindingDown && crash > 0 && this.#random.chance(crash / 100)) this.#crash();
+    else await this.scheduler.step();
+    if (this.#random.chance(0.08)) this.#compareTrees();
+  }
+
+  #choices(): readonly Choice[] {
+    const { engine } = this.process;
+    if (engine === undefined) return [];
+    const choices: Choice[] = [];
+    if (!this.#isMaintaining) choices.push({ name: 'background work', weight: this.#weather.maintain, run: () => void this.#maintain() });
+    if (!this.isWindingDown && this.#weather.close > 0) {
+      choices.push({ name: 'orderly stop', weight: this.#weather.close / 3, run: () => void this.#close() });
+    }
+    return choices;
+  }
+
+  #start(): void {
+    const { process } = this;
+    const opening = process.open({ retention: this.#retention, window: this.#window }, this.#random.fork(), this.#options.bug);
+    this.scheduler.note('  the server starts');
+    opening.then(
+      () => this.#opened(process),
+      (error: unknown) => {
+        if (process !== this.process) return;
+        const found = toNokvError(error);
+        // A disk that fails while the server starts ends it; the next start tries again.
+        if (isEnvironment(found) || found.message.includes('EIO')) process.failure = found;
+        else this.oracle.violate(`the shard does not open: ${found.message}`);
+      },
+    );
+  }
+
+  #opened(process: SimProcess): void {
+    const { engine } = process;
+    if (process !== this.process || engine === undefined) return;
+    this.scheduler.note(`  the server serves from version ${engine.durableVersion}`);
+    engine.onLost((first, last) => this.#lost.push([first, last]));
+    listen(this, engine, this.oracle.durableVersion);
+    this.#compareTrees();
+  }
+
+  /** The machine stops between two steps: what was not flushed is there or not, whoever waits hears nothing. */
+  #crash(): void {
+    this.counts.crashes += 1;
+    this.scheduler.note(`${this.scheduler.trace.length} CRASH`);
+    this.#replace(this.process.kv.crash());
+  }
+
+  async #close(): Promise<void> {
+    const { process } = this;
+    const { engine } = process;
+    if (engine === undefined) return;
+    process.engine = undefined;
+    const answer = await process.hear(engine.close());
+    if (answer.kind === 'refused') this.oracle.violate(`an orderly stop failed: ${answer.error.message}`);
+    if (answer.kind === 'done' && process === this.process) this.#replace(process.kv.crash());
+  }
+
+  #replace(kv: SimKv): void {
+    this.oracle.crashed();
+    this.process.die(this.time);
+    this.#isMaintaining = false;
+    this.process = new SimProcess(kv, this.time);
+    const found = contradictions(kv);
+    if (found.length > 0) this.oracle.violate(`after a crash rows contradict: ${found.slice(0, 3).join('; ')}`);
+    this.#start();
+  }
+
+  async #maintain(): Promise<void> {
+    const { process } = this;
+    const { engine } = process;
+    if (engine === undefined) return;
+    this.#isMaintaining = true;
+    const answer = await process.hear(engine.maintain((upload) => this.store.removeUpload(upload)));
+    if (process !== this.process) return;
+    this.#isMaintaining = false;
+    if (answer.kind === 'refused' && !isEnvironment(answer.error)) {
+      this.oracle.violate(`background work failed: ${answer.error.code}: ${answer.error.message}`);
+    }
+  }
+
+  /** What all see now must be what a plain filesystem has after the same requests. */
+  #compareTrees(): void {
+    const { engine } = this.process;
+    if (engine === undefined) return;
+    const found = shardTree(engine, this.blockText);
+    const version = engine.visibleVersion;
+    this.oracle.expectSome(version, version, (model) => difference(found, modelTree(model.root)));
+  }
+
+  /** No more faults, no new requests: everything under way ends. */
+  async #windDown(): Promise<void> {
+    this.scheduler.note('winds down');
+    this.isWindingDown = true;
+    this.store.isFaulty = false;
+    const start = this.counts.steps;
+    while (this.oracle.violations.length === 0) {
+      const isAtRest =
+        this.#running === 0 && this.store.isIdle && this.process.engine !== undefined && this.process.kv.uncertain.length === 0;
+      if (isAtRest) break;
+      if (this.counts.steps - start > STEPS_AT_REST_MAX) return this.oracle.violate('the world does not come to rest');
+      await this.#step();
+    }
+    this.time.leaps = false;
+  }
+
+  /** Long after: garbage is gone, nothing else is, watchers have heard everything, and the next start finds it all. */
+  async #checkAtRest(): Promise<void> {
+    const { oracle } = this;
+    this.#compareTrees();
+    for (const watcher of this.#watchers) {
+      // Ends: each page moves the cursor on.
+      while (await this.#whileStepping(watcher.readPage(100)));
+      if (oracle.changesBetween(watcher.cursor, Number.MAX_SAFE_INTEGER).length > 0) oracle.violate('a watcher has not heard everything');
+    }
+    for (let round = 0; round < 6; round++) {
+      this.time.advance(2 * DAY_MS);
+      for (let slices = 0, more = true; more && slices < 200; slices++) more = await this.#slice();
+    }
+    const { kv } = this.process;
+    if (kv.uncertain.length > 0) oracle.violate('commits are under way at rest');
+    const named = uploadsInBodies(kv);
+    for (const id of this.store.blocks.keys()) {
+      const [upload, index] = id.split('/') as [UploadId, string];
+      // A block that came late is found by a sweep of the store, not by the shard.
+      if (!named.has(upload) && !oracle.hasRemoved(upload)) oracle.violate(`block ${upload}/${index} is garbage and stays`);
+    }
+    for (const upload of named) {
+      if (oracle.hasRemoved(upload)) oracle.violate(`a body names upload ${upload}, whose blocks are gone`);
+    }
+    const found = contradictions(kv);
+    if (found.length > 0) oracle.violate(`at rest rows contradict: ${found.slice(0, 3).join('; ')}`);
+    this.#compareTrees();
+  }
+
+  async #slice(): Promise<boolean> {
+    const { process } = this;
+    const { engine } = process;
+    if (engine === undefined) return false;
+    const answer = await this.#whileStepping(process.hear(engine.maintain((upload) => this.store.removeUpload(upload))));
+    if (answer.kind === 'done') return answer.value.more;
+    this.oracle.violate(`background work at rest: ${answer.kind === 'refused' ? answer.error.message : 'the server died'}`);
+    return false;
+  }
+
+  /** Lets things happen until the answer is there. */
+  async #whileStepping<T>(asked: Promise<T>): Promise<T> {
+    let answer: { readonly value: T } | undefined;
+    void asked.then((value) => (answer = { value }));
+    for (let steps = 0; steps < STEPS_AT_REST_MAX; steps++) {
+      await this.scheduler.step();
+      if (answer !== undefined) return answer.value;
+    }
+    throw new Error('an answer does not come');
+  }
+}
