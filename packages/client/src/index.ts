@@ -1,4 +1,30 @@
 export { connect, type ConnectOptions } from './connect.js';
+export type {
+  AtLike,
+  AtOption,
+  CloneOptions,
+  Conflict,
+  Difference,
+  DiffPoint,
+  MergeOptions,
+  MergeOutcome,
+  Pin,
+  PinListOptions,
+  PinOutcome,
+  Pruned,
+  PruneOptions,
+  Retention,
+  RetentionInfo,
+  RevertOptions,
+  RevertOutcome,
+  RollbackOptions,
+  RollbackOutcome,
+  SnapshotOptions,
+  Snapshots,
+  TagOptions,
+  Tags,
+  UndeleteOptions,
+} from './history.js';
 export type { CallOptions, MetadataClient, MutateOptions, Mutated, TicketedUpload } from './metadata-client.js';
 export type {
   AttributeChanges,

@@ -7,8 +7,27 @@
  * `requestId` in its details: call again with that id to learn what happened.
  */
 import type { BlockStore } from '@nokv/object';
-import type { Attributes, Generation, InodeNumber, NodeCard, Owner, RequestId, StatfsResult, Timespec, Version } from '@nokv/types';
+import type { Attributes, Generation, InodeNumber, LogRow, NodeCard, Owner, RequestId, StatfsResult, Timespec, Version } from '@nokv/types';
 import type { BodyHandle, BodyRange } from './body-handle.js';
+import type {
+  AtLike,
+  AtOption,
+  CloneOptions,
+  Difference,
+  DiffPoint,
+  MergeOptions,
+  MergeOutcome,
+  Pruned,
+  PruneOptions,
+  Retention,
+  RevertOptions,
+  RevertOutcome,
+  RollbackOptions,
+  RollbackOutcome,
+  Snapshots,
+  Tags,
+  UndeleteOptions,
+} from './history.js';
 import type { CallOptions, MetadataClient } from './metadata-client.js';
 import type { ProgressListener } from './progress.js';
 import type { PutSource } from './put-source.js';
@@ -20,17 +39,17 @@ export interface NokvClient extends AsyncDisposable {
   readonly metadata: MetadataClient;
 
   /** The card of what lies at `path`. Symlinks are followed unless `follow` is false. Errors: `not-found`, `not-directory`. */
-  stat(path: PathLike, options?: CallOptions & { readonly follow?: boolean }): Promise<NodeCard>;
+  stat(path: PathLike, options?: CallOptions & AtOption & { readonly follow?: boolean }): Promise<NodeCard>;
   /** False when nothing is at the path (or a file is where a directory would be needed); every other failure rejects. */
-  exists(path: PathLike, options?: CallOptions): Promise<boolean>;
+  exists(path: PathLike, options?: CallOptions & AtOption): Promise<boolean>;
   /** All entries of a directory in byte order of names, fetched page by page as they are consumed. */
   list(path: PathLike, options?: ListOptions): AsyncIterable<DirectoryEntry>;
   /** One page of a directory. */
   listPage(path: PathLike, options?: ListOptions): Promise<DirectoryPage>;
   /** A symlink's target, as bytes. */
-  readlink(path: PathLike, options?: CallOptions): Promise<Uint8Array>;
-  /** The present absolute path of an inode. */
-  pathOf(ino: InodeNumber, options?: CallOptions): Promise<string>;
+  readlink(path: PathLike, options?: CallOptions & AtOption): Promise<Uint8Array>;
+  /** The absolute path of an inode. */
+  pathOf(ino: InodeNumber, options?: CallOptions & AtOption): Promise<string>;
   /** What is used and free in the namespace. */
   statfs(options?: CallOptions): Promise<StatfsResult>;
 
@@ -81,9 +100,9 @@ export interface NokvClient extends AsyncDisposable {
   /** Cuts or extends a body with zeros, without reading it. */
   truncate(path: PathLike, size: number, options?: MutationOptions): Promise<NodeOutcome>;
 
-  getXattr(path: PathLike, name: string | Uint8Array, options?: CallOptions): Promise<Uint8Array>;
+  getXattr(path: PathLike, name: string | Uint8Array, options?: CallOptions & AtOption): Promise<Uint8Array>;
   /** Names as text, sorted by bytes. */
-  listXattrs(path: PathLike, options?: CallOptions): Promise<readonly string[]>;
+  listXattrs(path: PathLike, options?: CallOptions & AtOption): Promise<readonly string[]>;
   setXattr(
     path: PathLike,
     name: string | Uint8Array,
@@ -103,6 +122,32 @@ export interface NokvClient extends AsyncDisposable {
   getTree(path: PathLike, localDirectory: string, options?: GetTreeOptions): Promise<TreeReport>;
   /** Restores one file: written beside its destination, then renamed over it. */
   getFile(path: PathLike, localFile: string, options?: GetTreeOptions): Promise<TreeReport>;
+
+  /** Frozen views held by leases. */
+  readonly snapshots: Snapshots;
+  /** Named states, kept until they are moved or removed. */
+  readonly tags: Tags;
+  /** How long superseded bodies are kept. */
+  readonly retention: Retention;
+  /**
+   * A copy of a file or directory with all below it, now or as it was; costs the same whatever its size and is independent from then on.
+   * Errors: `exists`, `own-descendant`, `snapshot-expired`, `retention-ended`.
+   */
+  clone(from: PathLike, to: PathLike, options?: CloneOptions): Promise<NodeOutcome>;
+  /** The differences between two places or moments, in the order of paths as far as renames allow. Leaving the loop ends the work. */
+  diff(a: DiffPoint, b: DiffPoint, options?: CallOptions): AsyncIterable<Difference>;
+  /** Brings what changed in a clone since it was made into where it came from: all of it, or nothing where both changed the same. */
+  merge(fork: PathLike, options?: MergeOptions): Promise<MergeOutcome>;
+  /** Puts what lies at `path` back as it was, in one commit; the state before is left as a snapshot. */
+  rollback(path: PathLike, at: AtLike, options?: RollbackOptions): Promise<RollbackOutcome>;
+  /** The bodies of a file that are kept, newest first. */
+  log(path: PathLike, options?: CallOptions): AsyncIterable<LogRow>;
+  /** Makes an earlier body the newest again, under a new generation; nothing is uploaded. Errors: `generation-mismatch`, `retention-ended`. */
+  revert(path: PathLike, generation: Generation | number, options?: RevertOptions): Promise<RevertOutcome>;
+  /** Brings back what was last removed at `path`, or what was there at a moment. Errors: `exists`, `not-found`, `retention-ended`. */
+  undelete(path: PathLike, options?: UndeleteOptions): Promise<NodeOutcome>;
+  /** Removes superseded bodies at and below `path` and tells each; with `dryRun` only tells them. */
+  prune(path: PathLike, options?: PruneOptions): AsyncIterable<Pruned>;
 
   /** Changes at and below `path`, from now on or after `since`; goes on across reconnects without gap or repeat. */
   watch(path: PathLike, options?: WatchOptions): AsyncIterable<WatchEvent>;
@@ -139,7 +184,7 @@ export interface PutOutcome extends NodeOutcome {
   readonly digest?: string;
 }
 
-export interface ListOptions extends CallOptions {
+export interface ListOptions extends CallOptions, AtOption {
   /** Entries per round trip, 1 to 4,096; default 1,000. */
   readonly limit?: number | undefined;
   /** Begin strictly after this name. */
@@ -196,7 +241,7 @@ export interface CopyOptions extends PublishOptions {
   readonly preserve?: boolean | undefined;
 }
 
-export interface GetOptions extends CallOptions {
+export interface GetOptions extends CallOptions, AtOption {
   /** A superseded body; default: the current one. */
   readonly generation?: Generation | number | undefined;
   /** Check whole bodies against their digest too, beside the checksum of every block (default false: it costs a hash). */

@@ -1,5 +1,6 @@
 /** Options and reports of transfers of whole directories. */
 import type { Owner, RequestId, Version } from '@nokv/types';
+import type { AtOption } from './history.js';
 import type { CallOptions } from './metadata-client.js';
 import type { ProgressListener } from './progress.js';
 
@@ -19,7 +20,7 @@ export interface PutTreeOptions extends CallOptions {
   readonly requestId?: RequestId | undefined;
 }
 
-export interface GetTreeOptions extends CallOptions {
+export interface GetTreeOptions extends CallOptions, AtOption {
   readonly jobs?: number | undefined;
   readonly onProgress?: ProgressListener | undefined;
   /** Overwrite local files that are there (default false: `exists` before anything is fetched). */

@@ -6,12 +6,17 @@ import type { BodyHandle, BodyRange, BodyReuse } from '../body-handle.js';
 import type { ClientContext } from '../client-context.js';
 import type { CallOptions } from '../metadata-client.js';
 import type { GetOptions } from '../nokv-client.js';
+import { atArgument } from '../path/moment.js';
 import { transferSignal } from '../transfer-signal.js';
 
 const BYTES_MAX_DEFAULT = 1024 * 1024 * 1024;
 
 export async function openBody(context: ClientContext, node: NodeRef, options: GetOptions): Promise<BodyHandle> {
-  const args = options.generation === undefined ? { node } : { node, generation: generation(options.generation) };
+  const args = {
+    node,
+    ...(options.generation === undefined ? {} : { generation: generation(options.generation) }),
+    ...atArgument(options),
+  };
   return handleOf(context, await context.metadata.read('open-read', args, options), options.verify ?? false);
 }
 

@@ -1,12 +1,28 @@
 /** {@link NokvClient} over the inode-level client: paths in, operations out. */
 import type { BlockStore } from '@nokv/object';
-import type { EntryRef, InodeNumber, NodeCard, NodeRef, SetattrArgs, StatfsResult } from '@nokv/types';
-import { ID_RANDOM_BYTES, LIST_LIMIT_MAX, NokvError, formatName, isNokvError, makeRequestId } from '@nokv/types';
+import type { EntryRef, Generation, InodeNumber, LogRow, NodeCard, NodeRef, SetattrArgs, StatfsResult } from '@nokv/types';
+import { LIST_LIMIT_MAX, NokvError, formatName, isNokvError } from '@nokv/types';
 import { openBody } from '../body/open-body.js';
 import { stageBody } from '../body/stage-body.js';
 import { endUpload } from '../body/upload-lease.js';
 import type { BodyHandle, BodyRange } from '../body-handle.js';
 import type { ClientContext } from '../client-context.js';
+import type {
+  AtLike,
+  AtOption,
+  CloneOptions,
+  Difference,
+  DiffPoint,
+  MergeOptions,
+  MergeOutcome,
+  Pruned,
+  PruneOptions,
+  RevertOptions,
+  RevertOutcome,
+  RollbackOptions,
+  RollbackOutcome,
+  UndeleteOptions,
+} from '../history.js';
 import type { CallOptions, MetadataClient } from '../metadata-client.js';
 import type {
   AttributeChanges,
@@ -34,7 +50,15 @@ import { putInto, putTree } from '../tree/put-tree.js';
 import type { GetTreeOptions, PutTreeOptions, TreeReport } from '../trees.js';
 import { watchPath } from './watch-path.js';
 import type { WatchEvent, WatchOptions } from '../watch-event.js';
+import { Commits } from './commits.js';
+import { comparePaths } from './compare.js';
 import { copyBody } from './copy-body.js';
+import { Forks } from './forks.js';
+import { atArgument, fixedMoment } from './moment.js';
+import { PathRetention } from './retention.js';
+import { PathSnapshots } from './snapshots.js';
+import { PathTags } from './tags.js';
+import { logPath, prunePath } from './versions.js';
 import { defined, nameBytes, pathBytes, timeOrNow, valueBytes } from './arguments.js';
 import { derivedRequestId, publishBody, putBody } from './publish-body.js';
 
@@ -42,23 +66,33 @@ const LIST_LIMIT_DEFAULT = 1000;
 const DIRECTORY_MODE = 0o755;
 
 export class PathClient implements NokvClient {
+  readonly snapshots: PathSnapshots;
+  readonly tags: PathTags;
+  readonly retention: PathRetention;
   readonly #context: ClientContext;
+  readonly #commits: Commits;
+  readonly #forks: Forks;
   readonly #close: () => Promise<void>;
 
   constructor(context: ClientContext, close: () => Promise<void>) {
     this.#context = context;
     this.#close = close;
+    this.#commits = new Commits(context);
+    this.#forks = new Forks(context, this.#commits);
+    this.snapshots = new PathSnapshots(context.metadata, this.#commits);
+    this.tags = new PathTags(context.metadata, this.#commits);
+    this.retention = new PathRetention(context.metadata, this.#commits);
   }
 
   get metadata(): MetadataClient {
     return this.#context.metadata;
   }
 
-  stat(path: PathLike, options: CallOptions & { readonly follow?: boolean } = {}): Promise<NodeCard> {
-    return this.#read(() => this.metadata.read('stat', { node: at(path), ...follow(options) }, options));
+  stat(path: PathLike, options: CallOptions & AtOption & { readonly follow?: boolean } = {}): Promise<NodeCard> {
+    return this.#read(() => this.metadata.read('stat', { node: at(path), ...follow(options), ...atArgument(options) }, options));
   }
 
-  async exists(path: PathLike, options?: CallOptions): Promise<boolean> {
+  async exists(path: PathLike, options?: CallOptions & AtOption): Promise<boolean> {
     try {
       await this.stat(path, options);
       return true;
@@ -70,9 +104,10 @@ export class PathClient implements NokvClient {
 
   async *list(path: PathLike, options: ListOptions = {}): AsyncGenerator<DirectoryEntry> {
     let after = options.after;
+    const moment = await fixedMoment(this.metadata, options.at, options);
     // Ends at the last page; each page begins after the last name of the one before.
     for (;;) {
-      const page = await this.listPage(path, { ...options, after });
+      const page = await this.listPage(path, { ...options, after, at: moment });
       yield* page.entries;
       after = page.entries.at(-1)?.nameBytes;
       if (!page.more || after === undefined) return;
@@ -84,17 +119,17 @@ export class PathClient implements NokvClient {
     if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT_MAX) {
       throw new NokvError('invalid-argument', `expected a limit of 1 to ${LIST_LIMIT_MAX} entries, found ${limit}`);
     }
-    const args = { node: at(path), limit, attributes, ...(after === undefined ? {} : { after: nameBytes(after) }) };
+    const args = { node: at(path), limit, attributes, ...(after === undefined ? {} : { after: nameBytes(after) }), ...atArgument(options) };
     const { entries, more } = await this.metadata.read('list', args, options);
     return { entries: entries.map(({ name, ...rest }) => ({ name: formatName(name), nameBytes: name, ...rest })), more };
   }
 
-  async readlink(path: PathLike, options?: CallOptions): Promise<Uint8Array> {
-    return (await this.metadata.read('readlink', { node: at(path) }, options)).target;
+  async readlink(path: PathLike, options: CallOptions & AtOption = {}): Promise<Uint8Array> {
+    return (await this.metadata.read('readlink', { node: at(path), ...atArgument(options) }, options)).target;
   }
 
-  async pathOf(ino: InodeNumber, options?: CallOptions): Promise<string> {
-    return formatName((await this.metadata.read('path-of', { ino }, options)).path);
+  async pathOf(ino: InodeNumber, options: CallOptions & AtOption = {}): Promise<string> {
+    return formatName((await this.metadata.read('path-of', { ino, ...atArgument(options) }, options)).path);
   }
 
   statfs(options?: CallOptions): Promise<StatfsResult> {
@@ -103,8 +138,8 @@ export class PathClient implements NokvClient {
 
   async mkdir(path: PathLike, options: MkdirOptions = {}): Promise<NodeOutcome> {
     const { mode = DIRECTORY_MODE, parents = false } = options;
-    return this.#mutate(options, async (call) => {
-      const args = { entry: at(path), mode, parents, ...this.#owner(options) };
+    return this.#commits.run(options, async (call) => {
+      const args = { entry: at(path), mode, parents, ...this.#commits.owner(options) };
       const { version, result } = await this.metadata.mutate('mkdir', args, call);
       return { version, attributes: result.attributes };
     });
@@ -153,7 +188,7 @@ export class PathClient implements NokvClient {
   }
 
   async remove(path: PathLike, options: MutationOptions = {}): Promise<Outcome> {
-    const requestId = this.#requestId(options);
+    const requestId = this.#commits.requestId(options);
     try {
       return await this.unlink(path, { ...options, requestId });
     } catch (error) {
@@ -163,15 +198,15 @@ export class PathClient implements NokvClient {
   }
 
   async removeTree(path: PathLike, options: MutationOptions = {}): Promise<Outcome> {
-    return this.#mutate(options, (call) => this.metadata.mutate('remove-tree', { entry: at(path) }, call));
+    return this.#commits.run(options, (call) => this.metadata.mutate('remove-tree', { entry: at(path) }, call));
   }
 
   async rmdir(path: PathLike, options: MutationOptions = {}): Promise<Outcome> {
-    return this.#mutate(options, (call) => this.metadata.mutate('rmdir', { entry: at(path) }, call));
+    return this.#commits.run(options, (call) => this.metadata.mutate('rmdir', { entry: at(path) }, call));
   }
 
   async unlink(path: PathLike, options: MutationOptions = {}): Promise<Outcome> {
-    return this.#mutate(options, (call) => this.metadata.mutate('unlink', { entry: at(path) }, call));
+    return this.#commits.run(options, (call) => this.metadata.mutate('unlink', { entry: at(path) }, call));
   }
 
   async rename(
@@ -180,19 +215,19 @@ export class PathClient implements NokvClient {
     options: MutationOptions & { readonly mode?: 'replace' | 'no-replace' | 'exchange' } = {},
   ): Promise<Outcome> {
     const { mode = 'replace' } = options;
-    return this.#mutate(options, (call) => this.metadata.mutate('rename', { from: at(from), to: at(to), mode }, call));
+    return this.#commits.run(options, (call) => this.metadata.mutate('rename', { from: at(from), to: at(to), mode }, call));
   }
 
   async link(existing: PathLike, path: PathLike, options: MutationOptions = {}): Promise<NodeOutcome> {
-    return this.#mutate(options, async (call) => {
+    return this.#commits.run(options, async (call) => {
       const { version, result } = await this.metadata.mutate('link', { node: at(existing), entry: at(path) }, call);
       return { version, attributes: result.attributes };
     });
   }
 
   async symlink(target: string | Uint8Array, path: PathLike, options: MutationOptions = {}): Promise<NodeOutcome> {
-    return this.#mutate(options, async (call) => {
-      const args = { entry: at(path), target: valueBytes(target), ...this.#owner(options) };
+    return this.#commits.run(options, async (call) => {
+      const args = { entry: at(path), target: valueBytes(target), ...this.#commits.owner(options) };
       const { version, result } = await this.metadata.mutate('symlink', args, call);
       return { version, attributes: result.attributes };
     });
@@ -216,7 +251,7 @@ export class PathClient implements NokvClient {
         mtime: mtime === undefined ? undefined : timeOrNow(mtime),
       }),
     };
-    return this.#mutate(options, async (call) => {
+    return this.#commits.run(options, async (call) => {
       const { version, result } = await this.metadata.mutate('setattr', args, call);
       return { version, attributes: result.attributes };
     });
@@ -248,12 +283,12 @@ export class PathClient implements NokvClient {
     return this.setattr(path, { size }, options);
   }
 
-  async getXattr(path: PathLike, name: string | Uint8Array, options: CallOptions = {}): Promise<Uint8Array> {
-    return (await this.metadata.read('xattr-get', { node: at(path), name: nameBytes(name) }, options)).value;
+  async getXattr(path: PathLike, name: string | Uint8Array, options: CallOptions & AtOption = {}): Promise<Uint8Array> {
+    return (await this.metadata.read('xattr-get', { node: at(path), name: nameBytes(name), ...atArgument(options) }, options)).value;
   }
 
-  async listXattrs(path: PathLike, options: CallOptions = {}): Promise<readonly string[]> {
-    return (await this.metadata.read('xattr-list', { node: at(path) }, options)).names.map(formatName);
+  async listXattrs(path: PathLike, options: CallOptions & AtOption = {}): Promise<readonly string[]> {
+    return (await this.metadata.read('xattr-list', { node: at(path), ...atArgument(options) }, options)).names.map(formatName);
   }
 
   async setXattr(
@@ -263,11 +298,11 @@ export class PathClient implements NokvClient {
     options: MutationOptions & { readonly mode?: 'set' | 'create' | 'replace' } = {},
   ): Promise<Outcome> {
     const args = { node: at(path), name: nameBytes(name), value: valueBytes(value), mode: options.mode ?? 'set' };
-    return this.#mutate(options, (call) => this.metadata.mutate('xattr-set', args, call));
+    return this.#commits.run(options, (call) => this.metadata.mutate('xattr-set', args, call));
   }
 
   async removeXattr(path: PathLike, name: string | Uint8Array, options: MutationOptions = {}): Promise<Outcome> {
-    return this.#mutate(options, (call) => this.metadata.mutate('xattr-remove', { node: at(path), name: nameBytes(name) }, call));
+    return this.#commits.run(options, (call) => this.metadata.mutate('xattr-remove', { node: at(path), name: nameBytes(name) }, call));
   }
 
   async putTree(localDirectory: string, path: PathLike, options: PutTreeOptions = {}): Promise<TreeReport> {
@@ -284,6 +319,38 @@ export class PathClient implements NokvClient {
 
   async getFile(path: PathLike, localFile: string, options: GetTreeOptions = {}): Promise<TreeReport> {
     return getFile(this.#context, at(path), localFile, options);
+  }
+
+  async clone(from: PathLike, to: PathLike, options: CloneOptions = {}): Promise<NodeOutcome> {
+    return this.#forks.clone(from, to, options);
+  }
+
+  diff(a: DiffPoint, b: DiffPoint, options: CallOptions = {}): AsyncIterable<Difference> {
+    return comparePaths(this.#context, a, b, options);
+  }
+
+  async merge(fork: PathLike, options: MergeOptions = {}): Promise<MergeOutcome> {
+    return this.#forks.merge(fork, options);
+  }
+
+  async rollback(path: PathLike, moment: AtLike, options: RollbackOptions = {}): Promise<RollbackOutcome> {
+    return this.#forks.rollback(path, moment, options);
+  }
+
+  log(path: PathLike, options: CallOptions = {}): AsyncIterable<LogRow> {
+    return logPath(this.metadata, path, options);
+  }
+
+  async revert(path: PathLike, generation: Generation | number, options: RevertOptions = {}): Promise<RevertOutcome> {
+    return this.#forks.revert(path, generation, options);
+  }
+
+  async undelete(path: PathLike, options: UndeleteOptions = {}): Promise<NodeOutcome> {
+    return this.#forks.undelete(path, options);
+  }
+
+  prune(path: PathLike, options: PruneOptions = {}): AsyncIterable<Pruned> {
+    return prunePath(this.metadata, this.#commits, path, options);
   }
 
   watch(path: PathLike, options: WatchOptions = {}): AsyncIterable<WatchEvent> {
@@ -305,24 +372,6 @@ export class PathClient implements NokvClient {
   /** Turns a path that is refused on the spot into a rejection like every other. */
   async #read<Result>(read: () => Promise<Result>): Promise<Result> {
     return read();
-  }
-
-  async #mutate<Result extends object>(
-    options: MutationOptions,
-    run: (call: MutationOptions) => Promise<Result>,
-  ): Promise<Omit<Result, 'result'> & { readonly requestId: ReturnType<typeof makeRequestId> }> {
-    const requestId = this.#requestId(options);
-    const answer = await run({ signal: options.signal, timeoutMs: options.timeoutMs, requestId });
-    const { result: _, ...outcome } = answer as Result & { readonly result?: unknown };
-    return { ...outcome, requestId };
-  }
-
-  #requestId(options: MutationOptions) {
-    return options.requestId ?? makeRequestId(this.#context.clock.nowMs(), this.#context.random.bytes(ID_RANDOM_BYTES));
-  }
-
-  #owner(options: MutationOptions) {
-    return options.owner ?? this.#context.owner;
   }
 }
 

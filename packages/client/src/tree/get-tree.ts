@@ -7,11 +7,12 @@
  */
 import { constants } from 'node:fs';
 import { chmod, lstat, lutimes, mkdir, open, readdir, rename, symlink, unlink, utimes } from 'node:fs/promises';
-import type { Attributes, InodeNumber, NodeRef, ReadPlan } from '@nokv/types';
+import type { At, Attributes, InodeNumber, NodeRef, ReadPlan } from '@nokv/types';
 import { NokvError, checkName, formatName, timespecToMs } from '@nokv/types';
 import { handleOf } from '../body/open-body.js';
 import type { ClientContext } from '../client-context.js';
 import { localError } from '../local-error.js';
+import { fixedMoment } from '../path/moment.js';
 import { ProgressMeter } from '../progress-meter.js';
 import { transferSignal } from '../transfer-signal.js';
 import type { GetTreeOptions, TreeReport } from '../trees.js';
@@ -32,6 +33,8 @@ interface Restore {
   readonly stop: () => void;
   readonly meter: ProgressMeter;
   readonly replace: boolean;
+  /** The moment that is restored, or nothing for now; the same for every read. */
+  at: { readonly at?: At };
   readonly counts: { files: number; directories: number; symlinks: number };
   readonly skipped: { path: string; reason: string }[];
 }
@@ -40,6 +43,7 @@ interface Restore {
 export async function getTree(context: ClientContext, from: NodeRef, localDirectory: string, options: GetTreeOptions): Promise<TreeReport> {
   const restore = startRestore(context, options);
   try {
+    await fixMoment(restore, options);
     return await restoreTree(restore, from, localDirectory);
   } finally {
     restore.stop();
@@ -50,15 +54,21 @@ export async function getTree(context: ClientContext, from: NodeRef, localDirect
 export async function getFile(context: ClientContext, from: NodeRef, localFile: string, options: GetTreeOptions): Promise<TreeReport> {
   const restore = startRestore(context, options);
   try {
+    await fixMoment(restore, options);
     return await restoreFile(restore, from, localFile);
   } finally {
     restore.stop();
   }
 }
 
+async function fixMoment(restore: Restore, options: GetTreeOptions): Promise<void> {
+  const moment = await fixedMoment(restore.context.metadata, options.at, { signal: restore.pool.signal });
+  if (moment !== undefined) restore.at = { at: moment };
+}
+
 async function restoreTree(restore: Restore, from: NodeRef, localDirectory: string): Promise<TreeReport> {
   const { context } = restore;
-  const root = await context.metadata.read('stat', { node: from }, { signal: restore.pool.signal });
+  const root = await context.metadata.read('stat', { node: from, ...restore.at }, { signal: restore.pool.signal });
   if (root.type !== 'directory') throw new NokvError('not-directory', `expected a directory to restore, found a ${root.type}`);
   const destination = Buffer.from(localDirectory);
   await openDestination(destination, restore.replace);
@@ -104,7 +114,7 @@ async function restoreFile(restore: Restore, from: NodeRef, localFile: string): 
   if (existing?.isDirectory() === true)
     throw new NokvError('is-directory', `${localFile} is a directory on this machine; name the file in it`);
   if (existing !== undefined && !restore.replace) throw localExists(path);
-  const plan = await context.metadata.read('open-read', { node: from }, { signal: restore.pool.signal });
+  const plan = await context.metadata.read('open-read', { node: from, ...restore.at }, { signal: restore.pool.signal });
   restore.meter.phase('transfer', { files: 1, bytes: plan.attributes.size });
   const slash = path.lastIndexOf('/');
   const directory = slash < 0 ? Buffer.from('.') : slash === 0 ? Buffer.from('/') : path.subarray(0, slash);
@@ -125,6 +135,7 @@ function startRestore(context: ClientContext, options: GetTreeOptions): Restore 
     stop: transfer.stop,
     meter,
     replace: options.replace ?? false,
+    at: {},
     counts: { files: 0, directories: 0, symlinks: 0 },
     skipped: [],
   };
@@ -149,11 +160,11 @@ async function openDestination(path: Buffer, replace: boolean): Promise<void> {
   });
 }
 
-async function* entriesOf({ context, pool }: Restore, ino: InodeNumber) {
+async function* entriesOf({ context, pool, at }: Restore, ino: InodeNumber) {
   let after: Uint8Array | undefined;
   // Ends at the last page; each begins after the last name of the one before.
   for (;;) {
-    const args = { node: { ino }, limit: PAGE_ENTRIES, attributes: true, ...(after === undefined ? {} : { after }) };
+    const args = { node: { ino }, limit: PAGE_ENTRIES, attributes: true, ...at, ...(after === undefined ? {} : { after }) };
     const { entries, more } = await context.metadata.read('list', args, { signal: pool.signal });
     for (const { name, attributes } of entries) {
       checkName(name);
@@ -182,13 +193,13 @@ async function makeDirectory(path: Buffer): Promise<void> {
 }
 
 async function restoreEntry(restore: Restore, attributes: Attributes, directory: Buffer, path: Buffer): Promise<void> {
-  const { context, pool, skipped } = restore;
+  const { context, pool, skipped, at } = restore;
   const node = { ino: attributes.ino };
   if (attributes.type === 'file') {
-    const plan = await context.metadata.read('open-read', { node }, { signal: pool.signal });
+    const plan = await context.metadata.read('open-read', { node, ...at }, { signal: pool.signal });
     await writeFile(restore, plan, directory, path);
   } else if (attributes.type === 'symlink') {
-    const { target } = await context.metadata.read('readlink', { node }, { signal: pool.signal });
+    const { target } = await context.metadata.read('readlink', { node, ...at }, { signal: pool.signal });
     await writeSymlink(restore, Buffer.from(target), attributes, directory, path);
   } else {
     skipped.push({ path: formatName(path), reason: `a ${attributes.type} is not restored` });
