@@ -45,6 +45,12 @@ export const FAMILY = {
 
 export type Family = (typeof FAMILY)[keyof typeof FAMILY];
 
+/**
+ * Families whose rows lie in a tree of their own, in order: those that grow with every inode, most of them at their end. A change of
+ * this list is a change of the format.
+ */
+export const FAMILIES_APART: readonly Family[] = [FAMILY.inode, FAMILY.dentry, FAMILY.body, FAMILY.history, FAMILY.change, FAMILY.request];
+
 export const SYSTEM_ITEM = { format: 1, epoch: 2, progress: 3 } as const;
 
 /** Work that waits in the gc family: upload and extent rows by upload id, bodies by inode and generation, trees by inode. */

@@ -40,7 +40,7 @@ export async function openFoundations(config: ServerConfig, parts: FoundationPar
   const opened = closers.add(await openStore(config.object, { ...parts, data, latencies: parts.storeLatencies }), ({ store }) =>
     store.close(),
   );
-  const stored = await openLmdbKv({ directory: data.metaDirectory });
+  const stored = await openLmdbKv({ directory: data.metaDirectory, clock });
   const kv = parts.failpoint === undefined ? stored : heldKv(stored, parts.failpoint, parts.isServing);
   const retention = config.uploadGraceMs === undefined ? {} : { retention: { uploadMs: config.uploadGraceMs } };
   const engine = await openShard({ kv, shard, clock, random, window: WINDOW, ...retention }).catch(async (error: unknown) => {

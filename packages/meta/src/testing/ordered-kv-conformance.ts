@@ -107,6 +107,23 @@ export function orderedKvConformance(name: string, make: () => Promise<OrderedKv
     );
 
     test(
+      'a range over all first bytes gives every key once, in order, both ways, and honours its limit',
+      withKv(async (kv) => {
+        const keys = Array.from({ length: 255 }, (_, first) => [Uint8Array.of(first), Uint8Array.of(first, 1)]).flat();
+        await kv.commit([...keys].reverse().map((key) => ({ key, value: key }))).flushed;
+        const found = (start: number[], end: number[], options = {}) =>
+          [...kv.range(Uint8Array.from(start), Uint8Array.from(end), options)].map(({ key }) => hex(key));
+        expect(found([0], [0xff])).toEqual(keys.map(hex));
+        expect(found([0], [0xff], { reverse: true })).toEqual([...keys].reverse().map(hex));
+        expect(found([0x0f, 1], [0x51, 1])).toEqual(keys.slice(0x0f * 2 + 1, 0x51 * 2 + 1).map(hex));
+        for (const limit of [0, 1, 33, 40, 161, 600]) {
+          expect(found([0], [0xff], { limit })).toEqual(keys.slice(0, limit).map(hex));
+          expect(found([0], [0xff], { limit, reverse: true })).toEqual([...keys].reverse().slice(0, limit).map(hex));
+        }
+      }),
+    );
+
+    test(
       'a range that is left early holds nothing up',
       withKv(async (kv) => {
         await kv.commit(['a', 'b', 'c'].map((key) => put(key, key))).flushed;

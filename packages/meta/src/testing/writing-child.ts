@@ -1,11 +1,11 @@
 /** A process that opens an LMDB shard, mutates it without end and prints each acknowledged command; made to be killed. */
-import { systemRandom } from '@nokv/types';
+import { systemClock, systemRandom } from '@nokv/types';
 import { openLmdbKv } from '../lmdb-kv.js';
 import { OWNER, TestShard, at, inline } from './test-shard.js';
 
 const [, , directory, round] = process.argv;
 if (directory === undefined || round === undefined) throw new Error('usage: writing-child DIRECTORY ROUND');
-const kv = await openLmdbKv({ directory });
+const kv = await openLmdbKv({ directory, clock: systemClock });
 const shard = await TestShard.open(kv, { prefix: `round${round}`, random: systemRandom });
 await shard.mkdir(`/r${round}`);
 let next = 0;
