@@ -354,7 +354,8 @@ function treeName(family: number): string {
 function refuseOtherLayouts(db: RootDatabase<Uint8Array, Uint8Array>): void {
   const known = new Set([REST, ...FAMILIES_APART.map(treeName)]);
   for (const key of db.getKeys({ limit: known.size + 1 })) {
-    if (known.has(Buffer.from(key).toString('latin1'))) continue;
+    // The library ends the names that it gives to trees with a NUL.
+    if (known.has(Buffer.from(key).toString('latin1').replace('\0', ''))) continue;
     throw new NokvError(
       'unsupported-format',
       'this build reads shard format 2, the environment has format 1 or is none of nokv; use the build that wrote it or migrate it',
