@@ -7,6 +7,7 @@ import { publish } from './operations/publish.js';
 import { removeTree, rmdir, unlink } from './operations/remove.js';
 import { rename } from './operations/rename.js';
 import { setattr } from './operations/setattr.js';
+import { transact } from './operations/transact.js';
 import { beginTree, publishTree } from './operations/tree.js';
 import { beginUpload, endUpload, renewUpload } from './operations/upload.js';
 import { removeXattr, setXattr } from './operations/xattr.js';
@@ -50,6 +51,8 @@ export function apply(transaction: Transaction, command: Command): AnyMutationRe
       return beginTree(transaction, command);
     case 'publish-tree':
       return publishTree(transaction, command);
+    case 'transact':
+      return transact(transaction, command, apply);
     case 'adopt-epoch':
       return nothing(adoptEpoch(transaction, command));
     case 'sweep':

@@ -41,14 +41,20 @@ const BATCHES_IN_FLIGHT_MAX = 3;
 /** How long a batch that nobody waits for may gather: little beside a flush, much beside a command. */
 export const LINGER_MS = 3;
 const QUEUE_COMMANDS_MAX = 32_768;
+/** Somebody who waits for a command. */
+export interface Waiter {
+  resolve(evaluated: Evaluated): void;
+  reject(error: Error): void;
+}
+
 /** A command on its way, with everyone who waits for it. */
 export class Pending {
   readonly command: Command;
   readonly bytes: number;
   /** Set once evaluated with success. */
   evaluated: Evaluated | undefined;
-  readonly #visible: Deferred<Evaluated>[] = [];
-  readonly #durable: Deferred<Evaluated>[] = [];
+  readonly #visible: Waiter[] = [];
+  readonly #durable: Waiter[] = [];
 
   constructor(command: Command, bytes: number) {
     this.command = command;
@@ -61,10 +67,15 @@ export class Pending {
   }
 
   wait(acknowledgement: 'durable' | 'visible'): Promise<Evaluated> {
-    if (acknowledgement === 'visible' && this.evaluated !== undefined) return Promise.resolve(this.evaluated);
     const waiter = deferred<Evaluated>();
-    (acknowledgement === 'visible' ? this.#visible : this.#durable).push(waiter);
+    this.tell(waiter, acknowledgement);
     return waiter.promise;
+  }
+
+  tell(waiter: Waiter, acknowledgement: 'durable' | 'visible'): void {
+    if (acknowledgement === 'durable') this.#durable.push(waiter);
+    else if (this.evaluated === undefined) this.#visible.push(waiter);
+    else waiter.resolve(this.evaluated);
   }
 
   becameVisible(evaluated: Evaluated): void {
@@ -178,14 +189,21 @@ export class CommitPipeline {
 
   submit(command: Command, bytes: number): Pending {
     if (this.#fatal !== undefined) throw this.#fatal;
-    if (this.#queue.length >= QUEUE_COMMANDS_MAX) {
-      throw new NokvError('too-busy', `${QUEUE_COMMANDS_MAX} mutations wait already; try again in a moment`);
-    }
+    this.refuseBeyond(1);
     const pending = new Pending(command, bytes);
     this.#queue.push(pending);
     if ('requestId' in command) this.#requests.set(command.requestId, pending);
     this.#schedule();
     return pending;
+  }
+
+  /** Refuses so many more commands where the queue has no room for all of them. */
+  refuseBeyond(count: number): void {
+    if (this.#queue.length + count <= QUEUE_COMMANDS_MAX) return;
+    throw new NokvError(
+      'too-busy',
+      `${this.#queue.length} mutations wait already, ${QUEUE_COMMANDS_MAX} at most may; try again in a moment`,
+    );
   }
 
   /** The newest batch that is not flushed, if `touched` is at least that young; else undefined: durable already. */

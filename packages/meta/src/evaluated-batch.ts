@@ -24,7 +24,7 @@ import {
 
 /** Numbers reserved ahead of use; more than can ever be unflushed, so that none is used twice across a power cut. */
 export const RESERVED_AHEAD = 1 << 20;
-const RESERVED_LEFT_MIN = 1 << 18;
+export const RESERVED_LEFT_MIN = 1 << 18;
 
 export interface Evaluated {
   readonly version: Version;

@@ -2,9 +2,12 @@
 import {
   LIST_LIMIT_MAX,
   LOCAL_INODES_PER_SHARD,
+  READ_MANY_BYTES_MAX,
+  READ_MANY_MAX,
   NokvError,
   checkName,
   joinPath,
+  toNokvError,
   unreachable,
   type Body,
   type ChangeRecord,
@@ -18,6 +21,7 @@ import {
   type ReadOperations,
   type ReadPlan,
   type ReadResult,
+  type Settled,
   type StatfsResult,
   type Version,
 } from '@nokv/types';
@@ -103,6 +107,10 @@ function answer(reader: ReadView, state: ReadState, operation: ReadOperation, ar
     case 'prune-plan':
     case 'version-at':
       throw new NokvError('unsupported', `${operation} is not served by this build`);
+    case 'stat-many':
+      return statMany(reader, args as Args<'stat-many'>);
+    case 'read-many':
+      return readMany(reader, args as Args<'read-many'>);
     default:
       return unreachable(operation);
   }
@@ -131,6 +139,50 @@ function stat(reader: ReadView, { node, follow }: Args<'stat'>): NodeCard {
   if (head.contentType !== undefined) card.contentType = head.contentType;
   if (head.producer !== undefined) card.producer = head.producer;
   return card;
+}
+
+function statMany(reader: ReadView, { nodes, follow }: Args<'stat-many'>): ReadResult<'stat-many'> {
+  checkMany(nodes);
+  return { answers: nodes.map((node) => settled(() => stat(reader, follow === undefined ? { node } : { node, follow }))) };
+}
+
+/** What one answer takes beside its body. */
+const PLAN_BYTES = 512;
+const EXTENT_BYTES = 64;
+
+function readMany(reader: ReadView, { nodes, bytesMax }: Args<'read-many'>): ReadResult<'read-many'> {
+  checkMany(nodes);
+  if (!Number.isInteger(bytesMax) || bytesMax < 1 || bytesMax > READ_MANY_BYTES_MAX) {
+    throw new NokvError('invalid-argument', `an answer holds 1 to ${READ_MANY_BYTES_MAX} bytes, found bytesMax ${bytesMax}`);
+  }
+  let left = bytesMax;
+  const answers = nodes.map((node) =>
+    settled(() => {
+      const plan = openRead(reader, { node });
+      const { body } = plan;
+      const bytes = PLAN_BYTES + (body.kind === 'inline' ? body.bytes.length : body.manifest.extents.length * EXTENT_BYTES);
+      if (bytes > left) {
+        throw new NokvError('too-large', `${describe(node)} does not fit into the ${bytesMax} bytes of this answer; ask for it again`, {
+          details: { bytesMax },
+        });
+      }
+      left -= bytes;
+      return plan;
+    }),
+  );
+  return { answers };
+}
+
+function checkMany({ length }: { readonly length: number }): void {
+  if (length > READ_MANY_MAX) throw new NokvError('invalid-argument', `one read asks for at most ${READ_MANY_MAX} nodes, found ${length}`);
+}
+
+function settled<Value>(answerOne: () => Value): Settled<Value> {
+  try {
+    return { ok: true, value: answerOne() };
+  } catch (error) {
+    return { ok: false, error: toNokvError(error) };
+  }
 }
 
 /** One scan over the entries of a directory; attributes come with the entries, save for directories and shared files. */

@@ -5,6 +5,7 @@
  * - unlink: ino u64, nlink u32; rmdir, remove-tree, rename, xattr-set, xattr-remove: ino u64
  * - snapshot-*, tag-*, rollback, prune, merge: the result in MessagePack, objects as maps of their fields in the order of their types
  * - clone, undelete as mkdir; revert as publish; retention-set as rmdir
+ * - transact: count u16, then for each operation its number u8, length of its result u32, its result
  * - begin-upload, renew-upload: upload id, expiry; end-upload: upload id; begin-tree: root u64, name to the end
  */
 import {
@@ -52,6 +53,7 @@ const OPERATIONS: readonly MutationOperation[] = [
   'prune',
   'retention-set',
   'merge',
+  'transact',
 ];
 
 export function operationNumber(operation: MutationOperation): number {
@@ -123,9 +125,26 @@ export function encodeResult(operation: MutationOperation, result: AnyMutationRe
     case 'prune':
     case 'merge':
       return packResult(result);
+    case 'transact':
+      return encodeResults((result as MutationResult<'transact'>).results);
     default:
       return unreachable(operation);
   }
+}
+
+function encodeResults(results: MutationResult<'transact'>['results']): Buffer {
+  const rows = results.map(({ operation, result }) => ({ number: operationNumber(operation), bytes: encodeResult(operation, result) }));
+  writer.begin(2 + rows.reduce((sum, { bytes }) => sum + 5 + bytes.length, 0)).u16(rows.length);
+  for (const { number, bytes } of rows) writer.u8(number).u32(bytes.length).bytes(bytes);
+  return writer.end();
+}
+
+function decodeResults(row: RowReader): MutationResult<'transact'>['results'] {
+  return Array.from({ length: row.u16() }, () => {
+    const number = row.u8();
+    const result = decodeResult(number, row.bytes(row.u32()));
+    return { operation: OPERATIONS[number], result } as MutationResult<'transact'>['results'][number];
+  });
 }
 
 export function decodeResult(operationNumber: number, bytes: Uint8Array): AnyMutationResult {
@@ -176,6 +195,8 @@ export function decodeResult(operationNumber: number, bytes: Uint8Array): AnyMut
     case 'prune':
     case 'merge':
       return unpackResult(bytes);
+    case 'transact':
+      return { results: decodeResults(row) };
     default:
       return unreachable(operation);
   }

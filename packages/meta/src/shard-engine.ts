@@ -7,6 +7,9 @@ import type {
   DiffArgs,
   DiffItem,
   Epoch,
+  BatchAnswer,
+  BatchItem,
+  Caller,
   MutationOperation,
   MutationOperations,
   MutationResult,
@@ -27,11 +30,15 @@ export interface MutateContext {
    * A retry that is older than the newest forgotten result is refused with `request-expired` instead of being run again.
    */
   readonly attemptAgeMs?: number;
+  /** Whom the call acts for: permissions are checked. Absent: it is trusted. */
+  readonly caller?: Caller | undefined;
 }
 
 export interface ReadContext {
   /** See unflushed commits instead of waiting for their flush. */
   readonly visible: boolean;
+  /** Whom the call acts for: permissions are checked. Absent: it is trusted. */
+  readonly caller?: Caller | undefined;
 }
 
 export interface Committed<Result> {
@@ -60,6 +67,11 @@ export interface ShardEngine {
    * the iterator is returned. Throws `NokvError`, also while iterating.
    */
   diff(args: DiffArgs): AsyncIterable<DiffItem>;
+  /**
+   * Independent mutations with one promise for all: each commits alone, under the id of the batch followed by its place unless it
+   * brings its own. Rejects only where nothing of the batch was taken. Answers come in the order of the items.
+   */
+  mutateMany(items: readonly BatchItem[], context: MutateContext): Promise<readonly BatchAnswer[]>;
   /** Whether a live ledger row exists; the door of proxied puts and of publish verification. */
   hasUpload(upload: UploadId): boolean;
   readonly visibleVersion: Version;

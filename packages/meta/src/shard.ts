@@ -5,18 +5,24 @@
  * Reads answer at once unless they saw a row whose commit is not flushed; then they wait for that flush.
  */
 import {
+  BATCH_MAX,
+  LISTED_OPERATIONS,
   NokvError,
+  REQUEST_ID_CHARACTERS_MAX,
   assert,
   makeInodeNumber,
   makeUploadId,
   requestId as checkRequestId,
   timespecToMs,
-  type Acknowledgement,
+  toNokvError,
+  type BatchAnswer,
+  type BatchItem,
   type Clock,
   type DiffArgs,
   type DiffItem,
   type Epoch,
   type InodeNumber,
+  type ListedResult,
   type MutationOperation,
   type MutationOperations,
   type MutationResult,
@@ -26,14 +32,17 @@ import {
   type ReadResult,
   type RequestId,
   type ShardId,
+  type TransactArgs,
   type UploadId,
   type Version,
 } from '@nokv/types';
+import { deferred } from './deferred.js';
 import { freshInodesOf } from './operations/fresh-inodes.js';
+import { checkTransact } from './operations/transact.js';
 import type { Command, InternalOperation, InternalOperations, Retention } from './command.js';
-import { CommitPipeline, type Pending } from './commit-pipeline.js';
+import { CommitPipeline, type Pending, type Waiter } from './commit-pipeline.js';
 import { localSink, type DurabilitySink } from './durability-sink.js';
-import { RESERVED_AHEAD, reserveFrom, type Evaluated, type PipelineState } from './evaluated-batch.js';
+import { RESERVED_AHEAD, RESERVED_LEFT_MIN, reserveFrom, type Evaluated, type PipelineState } from './evaluated-batch.js';
 import { SYSTEM_ITEM, countersKey, inodeKey, requestKey, systemKey, uploadKey } from './key.js';
 import { Maintenance, type LogWindow } from './maintenance.js';
 import type { KvWrite, OrderedKv } from './ordered-kv.js';
@@ -80,6 +89,11 @@ const BYTES_CAPACITY_DEFAULT = 2 ** 50;
 const DIRECTORY_MODE = 0o755;
 /** Bytes of a command beside its body, for the bounds of batches. */
 const COMMAND_BYTES = 512;
+/** Numbers that one command may draw: fewer than are always reserved beyond those in use. */
+const FRESH_INODES_MAX = RESERVED_LEFT_MIN / 2;
+const LISTED: ReadonlySet<string> = new Set(LISTED_OPERATIONS);
+/** What is added to the id of a batch. */
+const PLACE_CHARACTERS_MAX = 1 + String(BATCH_MAX).length;
 
 /** Opens a shard, making it where the store is empty. Refuses stores of another format or another shard. */
 export async function openShard(options: ShardOptions): Promise<ShardEngine> {
@@ -173,7 +187,10 @@ class Shard implements ShardEngine {
     context: MutateContext,
   ): Promise<Committed<MutationResult<Op>>> {
     try {
-      return this.#mutate(operation, args, context) as Promise<Committed<MutationResult<Op>>>;
+      this.#refuseIfClosed();
+      const waiter = deferred<Evaluated>();
+      this.#mutate(operation, args, checkRequestId(context.requestId), context, waiter);
+      return waiter.promise as Promise<Committed<MutationResult<Op>>>;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -181,6 +198,39 @@ class Shard implements ShardEngine {
 
   diff(_args: DiffArgs): AsyncIterable<DiffItem> {
     throw new NokvError('unsupported', 'diff is not served by this build');
+  }
+
+  mutateMany(items: readonly BatchItem[], context: MutateContext): Promise<readonly BatchAnswer[]> {
+    try {
+      this.#refuseIfClosed();
+      checkBatch(items, context.requestId);
+      this.#pipeline.refuseBeyond(items.length);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return new Promise((resolve) => {
+      const answers: BatchAnswer[] = Array.from({ length: items.length });
+      let waiting = items.length;
+      const settle = (at: number, answer: BatchAnswer): void => {
+        answers[at] = answer;
+        waiting -= 1;
+        if (waiting === 0) resolve(answers);
+      };
+      if (waiting === 0) resolve(answers);
+      items.forEach(({ operation, args, requestId }, at) => {
+        const waiter: Waiter = {
+          resolve: ({ version, result }) =>
+            settle(at, { ok: true, value: { operation, version, result } as ListedResult & { version: Version } }),
+          reject: (error) => settle(at, { ok: false, error: toNokvError(error) }),
+        };
+        try {
+          const id = requestId === undefined ? (`${context.requestId}.${at}` as RequestId) : checkRequestId(requestId);
+          this.#mutate(operation, args, id, context, waiter);
+        } catch (error) {
+          waiter.reject(toNokvError(error));
+        }
+      });
+    });
   }
 
   hasUpload(upload: UploadId): boolean {
@@ -265,17 +315,29 @@ class Shard implements ShardEngine {
     );
   }
 
-  #mutate(operation: MutationOperation, args: MutationOperations[MutationOperation]['args'], context: MutateContext): Promise<Evaluated> {
-    this.#refuseIfClosed();
+  /** Throws what keeps it out of the queue; everything else is told to the waiter. */
+  #mutate(
+    operation: MutationOperation,
+    args: MutationOperations[MutationOperation]['args'],
+    requestId: RequestId,
+    context: MutateContext,
+    waiter: Waiter,
+  ): void {
     const { acknowledgement } = context;
-    const requestId = checkRequestId(context.requestId);
     const digest = digestOf(operation, args);
     const underWay = this.#pipeline.underWay(requestId);
-    if (underWay !== undefined) return this.#join(underWay, digest, requestId, acknowledgement);
+    if (underWay !== undefined) return this.#join(underWay, digest, requestId, context, waiter);
     const stored = this.#storedResult(requestId, digest);
-    if (stored !== undefined) return Promise.resolve(stored);
+    if (stored !== undefined) return waiter.resolve(stored);
     this.#refuseExpired(requestId, context.attemptAgeMs);
+    const bytes = COMMAND_BYTES + bytesOf(operation, args);
     const fresh = freshInodesOf(operation, args);
+    if (fresh > FRESH_INODES_MAX) {
+      throw new NokvError(
+        'too-large',
+        `a transaction may make ${FRESH_INODES_MAX} inodes at most, this one up to ${fresh}; make parents first`,
+      );
+    }
     const command = {
       operation,
       args,
@@ -287,15 +349,14 @@ class Shard implements ShardEngine {
       freshUpload: operation === 'begin-upload' ? this.#drawUpload() : undefined,
       retention: this.#retention,
     } as Command;
-    return this.#pipeline.submit(command, COMMAND_BYTES + bytesOf(args)).wait(acknowledgement);
+    this.#pipeline.submit(command, bytes).tell(waiter, acknowledgement);
   }
 
   /** The same request while its first arrival is under way. */
-  #join(pending: Pending, digest: number, requestId: RequestId, acknowledgement: Acknowledgement): Promise<Evaluated> {
+  #join(pending: Pending, digest: number, requestId: RequestId, { acknowledgement }: MutateContext, waiter: Waiter): void {
     if (!('digest' in pending.command) || pending.command.digest !== digest) throw reused(requestId);
-    const evaluated = pending.wait(acknowledgement);
+    pending.tell(waiter, acknowledgement);
     if (acknowledgement === 'durable') this.#pipeline.hurry();
-    return evaluated;
   }
 
   #storedResult(requestId: RequestId, digest: number): Evaluated | undefined {
@@ -437,8 +498,27 @@ function checkActor(actor: string): string {
   return actor;
 }
 
+function checkBatch(items: readonly BatchItem[], id: RequestId): void {
+  if (items.length > BATCH_MAX)
+    throw new NokvError('too-large', `a batch has at most ${BATCH_MAX} mutations, found ${items.length}; split it`);
+  if (checkRequestId(id).length > REQUEST_ID_CHARACTERS_MAX - PLACE_CHARACTERS_MAX) {
+    throw new NokvError(
+      'invalid-argument',
+      `the id of a batch has at most ${REQUEST_ID_CHARACTERS_MAX - PLACE_CHARACTERS_MAX} characters, found "${id}"`,
+    );
+  }
+  for (const { operation } of items) {
+    if (!LISTED.has(operation))
+      throw new NokvError('invalid-argument', `a batch takes ${LISTED_OPERATIONS.join(', ')}, found ${operation}`);
+  }
+}
+
 /** About the memory that a command holds. */
-function bytesOf(args: MutationOperations[MutationOperation]['args']): number {
+function bytesOf(operation: MutationOperation, args: MutationOperations[MutationOperation]['args']): number {
+  return operation === 'transact' ? checkTransact(args as TransactArgs, (one) => COMMAND_BYTES + bytesOfOne(one.args)) : bytesOfOne(args);
+}
+
+function bytesOfOne(args: MutationOperations[MutationOperation]['args']): number {
   if ('body' in args) return args.body.kind === 'inline' ? args.body.bytes.length : args.body.manifest.extents.length * 64;
   return 'value' in args ? args.value.length : 0;
 }

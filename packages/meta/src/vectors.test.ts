@@ -212,6 +212,12 @@ const RESULTS = {
   publish: { attributes, generation, created: true },
   'begin-tree': { root: ino, name },
   'publish-tree': { attributes, created: false },
+  transact: {
+    results: [
+      { operation: 'unlink', result: { ino, nlink: 2 } },
+      { operation: 'create', result: { attributes, created: true } },
+    ],
+  },
 } as const;
 type Op = keyof typeof RESULTS;
 const operations = Object.keys(RESULTS) as Op[];

@@ -2,8 +2,9 @@
 import { createHash } from 'node:crypto';
 import { FRAME_HEADER_BYTES, FRAME_TYPES } from './frame.js';
 import { HELLO_SHAPES } from './hello.js';
-import { ENVELOPE_SHAPES, wireError } from './messages.js';
+import { ENVELOPE_SHAPES } from './messages.js';
 import type { Shape } from './schema.js';
+import { wireError } from './schemas/error.js';
 import { DEFINITIONS } from './schemas/operations.js';
 
 /** The description that is hashed: readable, so that a change can be seen in a diff. */

@@ -327,6 +327,8 @@ describe('any other bytes', () => {
           return;
         }
         if (read.frame === 'error' || read.frame === 'goaway' || read.frame === 'ping' || read.frame === 'pong') return;
+        // Lists answer with errors too, which keep no codes and fields that this build does not know.
+        if (read.frame === 'response' && ['stat-many', 'read-many', 'batch'].includes(read.operation)) return;
         expect(Buffer.from(encodeMessage(read)).toString('hex')).toBe(Buffer.from(changed).toString('hex'));
       }),
       { numRuns: 5000 },

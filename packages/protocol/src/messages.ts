@@ -2,20 +2,22 @@
  * Requests, answers and control frames as whole frames.
  *
  * Request: `[operation code, ms left, trace id, …, arguments]` where … is `visible` for a read, `request id, actor,
- * acknowledgement, time of the first attempt` for a mutation, `credit` for a stream and nothing for a service.
+ * acknowledgement, time of the first attempt` for a mutation, `credit` for a stream and nothing for a service. A read or mutation
+ * that acts for somebody has one part more before its arguments: the caller.
  * Response and item: the answer alone. Error: an error record. Credit: a u32. Cancel, end, ping, pong: empty or 8 bytes
  * that pong gives back. Goaway: an error record that says why.
  */
-import type { Acknowledgement, ErrorDetails, ErrorOutcome, RequestId } from '@nokv/types';
-import { NokvError, requestId } from '@nokv/types';
+import type { Acknowledgement, Caller, RequestId } from '@nokv/types';
+import { CALLER_GROUPS_MAX, NokvError, requestId } from '@nokv/types';
 import type { FrameType } from './frame.js';
 import { FRAME_TYPES } from './frame.js';
 import { MessageReader } from './message-reader.js';
 import type { MessageWriter } from './message-writer.js';
 import type { Schema, Shape } from './schema.js';
-import { choice, coded, int, object, optional, parsedText, text } from './schema.js';
-import { LABEL_BYTES_MAX, REQUEST_ID_BYTES_MAX } from './schemas/values.js';
 import type { OperationDefinition } from './schemas/definition.js';
+import { coded, int, list, object, parsedText, text } from './schema.js';
+import { wireError } from './schemas/error.js';
+import { LABEL_BYTES_MAX, REQUEST_ID_BYTES_MAX, userId } from './schemas/values.js';
 import { definitionOf, definitionOfCode } from './schemas/operations.js';
 import type { Envelope, EnvelopeOf, Operation } from './wire-operations.js';
 
@@ -28,6 +30,7 @@ export interface Request extends Envelope {
   readonly actor: string;
   readonly acknowledgement: Acknowledgement;
   readonly firstAttemptMs: number;
+  readonly caller: Caller | undefined;
   readonly credit: number;
 }
 
@@ -45,6 +48,8 @@ const acknowledgement: Schema<Acknowledgement> = coded(['durable', 'visible']);
 const firstAttempt: Schema<number> = int(0);
 const credit: Schema<number> = int(1, CREDIT_MAX);
 
+const callerIds: Schema<Caller> = object<Caller>({ uid: userId, gid: userId, groups: list(userId, CALLER_GROUPS_MAX) });
+
 const ENVELOPE_LENGTHS = { read: 5, mutation: 8, service: 4, stream: 5 } as const;
 
 export const ENVELOPE_SHAPES: Shape = {
@@ -52,6 +57,7 @@ export const ENVELOPE_SHAPES: Shape = {
   read: ['visible'],
   mutation: [request.shape, actor.shape, acknowledgement.shape, firstAttempt.shape],
   stream: [credit.shape],
+  caller: callerIds.shape,
 };
 
 /** Writes a whole request frame, or throws and leaves nothing behind. */
@@ -66,7 +72,8 @@ export function writeRequest<Op extends Operation>(
   const definition = definitionOf<Operation>(operation);
   to.beginFrame(FRAME_TYPES.request, stream);
   try {
-    to.arrayHeader(ENVELOPE_LENGTHS[definition.kind]);
+    const { caller } = envelope as EnvelopeOf<'stat'>;
+    to.arrayHeader(ENVELOPE_LENGTHS[definition.kind] + (caller === undefined ? 0 : 1));
     to.int(definition.code);
     deadline.write(to, envelope.deadlineMs);
     traceId.write(to, envelope.traceId);
@@ -81,6 +88,7 @@ export function writeRequest<Op extends Operation>(
     } else if (definition.kind === 'stream') {
       credit.write(to, (envelope as EnvelopeOf<'watch'>).credit);
     }
+    if (caller !== undefined) callerIds.write(to, caller);
     (definition.args as Schema<unknown>).write(to, args);
     to.endFrame(payloadBytesMax);
   } catch (error) {
@@ -94,8 +102,10 @@ export function readRequest(from: MessageReader): Request {
   const length = from.arrayHeader();
   from.field = 'operation';
   const definition = definitionOfCode(from.int());
-  if (length !== ENVELOPE_LENGTHS[definition.kind])
-    throw from.invalid(`expected ${ENVELOPE_LENGTHS[definition.kind]} parts of a request, found ${length}`);
+  const { kind } = definition;
+  const hasCaller = length === ENVELOPE_LENGTHS[kind] + 1 && (kind === 'read' || kind === 'mutation');
+  if (length !== ENVELOPE_LENGTHS[kind] && !hasCaller)
+    throw from.invalid(`expected ${ENVELOPE_LENGTHS[kind]} parts of a request, found ${length}`);
   from.field = 'deadline';
   const deadlineMs = deadline.read(from);
   from.field = 'trace id';
@@ -109,6 +119,7 @@ export function readRequest(from: MessageReader): Request {
     actor: '',
     acknowledgement: 'durable' as Acknowledgement,
     firstAttemptMs: 0,
+    caller: undefined as Caller | undefined,
     credit: 0,
     args: undefined as unknown,
   };
@@ -127,6 +138,10 @@ export function readRequest(from: MessageReader): Request {
   } else if (definition.kind === 'stream') {
     from.field = 'credit';
     value.credit = credit.read(from);
+  }
+  if (hasCaller) {
+    from.field = 'caller';
+    value.caller = callerIds.read(from);
   }
   from.field = 'arguments';
   value.args = definition.args.read(from);
@@ -161,57 +176,6 @@ export function readAnswer(from: MessageReader, definition: OperationDefinition)
 
 /* ------------------------------------------------------------------ errors */
 
-const ERROR_MESSAGE_BYTES_MAX = 16 * 1024;
-const DETAILS_MAX = 64;
-
-const errorDetails: Schema<ErrorDetails> = {
-  shape: { mapOf: ['string', 'integer', 'float', 'boolean', 'nil'] },
-  write: (to, value) => {
-    const entries = Object.entries(value).slice(0, DETAILS_MAX);
-    to.mapHeader(entries.length);
-    for (const [key, detail] of entries) {
-      to.string(cutText(key, 256));
-      if (detail === null) to.nil();
-      else if (typeof detail === 'boolean') to.boolean(detail);
-      else if (typeof detail === 'string') to.string(cutText(detail, ERROR_MESSAGE_BYTES_MAX));
-      else if (Number.isSafeInteger(detail) && !Object.is(detail, -0)) to.int(detail);
-      else to.float(detail);
-    }
-  },
-  read: (from) => {
-    const details: Record<string, string | number | boolean | null> = {};
-    const length = from.mapHeader();
-    if (length > DETAILS_MAX) throw from.invalid(`expected at most ${DETAILS_MAX} details, found ${length}`);
-    for (let i = 0; i < length; i++) {
-      const key = from.string(256);
-      Object.defineProperty(details, key, { value: readDetail(from), enumerable: true, writable: true, configurable: true });
-    }
-    return details;
-  },
-};
-
-function readDetail(from: MessageReader): string | number | boolean | null {
-  if (from.isString()) return from.string(ERROR_MESSAGE_BYTES_MAX);
-  if (from.isBoolean()) return from.boolean();
-  if (from.isFloat()) return from.float();
-  if (from.isInt()) return from.int();
-  from.nil();
-  return null;
-}
-
-interface WireError {
-  readonly code: string;
-  readonly outcome: ErrorOutcome;
-  readonly message: string;
-  readonly details?: ErrorDetails;
-}
-
-/** Part of what never changes: a refusal must be readable by every version. */
-export const wireError: Schema<WireError> = object<WireError>(
-  { code: text(64), outcome: choice(['not-applied', 'unknown']), message: text(ERROR_MESSAGE_BYTES_MAX), details: optional(errorDetails) },
-  { lenient: true },
-);
-
 /** Writes an error or goaway frame; it always fits. */
 export function writeError(
   to: MessageWriter,
@@ -219,30 +183,15 @@ export function writeError(
   stream: number,
   error: NokvError,
 ): void {
-  const { code, outcome, message, details } = error;
-  const record = { code, outcome, message: cutText(message, ERROR_MESSAGE_BYTES_MAX) };
   to.beginFrame(type, stream);
-  wireError.write(to, Object.keys(details).length === 0 ? record : { ...record, details: fitting(details) });
+  wireError.write(to, error);
   to.endFrame(Number.MAX_SAFE_INTEGER);
 }
 
 export function readError(from: MessageReader): NokvError {
-  const record = wireError.read(from);
+  const error = wireError.read(from);
   from.finish();
-  return NokvError.fromRecord(record);
-}
-
-/** Details are facts, not documents: those beyond 16 KiB in all are left out. */
-function fitting(details: ErrorDetails): ErrorDetails {
-  return JSON.stringify(details).length <= ERROR_MESSAGE_BYTES_MAX ? details : { detailsLeftOut: true };
-}
-
-function cutText(value: string, bytesMax: number): string {
-  if (Buffer.byteLength(value) <= bytesMax) return value;
-  const cut = Buffer.from(value)
-    .subarray(0, bytesMax - 4)
-    .toString();
-  return `${cut.replace(/\uFFFD+$/, '')}…`;
+  return error;
 }
 
 /* ----------------------------------------------------------------- control */

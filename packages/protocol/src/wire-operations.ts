@@ -5,6 +5,9 @@
 import type {
   AccessResult,
   Acknowledgement,
+  BatchAnswer,
+  BatchItem,
+  Caller,
   ChangeRecord,
   DiffArgs,
   DiffItem,
@@ -54,6 +57,20 @@ export interface ShardInfo {
   readonly durable: Version;
 }
 
+/** Independent mutations in one request; the request id of the envelope is that of the batch. */
+export interface BatchArgs {
+  readonly items: readonly BatchItem[];
+}
+
+export interface BatchResult {
+  /** In the order of the items. */
+  readonly answers: readonly BatchAnswer[];
+}
+
+export interface BatchOperations {
+  batch: { args: BatchArgs; result: BatchResult };
+}
+
 export interface ServiceOperations {
   access: { args: NoArgs; result: AccessResult };
   'server-info': { args: NoArgs; result: ServerInfo };
@@ -82,28 +99,33 @@ export interface StreamOperations {
 
 export type ServiceOperation = keyof ServiceOperations;
 export type StreamOperation = keyof StreamOperations;
+export type BatchOperation = keyof BatchOperations;
 /** Operations with one answer. */
-export type UnaryOperation = ReadOperation | MutationOperation | ServiceOperation;
+export type UnaryOperation = ReadOperation | MutationOperation | BatchOperation | ServiceOperation;
 export type Operation = UnaryOperation | StreamOperation;
 
 export type ArgsOf<Op extends Operation> = Op extends ReadOperation
   ? ReadOperations[Op]['args']
   : Op extends MutationOperation
     ? MutationOperations[Op]['args']
-    : Op extends ServiceOperation
-      ? ServiceOperations[Op]['args']
-      : Op extends StreamOperation
-        ? StreamOperations[Op]['args']
-        : never;
+    : Op extends BatchOperation
+      ? BatchOperations[Op]['args']
+      : Op extends ServiceOperation
+        ? ServiceOperations[Op]['args']
+        : Op extends StreamOperation
+          ? StreamOperations[Op]['args']
+          : never;
 
 /** The answer of a unary operation: for a mutation its result beside the version. */
 export type AnswerOf<Op extends UnaryOperation> = Op extends ReadOperation
   ? ReadOperations[Op]['result']
   : Op extends MutationOperation
     ? WireCommitted<WireMutationResult<Op>>
-    : Op extends ServiceOperation
-      ? ServiceOperations[Op]['result']
-      : never;
+    : Op extends BatchOperation
+      ? BatchOperations[Op]['result']
+      : Op extends ServiceOperation
+        ? ServiceOperations[Op]['result']
+        : never;
 
 export type ItemOf<Op extends StreamOperation> = StreamOperations[Op]['item'];
 
@@ -118,6 +140,8 @@ export interface Envelope {
 export interface ReadEnvelope extends Envelope {
   /** See unflushed commits instead of waiting for their flush. */
   readonly visible: boolean;
+  /** Whom the call acts for; absent: it is trusted. */
+  readonly caller?: Caller | undefined;
 }
 
 export interface MutationEnvelope extends Envelope {
@@ -127,6 +151,8 @@ export interface MutationEnvelope extends Envelope {
   readonly acknowledgement: Acknowledgement;
   /** The client's wall clock (ms since the epoch) when it first sent this request id. */
   readonly firstAttemptMs: number;
+  /** Whom the call acts for; absent: it is trusted. */
+  readonly caller?: Caller | undefined;
 }
 
 export interface StreamEnvelope extends Envelope {
@@ -136,7 +162,7 @@ export interface StreamEnvelope extends Envelope {
 
 export type EnvelopeOf<Op extends Operation> = Op extends ReadOperation
   ? ReadEnvelope
-  : Op extends MutationOperation
+  : Op extends MutationOperation | BatchOperation
     ? MutationEnvelope
     : Op extends StreamOperation
       ? StreamEnvelope

@@ -8,6 +8,8 @@ export const FAILPOINTS = [
   'after-begin-upload',
   'before-publish-commit',
   'after-publish-commit',
+  'before-transact-commit',
+  'after-transact-commit',
   'after-commit-before-reply',
   'before-remove-blocks',
   'before-commit',

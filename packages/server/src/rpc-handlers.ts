@@ -2,27 +2,29 @@
 import type { ServerInfo } from '@nokv/protocol';
 import type { Clock, MutationOperation, ReadOperation } from '@nokv/types';
 import type { MutationCall, ReadCall, RpcHandlers } from './rpc/handlers.js';
-import type { Service } from './service.js';
+import type { ServedMutateContext, Service } from './service.js';
 
 export function rpcHandlers(service: Service, clock: Clock, info: () => ServerInfo): RpcHandlers {
   const read =
     <Op extends ReadOperation>(operation: Op) =>
     (args: Parameters<Service['read']>[1], call: ReadCall) =>
-      service.read(operation, args as never, { visible: call.visible });
+      service.read(operation, args as never, { visible: call.visible, caller: call.caller });
   const mutate =
     <Op extends MutationOperation>(operation: Op) =>
     (args: Parameters<Service['mutate']>[1], call: MutationCall) =>
-      service.mutate(operation, args as never, {
-        requestId: call.requestId,
-        actor: call.actor,
-        acknowledgement: call.acknowledgement,
-        // Machines that share a deployment agree on the time to well within the window in which results are kept.
-        attemptAgeMs: Math.max(0, clock.nowMs() - call.firstAttemptMs),
-        // Making a signal costs more than most mutations; only a publish that looks at blocks asks for it.
-        get signal() {
-          return call.signal;
-        },
-      });
+      service.mutate(operation, args as never, contextOf(call));
+  const contextOf = (call: MutationCall): ServedMutateContext => ({
+    requestId: call.requestId,
+    actor: call.actor,
+    acknowledgement: call.acknowledgement,
+    // Machines that share a deployment agree on the time to well within the window in which results are kept.
+    attemptAgeMs: Math.max(0, clock.nowMs() - call.firstAttemptMs),
+    caller: call.caller,
+    // Making a signal costs more than most mutations; only a publish that looks at blocks asks for it.
+    get signal() {
+      return call.signal;
+    },
+  });
   return {
     stat: read('stat'),
     lookup: read('lookup'),
@@ -41,6 +43,8 @@ export function rpcHandlers(service: Service, clock: Clock, info: () => ServerIn
     'retention-get': read('retention-get'),
     'prune-plan': read('prune-plan'),
     'version-at': read('version-at'),
+    'stat-many': read('stat-many'),
+    'read-many': read('read-many'),
     mkdir: mutate('mkdir'),
     create: mutate('create'),
     symlink: mutate('symlink'),
@@ -70,6 +74,8 @@ export function rpcHandlers(service: Service, clock: Clock, info: () => ServerIn
     prune: mutate('prune'),
     'retention-set': mutate('retention-set'),
     merge: mutate('merge'),
+    transact: mutate('transact'),
+    batch: async ({ items }, call) => ({ answers: await service.mutateMany(items, contextOf(call)) }),
     // Every door is bound to this machine alone.
     access: () => service.access({ isLocal: true }),
     'server-info': info,

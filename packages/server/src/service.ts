@@ -9,17 +9,25 @@ import type { Committed, MutateContext, ReadContext, ShardEngine } from '@nokv/m
 import type { ObjectStore } from '@nokv/object';
 import type { TicketedUpload, WatchItem, WireMutationResult } from '@nokv/protocol';
 import {
+  NokvError,
+  isNokvError,
   timespecToMs,
+  toNokvError,
   version,
   type AccessResult,
   type DiffArgs,
   type DiffItem,
+  type BatchAnswer,
+  type BatchItem,
+  type ListedMutation,
   type MutationOperation,
   type MutationOperations,
   type PublishArgs,
   type ReadOperation,
   type ReadOperations,
   type ReadResult,
+  type RequestId,
+  type TransactArgs,
   type UploadResult,
   type Version,
 } from '@nokv/types';
@@ -57,6 +65,8 @@ export interface Service {
     args: MutationOperations[Op]['args'],
     context: ServedMutateContext,
   ): Promise<Committed<WireMutationResult<Op>>>;
+  /** Independent mutations with an answer each; rejects only where nothing of the batch was taken. */
+  mutateMany(items: readonly BatchItem[], context: ServedMutateContext): Promise<readonly BatchAnswer[]>;
   /** How blocks are reached by this peer, in order of preference. */
   access(peer: Peer): AccessResult;
   watch(options: WatchOptions): AsyncIterable<WatchItem>;
@@ -84,13 +94,17 @@ export function makeService(parts: ServiceParts): Service {
     context: ServedMutateContext,
   ): Promise<Committed<WireMutationResult<Op>>> {
     if (operation === 'publish') {
-      await verifyPublish(args as PublishArgs, context.signal);
+      await verifyPublish(args as PublishArgs, context);
       await failpoint?.('before-publish-commit');
+    } else if (operation === 'transact') {
+      await verifyPublishes((args as TransactArgs).operations, context);
+      await failpoint?.('before-transact-commit');
     }
     const committed = await engine.mutate(operation, args, context);
     if (context.acknowledgement === 'visible' && committed.version > shownVersion) shownVersion = committed.version;
     if (operation === 'begin-upload') await failpoint?.('after-begin-upload');
     if (operation === 'publish') await failpoint?.('after-publish-commit');
+    if (operation === 'transact') await failpoint?.('after-transact-commit');
     await failpoint?.('after-commit-before-reply');
     const result =
       operation === 'begin-upload' || operation === 'renew-upload' ? withTicket(committed.result as UploadResult) : committed.result;
@@ -101,9 +115,52 @@ export function makeService(parts: ServiceParts): Service {
    * Without a ledger row there is nothing to verify: it is a repeat of a publish that went through, and the engine
    * answers it by its request id, or the upload has ended, and the engine refuses it.
    */
-  async function verifyPublish({ upload, body }: PublishArgs, signal: AbortSignal | undefined): Promise<void> {
+  async function verifyPublish({ upload, body }: PublishArgs, { signal }: { readonly signal?: AbortSignal | undefined }): Promise<void> {
     if (upload === undefined || body.kind === 'inline' || !engine.hasUpload(upload)) return;
     await verifyNewBlocks(parts.store, upload, body.manifest, signal);
+  }
+
+  /** In a list one that fails refuses the list, saying which it was. */
+  async function verifyPublishes(list: readonly ListedMutation[], context: ServedMutateContext): Promise<void> {
+    for (const [index, { operation, args }] of list.entries()) {
+      if (!isStaged({ operation, args } as ListedMutation)) continue;
+      try {
+        await verifyPublish(args as PublishArgs, context);
+      } catch (error) {
+        if (!isNokvError(error)) throw error;
+        const message = `operation ${index} (publish): ${error.message}; nothing of the transaction was applied`;
+        throw new NokvError(error.code, message, { outcome: error.outcome, details: { ...error.details, index }, cause: error });
+      }
+    }
+  }
+
+  async function commitMany(items: readonly BatchItem[], context: ServedMutateContext): Promise<readonly BatchAnswer[]> {
+    const answers = items.some(isStaged) ? await commitStaged(items, context) : await engine.mutateMany(items, context);
+    if (context.acknowledgement === 'visible') {
+      for (const answer of answers) if (answer.ok && answer.value.version > shownVersion) shownVersion = answer.value.version;
+    }
+    await failpoint?.('after-commit-before-reply');
+    return answers;
+  }
+
+  /** What does not pass the verification is answered on the spot; the rest keeps its request ids. */
+  async function commitStaged(items: readonly BatchItem[], context: ServedMutateContext): Promise<readonly BatchAnswer[]> {
+    const refused = new Map<number, BatchAnswer>();
+    for (const [at, item] of items.entries()) {
+      if (!isStaged(item)) continue;
+      try {
+        await verifyPublish(item.args as PublishArgs, context);
+      } catch (error) {
+        refused.set(at, { ok: false, error: toNokvError(error) });
+      }
+    }
+    const taken = items.map((item, at) => ({ ...item, requestId: item.requestId ?? (`${context.requestId}.${at}` as RequestId) }));
+    const answers = await engine.mutateMany(
+      taken.filter((_, at) => !refused.has(at)),
+      context,
+    );
+    let next = 0;
+    return items.map((_, at) => refused.get(at) ?? (answers[next++] as BatchAnswer));
   }
 
   function withTicket(result: UploadResult): TicketedUpload {
@@ -113,6 +170,7 @@ export function makeService(parts: ServiceParts): Service {
   return {
     read: (operation, args, context) => engine.read(operation, args, context),
     mutate: commit,
+    mutateMany: commitMany,
     access: parts.access,
     watch: ({ since, signal }) => watchChanges(engine, since, signal),
     diff: (args) => engine.diff(args),
@@ -120,4 +178,9 @@ export function makeService(parts: ServiceParts): Service {
       return shownVersion;
     },
   };
+}
+
+/** A publish whose blocks are to be looked for in the store. */
+function isStaged({ operation, args }: ListedMutation): boolean {
+  return operation === 'publish' && args.upload !== undefined && args.body.kind === 'blocks';
 }

@@ -63,6 +63,7 @@ export const ERROR_KINDS = {
   // conflict: the state is not what the caller expected; look again and decide.
   'generation-mismatch': 'conflict',
   'revision-mismatch': 'conflict',
+  'type-mismatch': 'conflict',
   'not-empty': 'conflict',
   'link-limit': 'conflict',
   'request-expired': 'conflict',

@@ -68,6 +68,8 @@ export function epoch(value: number): Epoch {
 }
 
 const UPLOAD_ID = /^[0-9a-f]{32}$/;
+/** The most of a request id. */
+export const REQUEST_ID_CHARACTERS_MAX = 64;
 const REQUEST_ID = /^[A-Za-z0-9_.:-]{1,64}$/;
 
 export function uploadId(value: string): UploadId {

@@ -17,6 +17,7 @@ export { ERRNO, EXIT_CODES, EXIT_INTERRUPTED, EXIT_OUTCOME_UNKNOWN, HTTP_STATUS,
 export {
   ID_RANDOM_BYTES,
   LOCAL_INODES_PER_SHARD,
+  REQUEST_ID_CHARACTERS_MAX,
   ROOT_INODE,
   SHARDS_MAX,
   STAGING_INODE,
@@ -128,6 +129,28 @@ export {
   type XattrRemoveArgs,
   type XattrSetArgs,
 } from './operations.js';
+export { CALLER_GROUPS_MAX, checkCaller, parseCaller, type Caller } from './caller.js';
+export {
+  BATCH_MAX,
+  LISTED_OPERATIONS,
+  READ_MANY_BYTES_MAX,
+  READ_MANY_MAX,
+  TRANSACT_BYTES_MAX,
+  TRANSACT_MAX,
+  type BatchAnswer,
+  type BatchItem,
+  type ListedMutation,
+  type ListedOperation,
+  type ListedResult,
+  type Precondition,
+  type ReadManyArgs,
+  type ReadManyResult,
+  type Settled,
+  type StatManyArgs,
+  type StatManyResult,
+  type TransactArgs,
+  type TransactResult,
+} from './many.js';
 export { NAMESPACE_MARKER_KEY, type AccessResult, type BlockAccess } from './access.js';
 export { DATA_DIRECTORY_DEFAULT, HTTP_PORT_DEFAULT, LOOPBACK, RPC_PORT_DEFAULT } from './limits.js';
 export {

@@ -10,6 +10,7 @@ import type { Attributes, InodeType, NodeCard } from './attributes.js';
 import type { Body } from './body.js';
 import type { At, HistoryMutationOperations, HistoryReadOperations } from './history.js';
 import type { Generation, InodeNumber, UploadId, Version } from './ids.js';
+import type { ReadManyArgs, ReadManyResult, StatManyArgs, StatManyResult, TransactArgs, TransactResult } from './many.js';
 import type { Timespec } from './time.js';
 
 /** An existing inode: by number, by absolute path, or by directory and name. Names and paths are bytes. */
@@ -385,6 +386,8 @@ export interface ReadOperations extends HistoryReadOperations {
   'open-read': { args: OpenReadArgs; result: ReadPlan };
   statfs: { args: Record<string, never>; result: StatfsResult };
   changes: { args: ChangesArgs; result: ChangesResult };
+  'stat-many': { args: StatManyArgs; result: StatManyResult };
+  'read-many': { args: ReadManyArgs; result: ReadManyResult };
 }
 
 /** Each mutation with its arguments and its result. Every result travels with the version of its commit. */
@@ -406,6 +409,7 @@ export interface MutationOperations extends HistoryMutationOperations {
   publish: { args: PublishArgs; result: PublishResult };
   'begin-tree': { args: BeginTreeArgs; result: BeginTreeResult };
   'publish-tree': { args: PublishTreeArgs; result: CreateResult };
+  transact: { args: TransactArgs; result: TransactResult };
 }
 
 export type ReadOperation = keyof ReadOperations;

@@ -1,6 +1,15 @@
 /** One connection to one server: calls and streams in any number, answered in any order. It never retries. */
-import type { Acknowledgement, MutationOperation, NokvError, ReadOperation, RequestId } from '@nokv/types';
-import type { AnswerOf, ArgsOf, ItemOf, ServerHello, ServiceOperation, StreamOperation, UnaryOperation } from '@nokv/protocol';
+import type { Acknowledgement, Caller, MutationOperation, NokvError, ReadOperation, RequestId } from '@nokv/types';
+import type {
+  AnswerOf,
+  ArgsOf,
+  BatchOperation,
+  ItemOf,
+  ServerHello,
+  ServiceOperation,
+  StreamOperation,
+  UnaryOperation,
+} from '@nokv/protocol';
 
 export interface WireCallOptions {
   /** Cancels the call; of a mutation that was sent the outcome is `unknown`. */
@@ -13,6 +22,8 @@ export interface WireCallOptions {
 export interface WireReadOptions extends WireCallOptions {
   /** See what is not durable yet. */
   readonly visible?: boolean | undefined;
+  /** Whom the call acts for; absent: it is trusted. */
+  readonly caller?: Caller | undefined;
 }
 
 export interface WireMutationOptions extends WireCallOptions {
@@ -23,6 +34,8 @@ export interface WireMutationOptions extends WireCallOptions {
   readonly acknowledgement?: Acknowledgement | undefined;
   /** Wall clock of the first attempt under this request id; default now. */
   readonly firstAttemptMs?: number | undefined;
+  /** Whom the call acts for; absent: it is trusted. */
+  readonly caller?: Caller | undefined;
 }
 
 export interface WireStreamOptions {
@@ -32,14 +45,14 @@ export interface WireStreamOptions {
   readonly window?: number | undefined;
 }
 
-export type OptionsOf<Op extends UnaryOperation> = Op extends MutationOperation
+export type OptionsOf<Op extends UnaryOperation> = Op extends MutationOperation | BatchOperation
   ? WireMutationOptions
   : Op extends ReadOperation
     ? WireReadOptions
     : WireCallOptions;
 
 /** The last argument of `call`: needed for mutations (the request id), optional for the rest. */
-export type CallRest<Op extends UnaryOperation> = Op extends MutationOperation
+export type CallRest<Op extends UnaryOperation> = Op extends MutationOperation | BatchOperation
   ? [options: WireMutationOptions]
   : Op extends ReadOperation | ServiceOperation
     ? [options?: OptionsOf<Op>]

@@ -237,7 +237,8 @@ export class WireConnection implements Connection {
     options: Partial<WireMutationOptions> & WireReadOptions = {},
   ): EnvelopeOf<Operation> {
     const traceId = options.traceId ?? '';
-    if (definition.kind === 'read') return { deadlineMs, traceId, visible: options.visible ?? false } as EnvelopeOf<'stat'>;
+    const { caller } = options;
+    if (definition.kind === 'read') return { deadlineMs, traceId, visible: options.visible ?? false, caller } as EnvelopeOf<'stat'>;
     if (definition.kind !== 'mutation') return { deadlineMs, traceId } as EnvelopeOf<'access'>;
     return {
       deadlineMs,
@@ -246,6 +247,7 @@ export class WireConnection implements Connection {
       actor: options.actor ?? this.#options.actor,
       acknowledgement: options.acknowledgement ?? 'durable',
       firstAttemptMs: options.firstAttemptMs ?? this.#clock.nowMs(),
+      caller,
     };
   }
 

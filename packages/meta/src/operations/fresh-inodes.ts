@@ -1,5 +1,5 @@
 /** The inode numbers that were drawn for a command, before it was formed: it takes them in order and never one more. */
-import { NokvError, type InodeNumber } from '@nokv/types';
+import { NokvError, type InodeNumber, type TransactArgs } from '@nokv/types';
 import type { Command } from '../command.js';
 
 /** Directories that `parents` may make beyond those that the path itself names: symlinks on the way can name more. */
@@ -15,6 +15,11 @@ export function freshInodesOf(operation: Command['operation'], args: unknown): n
       const ref = entry ?? node ?? to;
       if (parents !== true || ref === undefined) return 1;
       return 1 + BEHIND_SYMLINKS_MAX + ('path' in ref ? componentsMax(ref.path as Uint8Array) : 0);
+    }
+    case 'transact': {
+      let sum = 0;
+      for (const each of (args as TransactArgs).operations) sum += freshInodesOf(each.operation, each.args);
+      return sum;
     }
     case 'create':
     case 'symlink':

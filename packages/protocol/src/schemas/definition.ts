@@ -25,6 +25,11 @@ export interface OperationDefinition<Op extends Operation = Operation> {
   readonly answer: Op extends StreamOperation ? Schema<ItemOf<Op>> : Schema<AnswerOf<Exclude<Op, StreamOperation>>>;
 }
 
+/** A mutation's definition with the schema of its result alone, as lists need it. */
+export type MutationDefinition<Op extends MutationOperation> = OperationDefinition<Op> & {
+  readonly result: Schema<WireMutationResult<Op>>;
+};
+
 export function read<Op extends ReadOperation>(
   operation: Op,
   code: number,
@@ -58,7 +63,7 @@ export function mutation<Op extends MutationOperation>(
   code: number,
   args: Fields<ArgsOf<Op>>,
   result: Schema<WireMutationResult<Op>>,
-): OperationDefinition<Op> {
+): MutationDefinition<Op> {
   const answer: Schema<WireCommitted<WireMutationResult<Op>>> = {
     shape: ['version', result.shape],
     write: (to, value) => {
@@ -77,5 +82,6 @@ export function mutation<Op extends MutationOperation>(
     code,
     args: object<ArgsOf<Op>>(args),
     answer: answer as unknown as OperationDefinition<Op>['answer'],
+    result,
   };
 }

@@ -1,13 +1,27 @@
 /** The schemas of every operation. Codes are never reused; a change here raises the protocol's version. */
 import type { AccessResult, BlockAccess, Epoch, ListEntry, MutationOperation, ReadOperation, ShardId } from '@nokv/types';
-import { INODE_TYPES, LIST_LIMIT_MAX, NokvError, SHARDS_MAX, UPLOAD_TTL_MS_MAX, XATTR_VALUE_BYTES_MAX, type InodeType } from '@nokv/types';
+import { mutation, read, service, stream, type MutationDefinition, type OperationDefinition } from './definition.js';
+import { diffDefinition, historyMutationDefinitions, historyReadDefinitions } from './history-operations.js';
+import { at } from './history-values.js';
+import {
+  INODE_TYPES,
+  LIST_LIMIT_MAX,
+  NokvError,
+  READ_MANY_BYTES_MAX,
+  READ_MANY_MAX,
+  SHARDS_MAX,
+  UPLOAD_TTL_MS_MAX,
+  XATTR_VALUE_BYTES_MAX,
+  type InodeType,
+  type ReadPlan,
+} from '@nokv/types';
 import type { Schema } from '../schema.js';
 import { boolean, bytes, choice, int, list, object, optional, tagged, text } from '../schema.js';
 import type { AnswerOf, ItemOf, Operation, ServerInfo, ShardInfo, WireMutationResult } from '../wire-operations.js';
 import { WATCH_CHANGES_MAX } from '../wire-operations.js';
-import { mutation, read, service, stream, type OperationDefinition } from './definition.js';
-import { diffDefinition, historyMutationDefinitions, historyReadDefinitions } from './history-operations.js';
-import { at } from './history-values.js';
+import { settled } from './error.js';
+import { batchDefinition, transactDefinition } from './list-operations.js';
+import { ListedSchemas, type ListedDefinition } from './listed.js';
 import {
   attributes,
   body,
@@ -102,7 +116,10 @@ const shardInfo = object<ShardInfo>({
   durable: version,
 });
 
-const mutationDefinitions: { readonly [Op in MutationOperation]: OperationDefinition<Op> } = {
+/** Mutations of which a transaction and a batch may list some. */
+const singleDefinitions: {
+  readonly [Op in Exclude<MutationOperation, 'transact' | keyof typeof historyMutationDefinitions>]: MutationDefinition<Op>;
+} = {
   mkdir: mutation('mkdir', 32, { uid: userId, gid: userId, entry: entryRef, mode: permissions, parents: optional(boolean) }, created),
   create: mutation(
     'create',
@@ -184,8 +201,17 @@ const mutationDefinitions: { readonly [Op in MutationOperation]: OperationDefini
     { uid: userId, gid: userId, root: inodeNumber, to: entryRef, replace: boolean, parents: optional(boolean) },
     created,
   ),
-  ...historyMutationDefinitions,
 };
+
+const listed = new ListedSchemas(Object.values(singleDefinitions) as unknown as readonly ListedDefinition[]);
+
+const mutationDefinitions: { readonly [Op in MutationOperation]: OperationDefinition<Op> } = {
+  ...singleDefinitions,
+  ...historyMutationDefinitions,
+  transact: transactDefinition(listed),
+};
+
+const readPlan = object<ReadPlan>({ attributes, generation, digest: optional(digest), contentType: optional(label), body });
 
 const readDefinitions: { readonly [Op in ReadOperation]: OperationDefinition<Op> } = {
   stat: read('stat', 1, { node: nodeRef, follow: optional(boolean), at: optional(at) }, nodeCard),
@@ -206,12 +232,7 @@ const readDefinitions: { readonly [Op in ReadOperation]: OperationDefinition<Op>
     object<AnswerOf<'xattr-get'>>({ value: bytes(0, XATTR_VALUE_BYTES_MAX) }),
   ),
   'xattr-list': read('xattr-list', 8, { node: nodeRef, at: optional(at) }, object<AnswerOf<'xattr-list'>>({ names: xattrNames })),
-  'open-read': read(
-    'open-read',
-    9,
-    { node: nodeRef, generation: optional(generation), at: optional(at) },
-    object<AnswerOf<'open-read'>>({ attributes, generation, digest: optional(digest), contentType: optional(label), body }),
-  ),
+  'open-read': read('open-read', 9, { node: nodeRef, generation: optional(generation), at: optional(at) }, readPlan),
   statfs: read('statfs', 10, {}, object<AnswerOf<'statfs'>>({ bytesUsed: count, inodesUsed: count, bytesFree: count, inodesFree: count })),
   changes: read(
     'changes',
@@ -220,11 +241,24 @@ const readDefinitions: { readonly [Op in ReadOperation]: OperationDefinition<Op>
     object<AnswerOf<'changes'>>({ changes: list(changeRecord, CHANGES_LIMIT_MAX), next: version }),
   ),
   ...historyReadDefinitions,
+  'stat-many': read(
+    'stat-many',
+    18,
+    { nodes: list(nodeRef, READ_MANY_MAX), follow: optional(boolean) },
+    object<AnswerOf<'stat-many'>>({ answers: list(settled(nodeCard), READ_MANY_MAX) }),
+  ),
+  'read-many': read(
+    'read-many',
+    19,
+    { nodes: list(nodeRef, READ_MANY_MAX), bytesMax: int(1, READ_MANY_BYTES_MAX) },
+    object<AnswerOf<'read-many'>>({ answers: list(settled(readPlan), READ_MANY_MAX) }),
+  ),
 };
 
 export const DEFINITIONS: Definitions = {
   ...readDefinitions,
   ...mutationDefinitions,
+  batch: batchDefinition(listed),
   access: service('access', 96, {}, object<AccessResult>({ ways: list(blockAccess, 16), blockBytes: count, inlineBytesMax: count })),
   'server-info': service(
     'server-info',

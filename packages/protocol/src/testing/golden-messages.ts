@@ -1,4 +1,5 @@
 /** The messages of `vectors/messages.json`: every frame, every operation, with and without optional fields. */
+import { NokvError } from '@nokv/types';
 import type { Attributes, ChangeRecord, Generation, InodeNumber, PinId, ShardId, Epoch, UploadId, Version, RequestId } from '@nokv/types';
 import { definitionOf } from '../schemas/operations.js';
 import type { AnswerOf, ArgsOf, EnvelopeOf, ItemOf, Operation, StreamOperation, UnaryOperation } from '../wire-operations.js';
@@ -94,6 +95,8 @@ const ARGS: ArgsSamples = {
   'open-read': [{ node: path }, { node: { ino: ino(7) }, generation: 3 as Generation }, { node: path, at: { tag: 'best' } }],
   statfs: [{}],
   changes: [{ since: 0 as Version, limit: 100 }],
+  'stat-many': [{ nodes: [{ ino: ino(1) }, path, place] }, { nodes: [], follow: false }],
+  'read-many': [{ nodes: [path], bytesMax: 65_536 }],
   mkdir: [
     { ...owner, entry: place, mode: 0o755 },
     { ...owner, entry: path, mode: 0o7777, parents: true },
@@ -143,12 +146,35 @@ const ARGS: ArgsSamples = {
     { ...owner, root: ino(44), to: path, replace: false },
     { ...owner, root: ino(44), to: place, replace: true, parents: true },
   ],
+  transact: [
+    {
+      preconditions: [
+        { node: path, follow: true, ino: ino(9), type: 'file', revision: 3, generation: 5 as Generation, digest: 'sha256:00' },
+        { node: place, exists: false },
+        { node: { ino: ino(1) }, empty: true },
+      ],
+      operations: [
+        { operation: 'mkdir', args: { ...owner, entry: place, mode: 0o755 } },
+        { operation: 'unlink', args: { entry: path } },
+      ],
+    },
+    { operations: [] },
+  ],
+  batch: [
+    {
+      items: [
+        { operation: 'create', args: { ...owner, entry: place, mode: 0o600, type: 'file', exclusive: true } },
+        { operation: 'rmdir', args: { entry: path }, requestId: 'own-1' as RequestId },
+      ],
+    },
+  ],
   access: [{}],
   'server-info': [{}],
   watch: [{}, { since: 12 as Version }],
   ...HISTORY_ARGS,
 };
 
+const refused = new NokvError('not-found', 'no such file', { details: { index: 1 } });
 const created = { attributes, created: true };
 const committed = <R>(result: R): { version: Version; result: R } => ({ version: (2 ** 40) as Version, result });
 const ticketed = { upload, expiresAt: time, ticket: 'eyJ0aWNrZXQ' };
@@ -190,6 +216,22 @@ const ANSWERS: AnswerSamples = {
   ],
   statfs: [{ bytesUsed: 2 ** 50, inodesUsed: 3, bytesFree: Number.MAX_SAFE_INTEGER, inodesFree: 0 }],
   changes: [{ changes: [change, leanChange], next: 78 as Version }],
+  'stat-many': [
+    {
+      answers: [
+        { ok: true, value: { ...attributes, inline: true, xattrs: [] } },
+        { ok: false, error: refused },
+      ],
+    },
+  ],
+  'read-many': [
+    {
+      answers: [
+        { ok: true, value: { attributes, generation: 5 as Generation, body: { kind: 'inline', bytes: bytes('hello') } } },
+        { ok: false, error: refused },
+      ],
+    },
+  ],
   mkdir: [committed(created)],
   create: [committed({ attributes, created: false })],
   symlink: [committed(created)],
@@ -207,6 +249,22 @@ const ANSWERS: AnswerSamples = {
   publish: [committed({ attributes, generation: (2 ** 40) as Generation, created: true })],
   'begin-tree': [committed({ root: ino(50), name: bytes('tree') })],
   'publish-tree': [committed(created)],
+  transact: [
+    committed({
+      results: [
+        { operation: 'mkdir', result: created },
+        { operation: 'unlink', result: { ino: ino(3), nlink: 0 } },
+      ],
+    }),
+  ],
+  batch: [
+    {
+      answers: [
+        { ok: true, value: { version: 12 as Version, operation: 'create', result: created } },
+        { ok: false, error: refused },
+      ],
+    },
+  ],
   access: [
     {
       ways: [
@@ -252,8 +310,9 @@ function envelopeFor(operation: Operation, variant: number): EnvelopeOf<Operatio
   const { kind } = definitionOf<Operation>(operation);
   if (kind === 'stream') return { ...common, credit: 32 };
   if (kind === 'service') return common as EnvelopeOf<Operation>;
-  if (kind === 'read') return { ...common, visible: variant === 1 };
-  return { ...MUTATION, ...common, acknowledgement: variant === 1 ? 'visible' : 'durable' };
+  const acting = operation === 'stat' || operation === 'unlink' ? { caller: { uid: 1001, gid: 100, groups: [4, 70_000] } } : {};
+  if (kind === 'read') return { ...common, visible: variant === 1, ...(variant === 1 ? acting : {}) };
+  return { ...acting, ...MUTATION, ...common, acknowledgement: variant === 1 ? 'visible' : 'durable' };
 }
 
 /** Every message with the name of its vector. */

@@ -126,8 +126,9 @@ export function decodeBytes(bytes: Uint8Array, operation?: Operation): Message {
 }
 
 function decodeRequest(from: MessageReader, stream: number): Message {
-  const { definition, args, deadlineMs, traceId, visible, requestId, actor, acknowledgement, firstAttemptMs, credit } = readRequest(from);
-  const common = { deadlineMs, traceId };
+  const { definition, args, deadlineMs, traceId, visible, requestId, actor, acknowledgement, firstAttemptMs, caller, credit } =
+    readRequest(from);
+  const common = { deadlineMs, traceId, ...(caller === undefined ? {} : { caller }) };
   const own = {
     read: { visible },
     mutation: { requestId, actor, acknowledgement, firstAttemptMs },

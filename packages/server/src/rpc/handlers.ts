@@ -1,6 +1,16 @@
 /** What the process answers over RPC: one handler for each operation. */
 import type { MutationOperation, ReadOperation } from '@nokv/types';
-import type { AnswerOf, ArgsOf, Envelope, ItemOf, MutationEnvelope, ReadEnvelope, ServiceOperation, StreamOperation } from '@nokv/protocol';
+import type {
+  AnswerOf,
+  ArgsOf,
+  BatchOperation,
+  Envelope,
+  ItemOf,
+  MutationEnvelope,
+  ReadEnvelope,
+  ServiceOperation,
+  StreamOperation,
+} from '@nokv/protocol';
 
 /** Who is at the other end of a connection, as its hello said. */
 export interface ClientInfo {
@@ -36,6 +46,8 @@ export type RpcHandlers = {
   readonly [Op in ReadOperation]: (args: ArgsOf<Op>, call: ReadCall) => AnswerOf<Op> | Promise<AnswerOf<Op>>;
 } & {
   readonly [Op in MutationOperation]: (args: ArgsOf<Op>, call: MutationCall) => AnswerOf<Op> | Promise<AnswerOf<Op>>;
+} & {
+  readonly [Op in BatchOperation]: (args: ArgsOf<Op>, call: MutationCall) => AnswerOf<Op> | Promise<AnswerOf<Op>>;
 } & {
   readonly [Op in ServiceOperation]: (args: ArgsOf<Op>, call: ServiceCall) => AnswerOf<Op> | Promise<AnswerOf<Op>>;
 } & {

@@ -1,5 +1,5 @@
 /** One request while it is being answered: the context that its handler sees. */
-import type { Acknowledgement, NokvError, RequestId } from '@nokv/types';
+import type { Acknowledgement, Caller, NokvError, RequestId } from '@nokv/types';
 import type { OperationDefinition, Request } from '@nokv/protocol';
 import type { ClientInfo } from './handlers.js';
 
@@ -53,6 +53,10 @@ export class RpcCall {
 
   get firstAttemptMs(): number {
     return this.#request.firstAttemptMs;
+  }
+
+  get caller(): Caller | undefined {
+    return this.#request.caller;
   }
 
   /** Made when first asked for: most calls end before anybody looks. */
