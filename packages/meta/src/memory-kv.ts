@@ -36,7 +36,8 @@ export class MemoryKv implements OrderedKv {
   /** Applied, not flushed yet. */
   readonly #unflushed: Waiting[] = [];
   readonly #faults: MemoryKvFault[] = [];
-  #flushedImage: Map<string, Uint8Array> | undefined;
+  /** What rows held at the last flush, of those that changed since. */
+  readonly #beforeFlush = new Map<string, Uint8Array | undefined>();
   #failure: Error | undefined;
   #isClosed = false;
 
@@ -106,8 +107,11 @@ export class MemoryKv implements OrderedKv {
       for (const failed of [waiting, ...this.#queue.splice(0)]) fail(failed, fault.error);
       return true;
     }
-    this.#flushedImage ??= new Map(this.#rows);
-    for (const { key, value } of waiting.writes) this.#put(text(key), value);
+    for (const { key, value } of waiting.writes) {
+      const id = text(key);
+      if (!this.#beforeFlush.has(id)) this.#beforeFlush.set(id, this.#rows.get(id));
+      this.#put(id, value);
+    }
     this.#unflushed.push(waiting);
     waiting.committed.resolve();
     return true;
@@ -120,7 +124,7 @@ export class MemoryKv implements OrderedKv {
       if (fault === undefined) waiting.flushed.resolve();
       else waiting.flushed.reject(fault.error);
     }
-    if (fault === undefined) this.#flushedImage = undefined;
+    if (fault === undefined) this.#beforeFlush.clear();
   }
 
   /** Commits that wait to be applied. */
@@ -137,7 +141,8 @@ export class MemoryKv implements OrderedKv {
   powerCut(options: MemoryKvOptions = {}): MemoryKv {
     this.#isClosed = true;
     const survivor = new MemoryKv(options);
-    survivor.#load(this.#flushedImage ?? this.#rows);
+    survivor.#load(this.#rows);
+    for (const [id, value] of this.#beforeFlush) survivor.#put(id, value);
     return survivor;
   }
 

@@ -17,6 +17,7 @@ interface Step {
 
 const name = fc.constantFrom('a', 'b', 'c');
 const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((names) => `/${names.join('/')}`);
+const xattrName = fc.constantFrom('user.a', 'user.b');
 const owned = { mode: 0o755, ...OWNER };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -73,11 +74,34 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     args: { node: at(s.path), size: s.size },
     model: (model) => model.truncate(s.path, s.size),
   })),
+  fc
+    .record({
+      path,
+      name: xattrName,
+      value: fc.string({ maxLength: 3 }),
+      mode: fc.constantFrom('set' as const, 'create' as const, 'replace' as const),
+    })
+    .map((s): Step => ({
+      text: `xattr ${s.mode} ${s.path} ${s.name}=${s.value}`,
+      operation: 'xattr-set',
+      args: { node: at(s.path), name: Buffer.from(s.name), value: Buffer.from(s.value), mode: s.mode },
+      model: (model) => model.setXattr(s.path, s.name, s.value, s.mode),
+    })),
+  fc.record({ path, name: xattrName }).map((s): Step => ({
+    text: `xattr remove ${s.path} ${s.name}`,
+    operation: 'xattr-remove',
+    args: { node: at(s.path), name: Buffer.from(s.name) },
+    model: (model) => model.removeXattr(s.path, s.name),
+  })),
 );
 
 /** The namespace as plain data, through the read operations. */
 async function tree(shard: TestShard, where = '/'): Promise<unknown> {
   const card = await shard.stat(where, false);
+  const xattrs: Record<string, string> = {};
+  for (const each of card.type === 'symlink' ? [] : card.xattrs) {
+    xattrs[formatName(each)] = Buffer.from((await shard.read('xattr-get', { node: at(where), name: each })).value).toString();
+  }
   switch (card.type) {
     case 'directory': {
       const { entries } = await shard.read('list', { node: at(where), limit: 100, attributes: true });
@@ -90,12 +114,12 @@ async function tree(shard: TestShard, where = '/'): Promise<unknown> {
         children[formatName(entry.name)] = await tree(shard, child);
       }
       expect(card.children).toBe(entries.length);
-      return { mode: card.mode, children };
+      return { mode: card.mode, xattrs, children };
     }
     case 'symlink':
       return { nlink: card.nlink, target: formatName(card.target ?? new Uint8Array(0)) };
     default:
-      return { mode: card.mode, nlink: card.nlink, text: await shard.text(where), size: card.size };
+      return { mode: card.mode, xattrs, nlink: card.nlink, text: await shard.text(where), size: card.size };
   }
 }
 
@@ -104,12 +128,13 @@ function modelTree(node: ModelNode): unknown {
     case 'directory':
       return {
         mode: node.mode,
+        xattrs: Object.fromEntries(node.xattrs),
         children: Object.fromEntries([...node.entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([n, c]) => [n, modelTree(c)])),
       };
     case 'symlink':
       return { nlink: node.nlink, target: node.target };
     case 'file':
-      return { mode: node.mode, nlink: node.nlink, text: node.text, size: node.text.length };
+      return { mode: node.mode, xattrs: Object.fromEntries(node.xattrs), nlink: node.nlink, text: node.text, size: node.text.length };
   }
 }
 
@@ -127,30 +152,64 @@ async function codeOf(answer: Promise<unknown>): Promise<string | undefined> {
   }
 }
 
+/** 50 runs of 2,000 operations in the normal set, 500 in the long one. */
+const RUNS = process.env['NOKV_TEST_LONG'] === '1' ? 500 : 50;
+const CHUNKS = 40;
+const CHUNK_STEPS = 50;
+
+interface Chunk {
+  /** All in one tick, so that they share batches; else one by one, each in a batch of its own. */
+  readonly together: boolean;
+  readonly steps: readonly Step[];
+  /** Background work after it: the trash is taken apart, links in it count no more. */
+  readonly maintains: boolean;
+}
+
+const chunk: fc.Arbitrary<Chunk> = fc.record({
+  together: fc.boolean(),
+  steps: fc.array(step, { minLength: CHUNK_STEPS, maxLength: CHUNK_STEPS }),
+  maintains: fc.boolean(),
+});
+
+/** Operations that took effect: refusals alone would show little. */
+const tally = { done: 0 };
+
+async function runChunk(shard: TestShard, model: ModelFilesystem, { together, steps, maintains }: Chunk): Promise<void> {
+  const expected = steps.map(({ text, model: run }) => `${text}: ${run(model) ?? 'done'}`);
+  const answers: string[] = [];
+  const run = async ({ text, operation, args }: Step): Promise<string> => `${text}: ${(await codeOf(shard.do(operation, args))) ?? 'done'}`;
+  if (together) answers.push(...(await Promise.all(steps.map(run))));
+  else for (const one of steps) answers.push(await run(one));
+  expect(answers).toEqual(expected);
+  tally.done += answers.filter((answer) => answer.endsWith(': done')).length;
+  // Links in the trash count until it is taken apart.
+  if (!maintains) return expect(withoutLinks(await tree(shard))).toEqual(withoutLinks(modelTree(model.root)));
+  shard.clock.ms += 3600 * 1000;
+  await shard.maintain();
+  expect(await tree(shard)).toEqual(modelTree(model.root));
+  expect(contradictions(shard.kv)).toEqual([]);
+}
+
 describe('random operations', () => {
-  test('answer as a plain filesystem does, and leave rows without contradictions', { timeout: 120_000 }, async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 60 }), fc.boolean(), async (steps, together) => {
-        const shard = await TestShard.open(new MemoryKv());
-        const model = new ModelFilesystem();
-        const expected = steps.map(({ text, model: run }) => `${text}: ${run(model) ?? 'done'}`);
-        const answers: string[] = [];
-        const run = async ({ text, operation, args }: Step): Promise<string> =>
-          `${text}: ${(await codeOf(shard.do(operation, args))) ?? 'done'}`;
-        // All in one tick share a batch; one by one each has its own.
-        if (together) answers.push(...(await Promise.all(steps.map(run))));
-        else for (const one of steps) answers.push(await run(one));
-        expect(answers).toEqual(expected);
-        // Links in the trash count until it is taken apart.
-        expect(withoutLinks(await tree(shard))).toEqual(withoutLinks(modelTree(model.root)));
-        expect(contradictions(shard.kv)).toEqual([]);
-        await shard.maintain();
-        expect(await tree(shard)).toEqual(modelTree(model.root));
-        expect(contradictions(shard.kv)).toEqual([]);
-      }),
-      { numRuns: 150 },
-    );
-  });
+  test(
+    `answer as a plain filesystem does over ${RUNS * CHUNKS * CHUNK_STEPS} of them, and leave rows without contradictions`,
+    {
+      timeout: 60_000 + RUNS * 5000,
+    },
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(chunk, { minLength: CHUNKS, maxLength: CHUNKS }), async (chunks) => {
+          const shard = await TestShard.open(new MemoryKv(), { window: { requestMs: 7_200_000, changeMs: 7_200_000 } });
+          const model = new ModelFilesystem();
+          for (const one of chunks) await runChunk(shard, model, one);
+          await shard.maintain();
+          expect(await tree(shard)).toEqual(modelTree(model.root));
+          expect(contradictions(shard.kv)).toEqual([]);
+        }),
+        { numRuns: RUNS },
+      );
+    },
+  );
 
   test('give the same rows however they fall into batches', { timeout: 60_000 }, async () => {
     await fc.assert(
