@@ -172,7 +172,7 @@ export class CommitPipeline {
     return this.#queue.length;
   }
 
-  /** Why the shard cannot go on, once it cannot. */
+  /** Why the shard cannot go on, once it cannot: what every later call is told. */
   get fatal(): NokvError | undefined {
     return this.#fatal;
   }
@@ -329,9 +329,10 @@ export class CommitPipeline {
 
   #commit(batch: Batch): void {
     const writes = takeWrites(batch, this.#roots);
+    const { done, firstVersion, bytes } = batch;
     this.#inFlight.push(batch);
     this.batches += 1;
-    void this.#settle(batch, this.#sink.commit({ writes, done: batch.done, firstVersion: batch.firstVersion }));
+    void this.#settle(batch, this.#sink.commit({ writes, done, firstVersion, bytes }));
   }
 
   /** Batches settle in the order of their commits, since the store's promises do. */
@@ -411,9 +412,9 @@ export class CommitPipeline {
   }
 
   #end(error: NokvError): void {
-    this.#fatal = error;
-    const refusal = new NokvError(error.code, error.message, { details: error.details, cause: error });
-    for (const pending of this.#queue.splice(0)) this.#refuse(pending, refusal);
+    // Whatever waits or comes from now on is certainly not applied.
+    this.#fatal = new NokvError(error.code, error.message, { details: error.details, cause: error });
+    for (const pending of this.#queue.splice(0)) this.#refuse(pending, this.#fatal);
     this.#tellIdle();
     this.#failed.resolve(error);
   }

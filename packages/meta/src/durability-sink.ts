@@ -23,6 +23,8 @@ export interface DurableBatch {
   /** The commands that succeeded, in order, with versions from `firstVersion` on without a gap. */
   readonly done: readonly { readonly command: Command }[];
   readonly firstVersion: Version;
+  /** About what its commands hold. */
+  readonly bytes: number;
 }
 
 /** Durable once the store has flushed it: one machine, one disk. */

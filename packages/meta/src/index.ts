@@ -6,3 +6,13 @@ export type { KvCommit, KvEntry, KvReader, KvSnapshot, KvWrite, OrderedKv } from
 export { openLmdbKv, type LmdbKvOptions } from './lmdb-kv.js';
 export { MemoryKv, type MemoryKvFault, type MemoryKvOptions } from './memory-kv.js';
 export { SHARD_FORMAT } from './key.js';
+export { localSink, type DurabilitySink, type DurableBatch } from './durability-sink.js';
+export type { LogCallOptions, LogListOptions, LogPage, LogStore } from './log/log-store.js';
+export { openSharedShard, type SharedShard, type SharedShardOptions } from './log/open-shared-shard.js';
+export { recoverShard, type Recovered, type RecoverOptions } from './log/recover-shard.js';
+export { fenceLog, type FenceOptions } from './log/fence.js';
+export { SharedSink, type LogStats, type SharedSinkOptions } from './log/shared-sink.js';
+export { readLogPosition, type LogPosition } from './log/log-position.js';
+export { stateDigest } from './log/state-digest.js';
+export { writeImage, type WriteImageOptions, type WrittenImage } from './log/write-image.js';
+export { MemoryLogStore, type LogFault } from './log/memory-log-store.js';

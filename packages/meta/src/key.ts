@@ -4,7 +4,7 @@
  *
  * | family          | parts after the family byte                                              |
  * |-----------------|--------------------------------------------------------------------------|
- * | 01 system       | item u8 (01 format, 02 epoch, 03 progress)                               |
+ * | 01 system       | item u8 (01 format, 02 epoch, 03 progress, 10 log position), or 11 outbox, sequence u64 |
  * | 10 inode        | ino u64                                                                  |
  * | 11 dentry       | parent u64, name                                                         |
  * | 12 link         | ino u64, parent u64, name                                                |
@@ -51,7 +51,8 @@ export type Family = (typeof FAMILY)[keyof typeof FAMILY];
  */
 export const FAMILIES_APART: readonly Family[] = [FAMILY.inode, FAMILY.dentry, FAMILY.body, FAMILY.history, FAMILY.change, FAMILY.request];
 
-export const SYSTEM_ITEM = { format: 1, epoch: 2, progress: 3 } as const;
+/** `log` and `outbox` belong to one copy of the shard, not to its state: see the folder `log`. */
+export const SYSTEM_ITEM = { format: 1, epoch: 2, progress: 3, log: 16, outbox: 17 } as const;
 
 /** Work that waits in the gc family: upload and extent rows by upload id, bodies by inode and generation, trees by inode. */
 export const GC_KIND = { upload: 1, extent: 2, body: 3, tree: 4 } as const;
@@ -60,6 +61,11 @@ const writer = new RowWriter();
 
 export function systemKey(item: number): Buffer {
   return writer.begin(2).u8(FAMILY.system).u8(item).end();
+}
+
+/** A segment that was committed here and is not in the shared log yet. */
+export function outboxKey(sequence: number): Buffer {
+  return writer.begin(10).u8(FAMILY.system).u8(SYSTEM_ITEM.outbox).u64(sequence).end();
 }
 
 export function inodeKey(ino: InodeNumber): Buffer {

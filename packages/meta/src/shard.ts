@@ -98,13 +98,9 @@ const PLACE_CHARACTERS_MAX = 1 + String(BATCH_MAX).length;
 /** Opens a shard, making it where the store is empty. Refuses stores of another format or another shard. */
 export async function openShard(options: ShardOptions): Promise<ShardEngine> {
   const { kv, shard, clock } = options;
-  const roots: ShardRoots = {
-    root: makeInodeNumber(shard, 1),
-    staging: makeInodeNumber(shard, 2),
-    trash: makeInodeNumber(shard, 3),
-  };
+  const roots = rootsOf(shard);
   const format = kv.get(systemKey(SYSTEM_ITEM.format));
-  if (format === undefined) await bootstrap(kv, shard, roots, clock);
+  if (format === undefined) await bootstrapShard(kv, shard, clock);
   else checkFormat(format, shard);
   const state = await reserve(kv, roots);
   return new Shard(options, roots, state);
@@ -428,7 +424,14 @@ class Shard implements ShardEngine {
   }
 }
 
-async function bootstrap(kv: OrderedKv, shard: ShardId, roots: ShardRoots, clock: Clock): Promise<void> {
+/** The directories that every shard has. */
+export function rootsOf(shard: ShardId): ShardRoots {
+  return { root: makeInodeNumber(shard, 1), staging: makeInodeNumber(shard, 2), trash: makeInodeNumber(shard, 3) };
+}
+
+/** Makes the rows of a new shard, durably; refuses a store that is not empty. */
+export async function bootstrapShard(kv: OrderedKv, shard: ShardId, clock: Clock): Promise<void> {
+  const roots = rootsOf(shard);
   for (const { key } of kv.range(Uint8Array.of(0), Uint8Array.of(0xff), { limit: 1 })) {
     throw new NokvError(
       'unsupported-format',

@@ -1,4 +1,5 @@
 /** A shard with a clock that stands still, seeded randomness, and short ways to call it. */
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   parsePath,
   requestId,
@@ -43,6 +44,17 @@ export class ManualClock implements Clock {
   sleep(ms: number): Promise<void> {
     this.ms += ms;
     return Promise.resolve();
+  }
+}
+
+/** Its wall clock stands still, its monotonic one and its timers run: for what waits with a deadline. */
+export class RunningClock extends ManualClock {
+  override monotonicMs(): number {
+    return performance.now();
+  }
+
+  override sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return delay(ms, undefined, signal === undefined ? {} : { signal });
   }
 }
 

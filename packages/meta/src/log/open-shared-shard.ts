@@ -1,0 +1,38 @@
+/**
+ * Opens a shard whose truth is the shared log: recovers the store, fences every earlier owner, and serves with appends before commits.
+ */
+import type { Epoch } from '@nokv/types';
+import type { ShardEngine } from '../shard-engine.js';
+import { bootstrapShard, openShard, type ShardOptions } from '../shard.js';
+import { fenceLog } from './fence.js';
+import type { LogStore } from './log-store.js';
+import { recoverShard, type Recovered } from './recover-shard.js';
+import { SharedSink } from './shared-sink.js';
+
+export interface SharedShardOptions extends Omit<ShardOptions, 'sink'> {
+  readonly store: LogStore;
+  /** Above every epoch that the log has seen: `fenced` otherwise, with the log's epoch in its details. */
+  readonly epoch: Epoch;
+  /** Whether anybody ever served the shard, as far as its coordinator knows. */
+  readonly hasBeenServed: boolean;
+  /** For one append with all its tries; default 10 s. */
+  readonly appendTimeoutMs?: number | undefined;
+}
+
+export interface SharedShard {
+  readonly engine: ShardEngine;
+  readonly sink: SharedSink;
+  readonly recovered: Recovered;
+}
+
+/** Once it resolves the shard has adopted the epoch and may serve. On failure the store is left to the caller. */
+export async function openSharedShard(options: SharedShardOptions): Promise<SharedShard> {
+  const { kv, store, shard, clock, random, epoch, hasBeenServed, appendTimeoutMs } = options;
+  const bootstrap = (empty: typeof kv): Promise<void> => bootstrapShard(empty, shard, clock);
+  const recovered = await recoverShard({ kv, store, shard, clock, random, hasBeenServed, bootstrap });
+  const position = await fenceLog({ kv, store, shard, epoch, clock, appendTimeoutMs }, recovered.position);
+  const sink = new SharedSink({ kv, store, shard, epoch, position, clock, appendTimeoutMs });
+  const engine = await openShard({ ...options, sink });
+  await engine.adoptEpoch(epoch);
+  return { engine, sink, recovered };
+}

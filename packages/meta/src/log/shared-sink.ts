@@ -1,0 +1,181 @@
+/**
+ * Durability by the shared log: append, then commit locally, then let the replies go.
+ *
+ * Invariants:
+ * - One append is under way at a time, at the sequence after the last; it carries every batch that arrived meanwhile.
+ * - The local store is always the state after a segment that is in the log: its position is committed with the rows.
+ * - A collision, an append of which nobody can tell, and a local commit that failed after its append end this sink for good: the
+ *   log knows more than the store then, and only recovery brings them together.
+ */
+import { NokvError, toNokvError, type Clock, type Epoch, type ShardId } from '@nokv/types';
+import { deferred, type Deferred } from '../deferred.js';
+import type { DurabilitySink, DurableBatch } from '../durability-sink.js';
+import type { KvCommit, OrderedKv } from '../ordered-kv.js';
+import { APPEND_TIMEOUT_MS_DEFAULT, appendObject } from './append-segment.js';
+import { segmentKey } from './log-key.js';
+import { logPositionWrite, type LogPosition } from './log-position.js';
+import type { LogStore } from './log-store.js';
+import { rowsDigest } from './rows-digest.js';
+import { encodeSegment, type EncodedSegment } from './segment.js';
+
+export interface SharedSinkOptions {
+  readonly kv: OrderedKv;
+  readonly store: LogStore;
+  readonly shard: ShardId;
+  readonly epoch: Epoch;
+  /** Where the store and the log are, both. */
+  readonly position: LogPosition;
+  readonly clock: Clock;
+  readonly appendTimeoutMs?: number | undefined;
+}
+
+export interface LogStats {
+  /** Appends that went through, and their bytes. */
+  readonly segments: number;
+  readonly bytes: number;
+  readonly position: LogPosition;
+}
+
+/** Bytes of commands after which an append takes no further batch: well below what a segment may hold. */
+const APPEND_BYTES_MAX = 16 * 1024 * 1024;
+
+interface Waiting {
+  readonly batch: DurableBatch;
+  readonly committed: Deferred<void>;
+  readonly flushed: Deferred<void>;
+}
+
+export class SharedSink implements DurabilitySink {
+  readonly #options: SharedSinkOptions;
+  readonly #queue: Waiting[] = [];
+  #position: LogPosition;
+  #isAppending = false;
+  /** Why batches are refused until `resume`. */
+  #refusal: NokvError | undefined;
+  /** Why this sink is over. */
+  #end: NokvError | undefined;
+  #segments = 0;
+  #bytes = 0;
+
+  constructor(options: SharedSinkOptions) {
+    this.#options = options;
+    this.#position = options.position;
+  }
+
+  get stats(): LogStats {
+    return { segments: this.#segments, bytes: this.#bytes, position: this.#position };
+  }
+
+  commit(batch: DurableBatch): KvCommit {
+    const waiting: Waiting = { batch, committed: deferred(), flushed: deferred() };
+    // Whoever asked may look at one of the two promises only.
+    waiting.committed.promise.catch(() => undefined);
+    waiting.flushed.promise.catch(() => undefined);
+    const refusal = this.#end ?? this.#refusal;
+    if (refusal === undefined) {
+      this.#queue.push(waiting);
+      if (!this.#isAppending) void this.#run();
+    } else {
+      fail([waiting], refusal);
+    }
+    return { committed: waiting.committed.promise, flushed: waiting.flushed.promise };
+  }
+
+  resume(): void {
+    this.#refusal = undefined;
+    this.#options.kv.resume();
+  }
+
+  /** Ends when the queue is empty or nothing more may be appended. */
+  async #run(): Promise<void> {
+    this.#isAppending = true;
+    while (this.#queue.length > 0) {
+      const group = this.#takeGroup();
+      try {
+        await this.#append(group);
+      } catch (error) {
+        const failure = toNokvError(error);
+        if (failure.kind === 'fenced' || failure.outcome === 'unknown') this.#end = failure;
+        else this.#refusal = failure;
+        fail([...group, ...this.#queue.splice(0)], failure);
+      }
+    }
+    this.#isAppending = false;
+  }
+
+  #takeGroup(): Waiting[] {
+    let bytes = 0;
+    let count = 0;
+    for (const { batch } of this.#queue) {
+      bytes += batch.bytes;
+      if (count > 0 && bytes > APPEND_BYTES_MAX) break;
+      count += 1;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  async #append(group: readonly Waiting[]): Promise<void> {
+    const { kv, store, shard, epoch, clock, appendTimeoutMs = APPEND_TIMEOUT_MS_DEFAULT } = this.#options;
+    const sequence = this.#position.sequence + 1;
+    const segment = this.#encode(group, sequence);
+    const key = segmentKey(shard, sequence);
+    const outcome = await appendObject(store, key, segment.bytes, { clock, timeoutMs: appendTimeoutMs });
+    switch (outcome.kind) {
+      case 'refused':
+        throw new NokvError('unavailable', `the shared log takes no appends (${outcome.error.message}); try again shortly`, {
+          cause: outcome.error,
+        });
+      case 'collided':
+        throw new NokvError('fenced', `another owner of shard ${shard} wrote ${key}: this one is fenced and serves no more`, {
+          details: { key, epoch },
+        });
+      case 'unclear':
+        throw new NokvError(
+          'unavailable',
+          `nobody can tell whether ${key} was written (${outcome.error.message}); this owner of shard ${shard} steps down`,
+          { outcome: 'unknown', details: { key, epoch }, cause: outcome.error },
+        );
+      case 'appended':
+    }
+    this.#segments += 1;
+    this.#bytes += segment.bytes.length;
+    this.#position = { sequence, epoch, digest: segment.digest };
+    const writes = group.flatMap(({ batch }) => batch.writes);
+    writes.push(logPositionWrite(this.#position));
+    const commit = kv.commit(writes);
+    try {
+      await commit.committed;
+    } catch (error) {
+      throw inLogOnly(key, toNokvError(error));
+    }
+    for (const { committed, flushed } of group) {
+      committed.resolve();
+      commit.flushed.then(flushed.resolve, flushed.reject);
+    }
+  }
+
+  #encode(group: readonly Waiting[], sequence: number): EncodedSegment {
+    const { shard, epoch } = this.#options;
+    const batches = group.map(({ batch: { firstVersion, done, writes } }) => ({
+      firstVersion,
+      commands: done.map(({ command }) => command),
+      rowsDigest: rowsDigest(writes),
+    }));
+    return encodeSegment({ shard, epoch, sequence, previous: this.#position.digest, batches });
+  }
+}
+
+function inLogOnly(key: string, cause: NokvError): NokvError {
+  return new NokvError(
+    cause.code,
+    `${key} is in the shared log and could not be stored here (${cause.message}); this owner steps down and catches up when it can`,
+    { outcome: 'unknown', details: { ...cause.details, key }, cause },
+  );
+}
+
+function fail(group: readonly Waiting[], error: NokvError): void {
+  for (const { committed, flushed } of group) {
+    committed.reject(error);
+    flushed.reject(error);
+  }
+}
