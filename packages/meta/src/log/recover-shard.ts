@@ -10,7 +10,7 @@ import { NokvError, isNokvError, toNokvError, type Clock, type Random, type Shar
 import { SYSTEM_ITEM, systemKey } from '../key.js';
 import type { OrderedKv } from '../ordered-kv.js';
 import { decodeProgress } from '../value-log.js';
-import { manifestKey, readManifest, type ImageManifest } from './image.js';
+import { manifestKey, readManifest } from './image.js';
 import { contentOf, emptyStore, loadImage, positionOf } from './load-image.js';
 import { imagePrefix, imagesPrefix, logPrefix, originKey, segmentKey, sequenceOfImage } from './log-key.js';
 import { logPositionWrite, readLogPosition, type LogPosition } from './log-position.js';
