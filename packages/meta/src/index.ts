@@ -16,3 +16,5 @@ export { readLogPosition, type LogPosition } from './log/log-position.js';
 export { stateDigest } from './log/state-digest.js';
 export { writeImage, type WriteImageOptions, type WrittenImage } from './log/write-image.js';
 export { MemoryLogStore, type LogFault } from './log/memory-log-store.js';
+export { changeScope, type ChangeScope, type LocatedChange } from './change-scope.js';
+export type { PathLog, PathLogPage } from './path-log.js';

@@ -41,6 +41,8 @@ import {
 } from './key.js';
 import { isWatchable } from './evaluated-batch.js';
 import { checkXattrName, noXattr } from './operations/xattr.js';
+import { pathChanges } from './path-changes.js';
+import type { PathLogOptions } from './path-log.js';
 import type { ReadView } from './read-view.js';
 import { describe, notDirectory, notFound, resolveInode } from './resolve.js';
 import { readU64 } from './row-reader.js';
@@ -56,6 +58,7 @@ export interface ReadState {
   readonly newest: Version;
   readonly changesForgotten: Version;
   readonly bytesCapacity: number;
+  readonly log: PathLogOptions;
 }
 
 const NO_NAMES: readonly Uint8Array[] = [];
@@ -111,6 +114,8 @@ function answer(reader: ReadView, state: ReadState, operation: ReadOperation, ar
       return statMany(reader, args as Args<'stat-many'>);
     case 'read-many':
       return readMany(reader, args as Args<'read-many'>);
+    case 'path-changes':
+      return pathChanges(state.log, args as Args<'path-changes'>);
     default:
       return unreachable(operation);
   }

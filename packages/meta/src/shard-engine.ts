@@ -3,6 +3,7 @@
  */
 import type {
   Acknowledgement,
+  ChangeCursor,
   ChangeRecord,
   DiffArgs,
   DiffItem,
@@ -20,6 +21,7 @@ import type {
   UploadId,
   Version,
 } from '@nokv/types';
+import type { PathLog } from './path-log.js';
 
 export interface MutateContext {
   readonly requestId: RequestId;
@@ -78,6 +80,11 @@ export interface ShardEngine {
   readonly durableVersion: Version;
   /** Called after each flush with the batch's changes in order and the new durable version. */
   onDurable(listener: (version: Version, changes: readonly ChangeRecord[]) => void): () => void;
+  /**
+   * Durable changes after `after` with the paths that they had, to be read as they come; see `PathLog`. It keeps the places of at
+   * most `directoriesMax` directories and is not to be closed. Throws `cursor-too-old`, `invalid-argument` (ahead of the log).
+   */
+  pathLog(after: ChangeCursor, directoriesMax: number): PathLog;
   /**
    * Called when a commit failed after visible replies of these versions went out: they will never be durable, although
    * later versions will be. Whoever was told of them must send them again or report the loss.

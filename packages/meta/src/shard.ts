@@ -17,6 +17,7 @@ import {
   toNokvError,
   type BatchAnswer,
   type BatchItem,
+  type ChangeCursor,
   type Clock,
   type DiffArgs,
   type DiffItem,
@@ -47,6 +48,7 @@ import { SYSTEM_ITEM, countersKey, inodeKey, requestKey, systemKey, uploadKey } 
 import { Maintenance, type LogWindow } from './maintenance.js';
 import type { KvWrite, OrderedKv } from './ordered-kv.js';
 import { Overlay, ShardView } from './overlay.js';
+import { PathLog, type PathLogOptions } from './path-log.js';
 import { ReadView } from './read-view.js';
 import { read } from './reads.js';
 import { digestOf } from './request-digest.js';
@@ -86,6 +88,8 @@ export interface ShardOptions {
 
 const RETENTION_DEFAULT: Retention = { bodyMs: 24 * 3600 * 1000, uploadMs: 60 * 1000, extentMs: 10 * 60 * 1000 };
 const BYTES_CAPACITY_DEFAULT = 2 ** 50;
+/** Directories whose places one page of past changes keeps. */
+const DIRECTORIES_OF_A_PAGE_MAX = 4096;
 const DIRECTORY_MODE = 0o755;
 /** Bytes of a command beside its body, for the bounds of batches. */
 const COMMAND_BYTES = 512;
@@ -229,6 +233,19 @@ class Shard implements ShardEngine {
     });
   }
 
+  pathLog(after: ChangeCursor, directoriesMax: number): PathLog {
+    this.#refuseIfClosed();
+    const { visible } = this.#pipeline;
+    if (after.version > visible.progress.version) {
+      throw new NokvError(
+        'invalid-argument',
+        `the cursor is at version ${after.version}, ahead of the log, which ends at ${visible.progress.version}: it is another namespace's or this one was restored; read the tree again and go on from there`,
+        { details: { next: this.durableVersion } },
+      );
+    }
+    return new PathLog(after, this.#logOptions(directoriesMax));
+  }
+
   hasUpload(upload: UploadId): boolean {
     const bytes = this.#view.get(uploadKey(upload));
     if (bytes === undefined) return false;
@@ -305,10 +322,24 @@ class Shard implements ShardEngine {
         // Rows go from the store as soon as their removal is committed, before it is flushed: whoever asks then must be told.
         changesForgotten: current.progress.changesForgotten,
         bytesCapacity: this.#options.bytesCapacity ?? BYTES_CAPACITY_DEFAULT,
+        log: this.#logOptions(DIRECTORIES_OF_A_PAGE_MAX),
       },
       operation,
       args,
     );
+  }
+
+  #logOptions(directoriesMax: number): PathLogOptions {
+    return {
+      kv: this.#options.kv,
+      root: this.#roots.root,
+      bounds: () => {
+        const { visible, durable } = this.#pipeline;
+        return { newest: durable.progress.version, forgotten: visible.progress.changesForgotten };
+      },
+      refuse: () => this.#refuseIfClosed(),
+      directoriesMax,
+    };
   }
 
   /** Throws what keeps it out of the queue; everything else is told to the waiter. */

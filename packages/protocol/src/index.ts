@@ -52,6 +52,7 @@ export { SocketTransport, connectTransport } from './transport/socket-transport.
 export type { Transport, TransportHandlers } from './transport/transport.js';
 export {
   WATCH_CHANGES_MAX,
+  WATCH_EVENTS_MAX,
   type AnswerOf,
   type ArgsOf,
   type BatchArgs,
@@ -75,6 +76,8 @@ export {
   type UnaryOperation,
   type WatchArgs,
   type WatchItem,
+  type WatchPathArgs,
+  type WatchPathItem,
   type WireCommitted,
   type WireMutationResult,
 } from './wire-operations.js';

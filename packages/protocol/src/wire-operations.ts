@@ -8,12 +8,16 @@ import type {
   BatchAnswer,
   BatchItem,
   Caller,
+  ChangeCursor,
+  ChangeFilter,
   ChangeRecord,
   DiffArgs,
   DiffItem,
+  ChangeRoot,
   Epoch,
   MutationOperation,
   MutationOperations,
+  PathChange,
   ReadOperation,
   ReadOperations,
   RequestId,
@@ -92,9 +96,29 @@ export type WatchItem =
 
 export const WATCH_CHANGES_MAX = 4096;
 
+export interface WatchPathArgs {
+  readonly root: ChangeRoot;
+  readonly filter?: ChangeFilter;
+  /** Changes after this cursor; absent: from now on, and the root must be there. */
+  readonly since?: ChangeCursor;
+}
+
+/**
+ * One item of `watch-path`. The first item of every watch is a `position`: without `since` it says where the watch begins, and
+ * `root` is the path that the given one leads to. Later ones say that nothing up to there is seen, so that a cursor does not
+ * age while nothing happens below the root. `events` come in order, at most {@link WATCH_EVENTS_MAX} an item; resuming after
+ * `at` misses and repeats nothing.
+ */
+export type WatchPathItem =
+  | { readonly kind: 'events'; readonly events: readonly PathChange[]; readonly at: ChangeCursor }
+  | { readonly kind: 'position'; readonly root: ChangeRoot; readonly at: ChangeCursor };
+
+export const WATCH_EVENTS_MAX = 1024;
+
 export interface StreamOperations {
   watch: { args: WatchArgs; item: WatchItem };
   diff: { args: DiffArgs; item: DiffItem };
+  'watch-path': { args: WatchPathArgs; item: WatchPathItem };
 }
 
 export type ServiceOperation = keyof ServiceOperations;

@@ -19,6 +19,7 @@ import type { ServerConfig } from './server-config.js';
 import { makeService } from './service.js';
 import { SOFTWARE } from './software.js';
 import { makeTickets } from './tickets.js';
+import { addWatchMetrics } from './watch/watch-metrics.js';
 
 export interface Doors {
   readonly rpc: RpcListener;
@@ -59,7 +60,21 @@ export async function openDoors(config: ServerConfig, foundations: Foundations, 
     (listener) => listener.close(0),
   );
   const access = accessWays({ direct, tickets, clock, http: () => http.address });
-  const service = makeService({ engine, store, tickets, failpoint, access });
+  const watchLag = metrics.addLatencies(
+    'nokv_watch_event_lag',
+    'From the time of a commit until watchers by path have its changes.',
+    'shard',
+  );
+  const service = makeService({
+    engine,
+    store,
+    tickets,
+    failpoint,
+    access,
+    clock,
+    onWatchLag: (elapsedMs) => watchLag.observe('0', elapsedMs),
+  });
+  addWatchMetrics(metrics, () => service.watchStats);
   const info = (): ServerInfo => ({ ...parts.info(), software: SOFTWARE, http: http.address });
   const rpc = closers.add(
     await listenRpc(config.listen, {

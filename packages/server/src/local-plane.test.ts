@@ -34,6 +34,7 @@ planeConformance('in process', async () => {
     tickets,
     access: accessWays({ direct: undefined, tickets, clock: systemClock, http: () => '127.0.0.1:1' }),
     failpoint: undefined,
+    clock: systemClock,
   });
   const blocks = blocksOf(store);
   const owner = { uid: 0, gid: 0 };

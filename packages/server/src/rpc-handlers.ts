@@ -45,6 +45,7 @@ export function rpcHandlers(service: Service, clock: Clock, info: () => ServerIn
     'version-at': read('version-at'),
     'stat-many': read('stat-many'),
     'read-many': read('read-many'),
+    'path-changes': read('path-changes'),
     mkdir: mutate('mkdir'),
     create: mutate('create'),
     symlink: mutate('symlink'),
@@ -82,5 +83,6 @@ export function rpcHandlers(service: Service, clock: Clock, info: () => ServerIn
     watch: (args, call) => service.watch({ since: args.since, signal: call.signal }),
     // Left early, the stream returns the iterator, which ends the engine's work.
     diff: (args) => service.diff(args),
+    'watch-path': (args, call) => service.watchPath(args, call.signal),
   };
 }

@@ -7,7 +7,7 @@
  */
 import type { Committed, MutateContext, ReadContext, ShardEngine } from '@nokv/meta';
 import type { ObjectStore } from '@nokv/object';
-import type { TicketedUpload, WatchItem, WireMutationResult } from '@nokv/protocol';
+import type { TicketedUpload, WatchItem, WatchPathArgs, WatchPathItem, WireMutationResult } from '@nokv/protocol';
 import {
   NokvError,
   isNokvError,
@@ -20,6 +20,7 @@ import {
   type BatchAnswer,
   type BatchItem,
   type ListedMutation,
+  type Clock,
   type MutationOperation,
   type MutationOperations,
   type PublishArgs,
@@ -35,6 +36,7 @@ import type { HitFailpoint } from './failpoints.js';
 import { verifyNewBlocks } from './publish-verification.js';
 import type { Tickets } from './tickets.js';
 import { watchChanges } from './watch-changes.js';
+import { WatchHub, type WatchStats } from './watch/watch-hub.js';
 
 /** Who asks, as far as it decides how blocks may be reached. */
 export interface Peer {
@@ -72,6 +74,9 @@ export interface Service {
   watch(options: WatchOptions): AsyncIterable<WatchItem>;
   /** The differences between two nodes, now or at moments. Throws `NokvError`, also while iterating. */
   diff(args: DiffArgs): AsyncIterable<DiffItem>;
+  /** Changes below a root with their paths; ends when the signal fires. */
+  watchPath(args: WatchPathArgs, signal: AbortSignal): AsyncIterable<WatchPathItem>;
+  readonly watchStats: WatchStats;
   /** The highest version that was acknowledged as visible before it was durable; 0 while there was none. */
   readonly shownVersion: Version;
 }
@@ -82,10 +87,15 @@ export interface ServiceParts {
   readonly tickets: Tickets;
   readonly access: (peer: Peer) => AccessResult;
   readonly failpoint: HitFailpoint;
+  readonly clock: Clock;
+  /** From the time of a commit until its changes are handed to those who watch by path. */
+  readonly onWatchLag?: (elapsedMs: number) => void;
 }
 
 export function makeService(parts: ServiceParts): Service {
   const { engine, failpoint } = parts;
+  const { clock, onWatchLag: onLag } = parts;
+  const hub = new WatchHub({ engine, clock, ...(onLag === undefined ? {} : { onLag }) });
   let shownVersion = version(0);
 
   async function commit<Op extends MutationOperation>(
@@ -174,6 +184,10 @@ export function makeService(parts: ServiceParts): Service {
     access: parts.access,
     watch: ({ since, signal }) => watchChanges(engine, since, signal),
     diff: (args) => engine.diff(args),
+    watchPath: (args, signal) => hub.watch(args, signal),
+    get watchStats() {
+      return hub.stats;
+    },
     get shownVersion() {
       return shownVersion;
     },

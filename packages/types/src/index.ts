@@ -205,3 +205,21 @@ export {
   type TagSetArgs,
   type UndeleteArgs,
 } from './history.js';
+export {
+  CHANGE_FILTER_NAMES_MAX,
+  CLIENT_MARK_AT,
+  CLIENT_MARK_LENGTH,
+  PATH_CHANGES_LIMIT_MAX,
+  PATH_CHANGES_ROWS_MAX,
+  WHOLE_VERSION,
+  clientMarkOf,
+  formatCursor,
+  parseCursor,
+  wholeVersion,
+  type ChangeCursor,
+  type ChangeFilter,
+  type ChangeRoot,
+  type PathChange,
+  type PathChangesArgs,
+  type PathChangesResult,
+} from './watch.js';

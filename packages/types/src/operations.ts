@@ -12,6 +12,7 @@ import type { At, HistoryMutationOperations, HistoryReadOperations } from './his
 import type { Generation, InodeNumber, UploadId, Version } from './ids.js';
 import type { ReadManyArgs, ReadManyResult, StatManyArgs, StatManyResult, TransactArgs, TransactResult } from './many.js';
 import type { Timespec } from './time.js';
+import type { PathChangesArgs, PathChangesResult } from './watch.js';
 
 /** An existing inode: by number, by absolute path, or by directory and name. Names and paths are bytes. */
 export type NodeRef =
@@ -388,6 +389,7 @@ export interface ReadOperations extends HistoryReadOperations {
   changes: { args: ChangesArgs; result: ChangesResult };
   'stat-many': { args: StatManyArgs; result: StatManyResult };
   'read-many': { args: ReadManyArgs; result: ReadManyResult };
+  'path-changes': { args: PathChangesArgs; result: PathChangesResult };
 }
 
 /** Each mutation with its arguments and its result. Every result travels with the version of its commit. */

@@ -22,6 +22,7 @@ import { WATCH_CHANGES_MAX } from '../wire-operations.js';
 import { settled } from './error.js';
 import { batchDefinition, transactDefinition } from './list-operations.js';
 import { ListedSchemas, type ListedDefinition } from './listed.js';
+import { pathChangesDefinition, watchPathDefinition } from './watch-operations.js';
 import {
   attributes,
   body,
@@ -253,6 +254,7 @@ const readDefinitions: { readonly [Op in ReadOperation]: OperationDefinition<Op>
     { nodes: list(nodeRef, READ_MANY_MAX), bytesMax: int(1, READ_MANY_BYTES_MAX) },
     object<AnswerOf<'read-many'>>({ answers: list(settled(readPlan), READ_MANY_MAX) }),
   ),
+  'path-changes': pathChangesDefinition,
 };
 
 export const DEFINITIONS: Definitions = {
@@ -279,6 +281,7 @@ export const DEFINITIONS: Definitions = {
     }),
   ),
   diff: diffDefinition,
+  'watch-path': watchPathDefinition,
 };
 
 const BY_CODE = new Map<number, OperationDefinition>(

@@ -1,6 +1,18 @@
 /** The messages of `vectors/messages.json`: every frame, every operation, with and without optional fields. */
 import { NokvError } from '@nokv/types';
-import type { Attributes, ChangeRecord, Generation, InodeNumber, PinId, ShardId, Epoch, UploadId, Version, RequestId } from '@nokv/types';
+import type {
+  Attributes,
+  ChangeRecord,
+  Generation,
+  InodeNumber,
+  PathChange,
+  PinId,
+  ShardId,
+  Epoch,
+  UploadId,
+  Version,
+  RequestId,
+} from '@nokv/types';
 import { definitionOf } from '../schemas/operations.js';
 import type { AnswerOf, ArgsOf, EnvelopeOf, ItemOf, Operation, StreamOperation, UnaryOperation } from '../wire-operations.js';
 import { AT_ARGS, DIFF_ITEMS, HISTORY_ARGS, historyAnswers } from './golden-history.js';
@@ -50,6 +62,31 @@ const change: ChangeRecord = {
   time,
 };
 
+const moved: PathChange = {
+  version: 77 as Version,
+  ordinal: 0,
+  kind: 'renamed',
+  ino: ino(9),
+  type: 'directory',
+  path: bytes('/a/new'),
+  fromPath: Uint8Array.of(0x2f, 0xff, 0xfe),
+  generation: 4 as Generation,
+  requestId: 'r-1',
+  actor: 'agent:évaluator',
+  time,
+};
+
+const leanMoved: PathChange = {
+  version: 78 as Version,
+  ordinal: 2,
+  kind: 'attributes',
+  ino: ino(9),
+  type: 'file',
+  requestId: '',
+  actor: '',
+  time: { sec: 0, nsec: 0 },
+};
+
 const leanChange: ChangeRecord = {
   version: 78 as Version,
   ordinal: 2,
@@ -97,6 +134,22 @@ const ARGS: ArgsSamples = {
   changes: [{ since: 0 as Version, limit: 100 }],
   'stat-many': [{ nodes: [{ ino: ino(1) }, path, place] }, { nodes: [], follow: false }],
   'read-many': [{ nodes: [path], bytesMax: 65_536 }],
+  'path-changes': [
+    { root: path, limit: 1 },
+    {
+      root: { ino: ino(9) },
+      filter: {
+        kinds: ['created', 'renamed'],
+        actors: ['trainer'],
+        exceptActors: ['cli:put', ''],
+        exceptRequestPrefix: 'mount-1',
+        exceptClient: '0123456789ab',
+      },
+      from: { version: 77 as Version, ordinal: 3 },
+      descending: true,
+      limit: 1024,
+    },
+  ],
   mkdir: [
     { ...owner, entry: place, mode: 0o755 },
     { ...owner, entry: path, mode: 0o7777, parents: true },
@@ -172,6 +225,7 @@ const ARGS: ArgsSamples = {
   'server-info': [{}],
   watch: [{}, { since: 12 as Version }],
   ...HISTORY_ARGS,
+  'watch-path': [{ root: path }, { root: { ino: ino(1) }, filter: {}, since: { version: 12 as Version, ordinal: 0xffff } }],
 };
 
 const refused = new NokvError('not-found', 'no such file', { details: { index: 1 } });
@@ -231,6 +285,10 @@ const ANSWERS: AnswerSamples = {
         { ok: false, error: refused },
       ],
     },
+  ],
+  'path-changes': [
+    { changes: [], next: { version: 78 as Version, ordinal: 0xffff }, more: false },
+    { changes: [moved, leanMoved], next: { version: 78 as Version, ordinal: 2 }, more: true },
   ],
   mkdir: [committed(created)],
   create: [committed({ attributes, created: false })],
@@ -294,6 +352,11 @@ const ITEMS: { readonly [Op in StreamOperation]: readonly ItemOf<Op>[] } = {
     { kind: 'changes', changes: [change, leanChange], next: 78 as Version },
   ],
   diff: DIFF_ITEMS,
+  'watch-path': [
+    { kind: 'position', root: path, at: { version: 12 as Version, ordinal: 0xffff } },
+    { kind: 'position', root: { ino: ino(9) }, at: { version: 12 as Version, ordinal: 0 } },
+    { kind: 'events', events: [moved, leanMoved], at: { version: 78 as Version, ordinal: 2 } },
+  ],
 };
 
 const MUTATION: EnvelopeOf<'mkdir'> = {
