@@ -103,8 +103,7 @@ function log(batch: EvaluatedBatch, command: MutationCommand, transaction: Trans
     batch.writes.push({ key: changeKey(version, ordinal), value: encodeChange(change) });
     if (isWatchable(change)) batch.changes.push(change);
   }
-  const timeMs = Math.max(0, Math.floor(timespecToMs(time)));
-  const row = { version, timeMs, digest: command.digest, operation: operationNumber(operation), result: encodeResult(operation, result) };
+  const row = { version, digest: command.digest, operation: operationNumber(operation), result: encodeResult(operation, result) };
   batch.writes.push({ key: requestKey(requestId), value: encodeRequest(row) });
 }
 

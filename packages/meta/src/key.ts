@@ -14,7 +14,7 @@
  * | 21 upload       | upload id (16 bytes)                                                     |
  * | 30 history      | a key of family 10 to 14, 00, version u64 at which its value was replaced |
  * | 40 change       | version u64, ordinal u16                                                 |
- * | 50 request      | request id                                                               |
+ * | 50 request      | form u8, request id: form 0 its 32 hex characters as 16 bytes, form 1 its text |
  * | 60 gc           | due time in ms u64, kind u8, then by kind (see {@link GC_KIND})          |
  * | 70 counters     | root of the subtree u64                                                  |
  *
@@ -22,10 +22,10 @@
  */
 import type { Generation, InodeNumber, RequestId, UploadId, Version } from '@nokv/types';
 import { readU64 } from './row-reader.js';
-import { RowWriter } from './row-writer.js';
+import { RowWriter, isPackable } from './row-writer.js';
 
 /** Number of all layouts in `key.ts` and `value*.ts` together; raised by any change of one of them. */
-export const SHARD_FORMAT = 1;
+export const SHARD_FORMAT = 2;
 
 export const FAMILY = {
   system: 0x01,
@@ -105,11 +105,11 @@ export function xattrKey(ino: InodeNumber, name: Uint8Array): Buffer {
 }
 
 export function extentKey(upload: UploadId): Buffer {
-  return writer.begin(17).u8(FAMILY.extent).upload(upload).end();
+  return writer.begin(17).u8(FAMILY.extent).hex16(upload).end();
 }
 
 export function uploadKey(upload: UploadId): Buffer {
-  return writer.begin(17).u8(FAMILY.upload).upload(upload).end();
+  return writer.begin(17).u8(FAMILY.upload).hex16(upload).end();
 }
 
 export function historyKey(key: Uint8Array, replacedAt: Version): Buffer {
@@ -127,15 +127,12 @@ export function changeKey(version: Version, ordinal: number): Buffer {
 }
 
 export function requestKey(id: RequestId): Buffer {
-  return writer
-    .begin(1 + id.length)
-    .u8(FAMILY.request)
-    .latin1(id)
-    .end();
+  const row = writer.begin(2 + id.length).u8(FAMILY.request);
+  return isPackable(id) ? row.u8(0).hex16(id).end() : row.u8(1).latin1(id).end();
 }
 
 export function gcUploadKey(dueMs: number, kind: typeof GC_KIND.upload | typeof GC_KIND.extent, upload: UploadId): Buffer {
-  return writer.begin(26).u8(FAMILY.gc).u64(dueMs).u8(kind).upload(upload).end();
+  return writer.begin(26).u8(FAMILY.gc).u64(dueMs).u8(kind).hex16(upload).end();
 }
 
 export function gcBodyKey(dueMs: number, ino: InodeNumber, generation: Generation): Buffer {

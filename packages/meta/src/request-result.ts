@@ -20,7 +20,8 @@ import {
 import { Packr } from 'msgpackr';
 import { RowReader, corruptRow } from './row-reader.js';
 import { RowWriter } from './row-writer.js';
-import { ATTRIBUTES_BYTES, readShownAttributes, writeShownAttributes } from './value-inode.js';
+import { ATTRIBUTES_BYTES_MAX } from './value-attributes.js';
+import { readShownAttributes, writeShownAttributes } from './value-inode.js';
 
 /** Numbers of operations in request rows; a new operation gets the next number. */
 const OPERATIONS: readonly MutationOperation[] = [
@@ -79,7 +80,7 @@ export function encodeResult(operation: MutationOperation, result: AnyMutationRe
     case 'setattr': {
       const { attributes, created } = result as { attributes: Attributes; created?: boolean };
       const row = writer
-        .begin(9 + ATTRIBUTES_BYTES)
+        .begin(9 + ATTRIBUTES_BYTES_MAX)
         .u8(created === true ? 1 : 0)
         .u64(attributes.ino);
       return writeShownAttributes(row, attributes).end();
@@ -101,12 +102,12 @@ export function encodeResult(operation: MutationOperation, result: AnyMutationRe
     case 'begin-upload':
     case 'renew-upload': {
       const { upload, expiresAt } = result as MutationResult<'begin-upload'>;
-      return writer.begin(28).upload(upload).time(expiresAt).end();
+      return writer.begin(28).hex16(upload).time(expiresAt).end();
     }
     case 'end-upload':
       return writer
         .begin(16)
-        .upload((result as MutationResult<'end-upload'>).upload)
+        .hex16((result as MutationResult<'end-upload'>).upload)
         .end();
     case 'begin-tree': {
       const { root, name } = result as MutationResult<'begin-tree'>;
@@ -181,9 +182,9 @@ export function decodeResult(operationNumber: number, bytes: Uint8Array): AnyMut
       return { ino: row.u64() as InodeNumber };
     case 'begin-upload':
     case 'renew-upload':
-      return { upload: row.upload() as UploadId, expiresAt: row.time() };
+      return { upload: row.hex16() as UploadId, expiresAt: row.time() };
     case 'end-upload':
-      return { upload: row.upload() as UploadId };
+      return { upload: row.hex16() as UploadId };
     case 'begin-tree':
       return { root: row.u64() as InodeNumber, name: row.bytes(row.rest) };
     case 'snapshot-create':

@@ -72,7 +72,8 @@ export class RowReader {
     return utf8Slice.call(this.#bytes, at, at + length);
   }
 
-  upload(): string {
+  /** 16 bytes as 32 lower-case hex characters. */
+  hex16(): string {
     const at = this.#take(16);
     return hexSlice.call(this.#bytes, at, at + 16);
   }

@@ -85,8 +85,8 @@ export class RowWriter {
     return this;
   }
 
-  /** 32 lower-case hex characters as 16 bytes. */
-  upload(id: string): this {
+  /** 32 lower-case hex characters as 16 bytes; see {@link isPackable}. */
+  hex16(id: string): this {
     this.#at += this.#slab.hexWrite(id, this.#at, 16);
     return this;
   }
@@ -94,6 +94,16 @@ export class RowWriter {
   end(): Buffer {
     return this.#slab.subarray(this.#start, this.#at);
   }
+}
+
+/** Whether a text is 32 lower-case hex characters, as ids are that this project draws. */
+export function isPackable(id: string): boolean {
+  if (id.length !== 32) return false;
+  for (let i = 0; i < 32; i++) {
+    const code = id.charCodeAt(i);
+    if (code < 0x30 || code > 0x66 || (code > 0x39 && code < 0x61)) return false;
+  }
+  return true;
 }
 
 declare global {

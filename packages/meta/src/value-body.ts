@@ -56,7 +56,7 @@ export function encodeBody(row: BodyRow): Buffer {
     if (!('hole' in extent) && !uploads.has(extent.upload)) uploads.set(extent.upload, uploads.size);
   }
   head.u8(KIND_BLOCKS).u64(manifest.size).u16(uploads.size);
-  for (const upload of uploads.keys()) head.upload(upload);
+  for (const upload of uploads.keys()) head.hex16(upload);
   head.u32(manifest.extents.length);
   for (const extent of manifest.extents) {
     if ('hole' in extent) {
@@ -168,7 +168,7 @@ function readBody(row: RowReader): Body {
   if (kind === KIND_INLINE) return { kind: 'inline', bytes: row.bytes(row.rest) };
   if (kind !== KIND_BLOCKS) throw corruptRow(`${kind} is no kind of body`);
   const size = row.u64();
-  const uploads = Array.from({ length: row.u16() }, () => row.upload() as UploadId);
+  const uploads = Array.from({ length: row.u16() }, () => row.hex16() as UploadId);
   const count = row.u32();
   const extents: Extent[] = [];
   for (let i = 0; i < count; i++) extents.push(row.u8() === 0 ? { hole: true, take: row.u64() } : readPiece(row, uploads));

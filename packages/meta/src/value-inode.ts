@@ -1,10 +1,8 @@
 /**
  * Values of inodes and directory entries. Every versioned value begins with its birth: the version that wrote it.
  *
- * attributes (95 bytes): type u8, mode u16, uid u32, gid u32, nlink u32, rdev u32, size u64, allocated u64, atime (sec u64,
- *   nsec u32), mtime, ctime, revision u64, generation u64, ordinal u32, children u32
- * inode:  birth u64, attributes, xattr list bytes u32, place: parent u64, version of the name u64, name length u8, name;
- *   then the target of a symlink to the end of the row
+ * inode:  birth u64, attributes (value-attributes.ts), xattr list bytes u32, place: parent u64, version of the name u64, name length u8,
+ *   name; then the target of a symlink to the end of the row
  * dentry: birth u64, ino u64, type u8, then attributes or nothing
  * link:   birth u64
  *
@@ -14,8 +12,11 @@
 import { INODE_TYPES, type Attributes, type Generation, type InodeNumber, type InodeType, type Timespec, type Version } from '@nokv/types';
 import { RowReader, corruptRow, readU64 } from './row-reader.js';
 import { RowWriter } from './row-writer.js';
+import { ATTRIBUTES_BYTES_MAX, attributesBytes, readAttributes, writeAttributes } from './value-attributes.js';
 
-export const ATTRIBUTES_BYTES = 95;
+const ZERO_TIME: Timespec = { sec: 0, nsec: 0 };
+/** An entry that repeats no attributes. */
+const BARE_ENTRY_BYTES = 17;
 const NO_NAME = new Uint8Array(0);
 
 /** An inode as it is stored. Mutable: a command edits its own copy. */
@@ -90,7 +91,7 @@ const writer = new RowWriter();
 
 export function encodeInode(inode: Inode): Buffer {
   const { name, target } = inode;
-  const row = writer.begin(8 + ATTRIBUTES_BYTES + 21 + name.length + target.length).u64(inode.birth);
+  const row = writer.begin(8 + ATTRIBUTES_BYTES_MAX + 21 + name.length + target.length).u64(inode.birth);
   writeAttributes(row, inode, inode.allocated);
   return row.u32(inode.xattrListBytes).u64(inode.parent).u64(inode.namedAt).u8(name.length).bytes(name).bytes(target).end();
 }
@@ -98,7 +99,7 @@ export function encodeInode(inode: Inode): Buffer {
 export function decodeInode(ino: InodeNumber, bytes: Uint8Array): Inode {
   const row = new RowReader(bytes);
   const birth = row.u64() as Version;
-  const inode = readAttributes(row, ino);
+  const inode = decodeAttributes(row, ino);
   inode.birth = birth;
   inode.xattrListBytes = row.u32();
   inode.parent = row.u64() as InodeNumber;
@@ -115,7 +116,7 @@ export function decodeInode(ino: InodeNumber, bytes: Uint8Array): Inode {
 /** @param attributes the inode to repeat in the entry, or undefined. */
 export function encodeDentry(birth: Version, ino: InodeNumber, type: InodeType, attributes: Inode | undefined): Buffer {
   const row = writer
-    .begin(17 + ATTRIBUTES_BYTES)
+    .begin(BARE_ENTRY_BYTES + ATTRIBUTES_BYTES_MAX)
     .u64(birth)
     .u64(ino)
     .u8(INODE_TYPES.indexOf(type));
@@ -124,18 +125,21 @@ export function encodeDentry(birth: Version, ino: InodeNumber, type: InodeType, 
 }
 
 export function decodeDentry(bytes: Uint8Array): Dentry {
-  if (bytes.length !== 17 && bytes.length !== 17 + ATTRIBUTES_BYTES) throw corruptRow(`an entry of ${bytes.length} bytes`);
+  const repeated = bytes.length - BARE_ENTRY_BYTES;
+  if (repeated !== 0 && (repeated < 0 || repeated !== attributesBytes(bytes, BARE_ENTRY_BYTES))) {
+    throw corruptRow(`an entry of ${bytes.length} bytes`);
+  }
   return { birth: readU64(bytes, 0) as Version, ino: readU64(bytes, 8) as InodeNumber, type: typeOf(bytes[16]) };
 }
 
 /** The attributes that an entry repeats, or undefined where it has none. */
 export function decodeDentryAttributes(bytes: Uint8Array): Attributes | undefined {
-  if (bytes.length === 17) return undefined;
+  if (bytes.length === BARE_ENTRY_BYTES) return undefined;
   const row = new RowReader(bytes);
   row.u64();
   const ino = row.u64() as InodeNumber;
   row.u8();
-  const inode = readAttributes(row, ino);
+  const inode = decodeAttributes(row, ino);
   row.end();
   return toAttributes(inode);
 }
@@ -171,51 +175,12 @@ export function writeShownAttributes(row: RowWriter, attributes: Attributes): Ro
 }
 
 export function readShownAttributes(row: RowReader, ino: InodeNumber): Attributes {
-  return toAttributes(readAttributes(row, ino));
+  return toAttributes(decodeAttributes(row, ino));
 }
 
-function writeAttributes(row: RowWriter, inode: Omit<Attributes, 'blocks'>, allocated: number): RowWriter {
-  return row
-    .u8(INODE_TYPES.indexOf(inode.type))
-    .u16(inode.mode)
-    .u32(inode.uid)
-    .u32(inode.gid)
-    .u32(inode.nlink)
-    .u32(inode.rdev)
-    .u64(inode.size)
-    .u64(allocated)
-    .time(inode.atime)
-    .time(inode.mtime)
-    .time(inode.ctime)
-    .u64(inode.revision)
-    .u64(inode.generation)
-    .u32(inode.ordinal)
-    .u32(inode.children);
-}
-
-function readAttributes(row: RowReader, ino: InodeNumber): Inode {
-  const type = typeOf(row.u8());
-  const mode = row.u16();
-  const uid = row.u32();
-  const gid = row.u32();
-  const nlink = row.u32();
-  const rdev = row.u32();
-  const size = row.u64();
-  const allocated = row.u64();
-  const inode = new Inode(ino, type, row.time());
-  inode.mode = mode;
-  inode.uid = uid;
-  inode.gid = gid;
-  inode.nlink = nlink;
-  inode.rdev = rdev;
-  inode.size = size;
-  inode.allocated = allocated;
-  inode.mtime = row.time();
-  inode.ctime = row.time();
-  inode.revision = row.u64();
-  inode.generation = row.u64() as Generation;
-  inode.ordinal = row.u32();
-  inode.children = row.u32();
+function decodeAttributes(row: RowReader, ino: InodeNumber): Inode {
+  const inode = new Inode(ino, 'file', ZERO_TIME);
+  readAttributes(row, inode);
   return inode;
 }
 

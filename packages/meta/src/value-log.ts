@@ -1,10 +1,10 @@
 /**
  * Values of the change log, of request results, of the counters and of the system rows.
  *
- * change:   kind u8 (0: only a request, else 1 + place in CHANGE_KINDS), type u8, ino u64, generation u64, time (sec u64, nsec u32),
- *           flags u8 (1: a place follows, 2: an old place follows), places: parent u64, name (length u8, bytes) each,
- *           request id (text8), actor (text8)
- * request:  version u64, time in ms u64, digest u64, operation u8, then the result (request-result.ts)
+ * change:   kind u8 (0: only a request, else 1 + place in CHANGE_KINDS), type u8, flags u8 (1: a place follows, 2: an old place, 4: a
+ *           generation), ino u64, time (sec u64, nsec u32), places: parent u64, name (length u8, bytes) each, generation u64,
+ *           request id (length u8, text; length 0: 16 bytes that stand for 32 lower-case hex characters), actor (text8)
+ * request:  version u64, digest u64, operation u8, then the result (request-result.ts)
  * counters: allocated bytes u64, inodes u64
  * format:   "nokv" 4 bytes, format number u16, shard u16, made in ms u64
  * epoch:    u64
@@ -15,7 +15,7 @@
 import { CHANGE_KINDS, INODE_TYPES, NokvError, type ChangeRecord, type Generation, type InodeNumber, type Version } from '@nokv/types';
 import { SHARD_FORMAT } from './key.js';
 import { RowReader, corruptRow } from './row-reader.js';
-import { RowWriter } from './row-writer.js';
+import { RowWriter, isPackable } from './row-writer.js';
 import { readText8, text8 } from './value-body.js';
 
 /** A change record, or the bare trace of a request that changed nothing watchable. */
@@ -23,7 +23,6 @@ export type ChangeRow = Omit<ChangeRecord, 'kind'> & { readonly kind: ChangeReco
 
 export interface RequestRow {
   readonly version: Version;
-  readonly timeMs: number;
   readonly digest: number;
   readonly operation: number;
   readonly result: Uint8Array;
@@ -49,19 +48,21 @@ export interface FormatRow {
   readonly madeMs: number;
 }
 
+const HAS_PLACE = 1;
+const HAS_OLD_PLACE = 2;
+const HAS_GENERATION = 4;
 const MAGIC = 0x6e6f6b76;
 const writer = new RowWriter();
 
 export function encodeChange(change: ChangeRow): Buffer {
-  const { parent, name, fromParent, fromName } = change;
+  const { parent, name, fromParent, fromName, requestId, generation = 0 } = change;
   const row = writer
     .begin(600 + 600)
     .u8(change.kind === 'request' ? 0 : 1 + CHANGE_KINDS.indexOf(change.kind))
     .u8(INODE_TYPES.indexOf(change.type))
+    .u8((name === undefined ? 0 : HAS_PLACE) | (fromName === undefined ? 0 : HAS_OLD_PLACE) | (generation === 0 ? 0 : HAS_GENERATION))
     .u64(change.ino)
-    .u64(change.generation ?? 0)
-    .time(change.time)
-    .u8((name === undefined ? 0 : 1) | (fromName === undefined ? 0 : 2));
+    .time(change.time);
   if (name !== undefined) {
     row
       .u64(parent ?? 0)
@@ -74,7 +75,9 @@ export function encodeChange(change: ChangeRow): Buffer {
       .u8(fromName.length)
       .bytes(fromName);
   }
-  row.u8(change.requestId.length).latin1(change.requestId);
+  if (generation !== 0) row.u64(generation);
+  if (isPackable(requestId)) row.u8(0).hex16(requestId);
+  else row.u8(requestId.length).latin1(requestId);
   text8(row, change.actor);
   return row.end();
 }
@@ -85,24 +88,23 @@ export function decodeChange(version: Version, ordinal: number, bytes: Uint8Arra
   const kind = kindCode === 0 ? 'request' : CHANGE_KINDS[kindCode - 1];
   const type = INODE_TYPES[row.u8()];
   if (kind === undefined || type === undefined) throw corruptRow(`change ${version}.${ordinal} is of no known kind or type`);
-  const ino = row.u64() as InodeNumber;
-  const generation = row.u64() as Generation;
-  const time = row.time();
   const flags = row.u8();
-  const place = (flags & 1) === 0 ? undefined : { parent: row.u64() as InodeNumber, name: row.bytes(row.u8()) };
-  const old = (flags & 2) === 0 ? undefined : { fromParent: row.u64() as InodeNumber, fromName: row.bytes(row.u8()) };
-  const requestId = row.latin1(row.u8());
+  const ino = row.u64() as InodeNumber;
+  const time = row.time();
+  const place = (flags & HAS_PLACE) === 0 ? undefined : { parent: row.u64() as InodeNumber, name: row.bytes(row.u8()) };
+  const old = (flags & HAS_OLD_PLACE) === 0 ? undefined : { fromParent: row.u64() as InodeNumber, fromName: row.bytes(row.u8()) };
+  const generation = ((flags & HAS_GENERATION) === 0 ? 0 : row.u64()) as Generation;
+  const idLength = row.u8();
+  const requestId = idLength === 0 ? row.hex16() : row.latin1(idLength);
   const actor = readText8(row) ?? '';
   row.end();
   return { version, ordinal, kind, ino, type, ...place, ...old, ...(generation === 0 ? {} : { generation }), requestId, actor, time };
 }
 
-/** The request id of a change row, read without the rest. */
 export function encodeRequest(row: RequestRow): Buffer {
   return writer
-    .begin(25 + row.result.length)
+    .begin(17 + row.result.length)
     .u64(row.version)
-    .u64(row.timeMs)
     .u64(row.digest)
     .u8(row.operation)
     .bytes(row.result)
@@ -111,7 +113,7 @@ export function encodeRequest(row: RequestRow): Buffer {
 
 export function decodeRequest(bytes: Uint8Array): RequestRow {
   const row = new RowReader(bytes);
-  return { version: row.u64() as Version, timeMs: row.u64(), digest: row.u64(), operation: row.u8(), result: row.bytes(row.rest) };
+  return { version: row.u64() as Version, digest: row.u64(), operation: row.u8(), result: row.bytes(row.rest) };
 }
 
 export function encodeCounters(row: CountersRow): Buffer {

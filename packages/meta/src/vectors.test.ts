@@ -65,6 +65,7 @@ const version = (2 ** 53 - 1) as Version;
 const generation = 258 as Generation;
 const upload = '0123456789abcdef0123456789abcdef' as UploadId;
 const requestId = 'req:1.A_b-2' as RequestId;
+const packedRequestId = '0199c4d5e6f70123456789abcdef0123' as RequestId;
 const time = { sec: 1_800_000_000, nsec: 123_456_789 };
 
 const inode = new Inode(ino, 'file', time);
@@ -134,7 +135,7 @@ const bareChange = {
   kind: 'request' as const,
   ino: parent,
   type: 'directory' as const,
-  requestId,
+  requestId: packedRequestId,
   actor: '',
   time,
 };
@@ -147,6 +148,8 @@ const progress = {
   requestsForgottenMs: 1_800_000_000_000,
   changesForgotten: 2 as Version,
 };
+
+const fresh = new Inode(ino, 'file', time);
 
 const KEYS: Record<string, Buffer> = {
   'system format': systemKey(SYSTEM_ITEM.format),
@@ -163,6 +166,7 @@ const KEYS: Record<string, Buffer> = {
   'history of a dentry': historyKey(dentryKey(parent, name), 300 as Version),
   change: changeKey(version, 513),
   request: requestKey(requestId),
+  'request of our own': requestKey(packedRequestId),
   'gc upload': gcUploadKey(1_800_000_000_123, GC_KIND.upload, upload),
   'gc extent': gcUploadKey(1_800_000_000_123, GC_KIND.extent, upload),
   'gc body': gcBodyKey(1_800_000_000_123, ino, generation),
@@ -175,7 +179,9 @@ const VALUES: Record<string, Buffer> = {
   'inode directory': encodeInode(directory),
   'inode symlink': encodeInode(symlink),
   'inode device': encodeInode(device),
+  'inode fresh': encodeInode(fresh),
   'dentry with attributes': encodeDentry(299 as Version, ino, 'file', inode),
+  'dentry fresh': encodeDentry(300 as Version, ino, 'file', fresh),
   'dentry bare': encodeDentry(299 as Version, ino, 'directory', undefined),
   link: encodeLink(300 as Version),
   'body inline': encodeBody(inlineBody),
@@ -186,7 +192,7 @@ const VALUES: Record<string, Buffer> = {
   xattr: encodeXattr(300 as Version, Uint8Array.of(0, 255)),
   'change renamed': encodeChange(change),
   'change of nothing': encodeChange(bareChange),
-  request: encodeRequest({ version, timeMs: 1_800_000_000_123, digest: 2 ** 52 + 1, operation: 14, result: Uint8Array.of(9) }),
+  request: encodeRequest({ version, digest: 2 ** 52 + 1, operation: 14, result: Uint8Array.of(9) }),
   counters: encodeCounters({ bytes: 2 ** 50, inodes: 12 }),
   format: encodeFormat({ shard: 4095, madeMs: 1_800_000_000_123 }),
   epoch: encodeEpoch(7),
@@ -244,8 +250,8 @@ describe('golden vectors', () => {
     expect(hexOf(rows)).toEqual(vectors('results'));
   });
 
-  test('are those of format 1', () => {
-    expect(SHARD_FORMAT).toBe(1);
+  test('are those of format 2', () => {
+    expect(SHARD_FORMAT).toBe(2);
   });
 });
 
@@ -256,6 +262,8 @@ describe('decoding', () => {
     expect(decodeInode(ino, value('inode file'))).toEqual(inode);
     expect(decodeInode(ino, value('inode directory'))).toEqual(directory);
     expect(decodeInode(ino, value('inode device'))).toEqual(device);
+    expect(decodeInode(ino, value('inode fresh'))).toEqual(fresh);
+    expect(decodeDentryAttributes(value('dentry fresh'))).toEqual(toAttributes(fresh));
     expect(Buffer.from(decodeInode(ino, value('inode symlink')).target).toString()).toBe('../target');
     expect(decodeDentry(value('dentry bare'))).toEqual({ birth: 299, ino, type: 'directory' });
     expect(decodeDentryAttributes(value('dentry bare'))).toBeUndefined();
@@ -270,7 +278,6 @@ describe('decoding', () => {
     expect(decodeChange(301 as Version, 0, value('change of nothing'))).toEqual(bareChange);
     expect(decodeRequest(value('request'))).toEqual({
       version,
-      timeMs: 1_800_000_000_123,
       digest: 2 ** 52 + 1,
       operation: 14,
       result: Uint8Array.of(9),
