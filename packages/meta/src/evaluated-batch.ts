@@ -4,7 +4,7 @@
  *
  * Invariants: versions in a batch follow on each other without a gap; a command that fails leaves no trace in it.
  */
-import { localOfInode, timespecToMs, type ChangeRecord, type Version } from '@nokv/types';
+import { localOfInode, type ChangeRecord, type Version } from '@nokv/types';
 import { apply } from './apply.js';
 import type { Command, MutationCommand } from './command.js';
 import { SYSTEM_ITEM, changeKey, countersKey, requestKey, systemKey } from './key.js';
