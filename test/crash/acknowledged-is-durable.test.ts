@@ -7,17 +7,25 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { connect, type NokvClient } from '@nokv/client';
-import { INLINE_BYTES_MAX, isNokvError } from '@nokv/types';
+import { INLINE_BYTES_MAX, isNokvError, parsePath } from '@nokv/types';
 import { startServerProcess, type ServerProcess } from '../services/server.js';
 import { bodyFor, whichBody } from './bodies.js';
 
-const ROUNDS = 50;
+const ROUNDS = process.env['NOKV_TEST_LONG'] === '1' ? 500 : 50;
 const WORKERS = 8;
+/** Sent together over one connection, so that they share batches and commits. */
+const BURST = 32;
+const TREE_FILES = 6;
 /** Printed with every failure; the number of acknowledgements before each kill follows from it. */
 const SEED = Number(process.env['NOKV_TEST_SEED'] ?? Date.now() % 1_000_000);
 
 /** What must be, may be, or must no longer be at a path. */
-type Expectation = { readonly path: string; readonly kind: 'file' | 'directory'; readonly length: number; readonly content: string };
+type Expectation = {
+  readonly path: string;
+  readonly kind: 'file' | 'directory' | 'tree';
+  readonly length: number;
+  readonly content: string;
+};
 
 interface Round {
   readonly round: number;
@@ -36,17 +44,20 @@ afterEach(async () => {
   await rm(data, { recursive: true, force: true });
 });
 
-it(`keeps what it acknowledged over ${ROUNDS} kills (seed ${SEED})`, { timeout: 240_000 }, async () => {
+it(`keeps what it acknowledged over ${ROUNDS} kills (seed ${SEED})`, { timeout: 60_000 + ROUNDS * 5000 }, async () => {
   let acknowledgements = 0;
+  let trees = 0;
   let before: Round = { round: -1, acknowledged: [], unknown: [] };
   for (let round = 0; round <= ROUNDS; round++) {
     server = await startServerProcess({ data, logLevel: 'warn' });
     await checkAll(server, before);
     if (round === ROUNDS) break;
-    before = await writeUntilKilled(server, round, 10 + ((Math.imul(SEED + round, 2654435761) >>> 0) % 40));
+    before = await writeUntilKilled(server, round, 20 + ((Math.imul(SEED + round, 2654435761) >>> 0) % 40));
     expect(before.acknowledged.length).toBeGreaterThan(0);
     acknowledgements += before.acknowledged.length;
+    trees += before.acknowledged.filter(({ kind }) => kind === 'tree').length;
   }
+  expect(trees).toBeGreaterThan(0);
   expect(acknowledgements).toBeGreaterThanOrEqual(ROUNDS * 10);
 });
 
@@ -85,10 +96,32 @@ async function writeUntilKilled(running: ServerProcess, round: number, target: n
       }
     }
   }
+  /** Many requests at once: each counts from its own acknowledgement on. */
+  async function burst(): Promise<void> {
+    for (let step = 0; !isKilled; step++) {
+      await Promise.all(
+        Array.from({ length: BURST }, async (_, i) => {
+          const wanted: Expectation = { path: `/round-${round}/b${step}-${i}`, kind: 'file', length: 101, content: `burst ${step}` };
+          const stop = new AbortController();
+          const write = apply(client, wanted, stop.signal);
+          await Promise.race([write.catch(() => undefined), killed]);
+          if (!isKilled) {
+            await write;
+            acknowledged.push(wanted);
+            return;
+          }
+          stop.abort();
+          await write.catch(() => undefined);
+          unknown.push(wanted);
+        }),
+      );
+    }
+  }
+
   let tellKilled = (): void => {};
   const killed = new Promise<void>((resolve) => (tellKilled = resolve));
   try {
-    await Promise.all(Array.from({ length: WORKERS }, (_, worker) => work(worker)));
+    await Promise.all([burst(), ...Array.from({ length: WORKERS }, (_, worker) => work(worker))]);
     await running.exited;
   } finally {
     await client.close();
@@ -96,19 +129,52 @@ async function writeUntilKilled(running: ServerProcess, round: number, target: n
   return { round, acknowledged, unknown };
 }
 
-/** Directories, inline bodies, bodies in blocks, and files that reach their name by a rename. */
+/** Directories, inline bodies, bodies in blocks, files that reach their name by a rename, and trees that appear at once. */
 function expectationFor(round: number, worker: number, step: number): Expectation {
   const path = `/round-${round}/w${worker}-${step}`;
-  if (step % 4 === 0) return { path, kind: 'directory', length: 0, content: path };
-  return { path, kind: 'file', length: step % 4 === 3 ? INLINE_BYTES_MAX * 3 + step : 100 + step, content: path };
+  switch ((worker + step) % 5) {
+    case 0:
+      return { path, kind: 'directory', length: 0, content: path };
+    case 1:
+      return { path, kind: 'tree', length: 90, content: path };
+    case 2:
+      return { path, kind: 'file', length: INLINE_BYTES_MAX * 3 + 2 * step, content: path };
+    // An even length is written under another name and renamed.
+    default:
+      return { path, kind: 'file', length: 100 + worker + step, content: path };
+  }
 }
 
 async function apply(client: NokvClient, wanted: Expectation, signal: AbortSignal): Promise<void> {
   if (wanted.kind === 'directory') await client.mkdir(wanted.path, { signal });
+  else if (wanted.kind === 'tree') await publishTree(client, wanted, signal);
   else if (wanted.length % 2 === 0) {
     await client.put(`${wanted.path}.part`, bodyFor(wanted.content, wanted.length), { signal });
     await client.rename(`${wanted.path}.part`, wanted.path, { signal });
   } else await client.put(wanted.path, bodyFor(wanted.content, wanted.length), { signal });
+}
+
+/** Fills a directory out of sight, and moves it into place in one commit. */
+async function publishTree(client: NokvClient, { path, content, length }: Expectation, signal: AbortSignal): Promise<void> {
+  const { metadata } = client;
+  const owner = { uid: 0, gid: 0 };
+  const begun = await metadata.mutate('begin-tree', { mode: 0o755, ttlMs: 60_000, ...owner }, { signal });
+  const { root } = begun.result;
+  await Promise.all(
+    Array.from({ length: TREE_FILES }, (_, i) =>
+      metadata.mutate(
+        'publish',
+        {
+          node: { parent: root, name: Buffer.from(`f${i}`) },
+          body: { kind: 'inline', bytes: bodyFor(`${content}/f${i}`, length) },
+          mode: 0o644,
+          ...owner,
+        },
+        { signal },
+      ),
+    ),
+  );
+  await metadata.mutate('publish-tree', { root, to: { path: parsePath(path) }, replace: false, ...owner }, { signal });
 }
 
 async function checkAll(running: ServerProcess, { round, acknowledged, unknown }: Round): Promise<void> {
@@ -135,6 +201,13 @@ async function look(client: NokvClient, wanted: Expectation): Promise<'whole' | 
   try {
     const card = await client.stat(wanted.path);
     if (wanted.kind === 'directory') return card.type === 'directory' ? 'whole' : 'half';
+    if (wanted.kind === 'tree') {
+      const files = Array.from({ length: TREE_FILES }, (_, i) => `${wanted.path}/f${i}`);
+      const found = await Promise.all(
+        files.map((file) => whichBody(client, file, [bodyFor(`${wanted.content}${file.slice(wanted.path.length)}`, wanted.length)])),
+      );
+      return card.children === TREE_FILES && found.every((which) => which === 0) ? 'whole' : 'half';
+    }
     return (await whichBody(client, wanted.path, [bodyFor(wanted.content, wanted.length)])) === 0 ? 'whole' : 'half';
   } catch (error) {
     if (isNokvError(error, 'not-found')) return 'absent';
