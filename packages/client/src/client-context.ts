@@ -2,12 +2,14 @@
 import type { BlockStore, BodyReader } from '@nokv/object';
 import type { AccessResult, Clock, Owner, Random } from '@nokv/types';
 import type { CallOptions, MetadataClient } from './metadata-client.js';
+import type { RequestIds } from './request-ids.js';
 
 export interface ClientContext {
   readonly metadata: MetadataClient;
   readonly owner: Owner;
   readonly clock: Clock;
   readonly random: Random;
+  readonly requestIds: RequestIds;
   /** Opened by the first call that needs it. */
   readonly store: BlockStore;
   /** Verified blocks of all bodies of this client, in one bounded cache. */

@@ -8,6 +8,7 @@ import type { CallOptions } from './metadata-client.js';
 import type { NokvClient } from './nokv-client.js';
 import { PathClient } from './path/path-client.js';
 import { pooledRandom } from './pooled-random.js';
+import { RequestIds } from './request-ids.js';
 import { Link, type Dial } from './session/link.js';
 import { WireMetadataClient } from './session/wire-metadata-client.js';
 import { transferSignal } from './transfer-signal.js';
@@ -59,7 +60,8 @@ export async function connect(to: string | readonly string[] | ConnectOptions = 
     clock,
     random,
   });
-  const metadata = new WireMetadataClient({ link, actor, timeoutMs, clock, random });
+  const requestIds = new RequestIds(clock, random);
+  const metadata = new WireMetadataClient({ link, actor, timeoutMs, clock, random, requestIds });
   const blocks = new LazyBlocks({ metadata, clock, random, env: options.env, ways: options.ways });
   try {
     await firstConnection(link, options, clock);
@@ -73,6 +75,7 @@ export async function connect(to: string | readonly string[] | ConnectOptions = 
     owner,
     clock,
     random,
+    requestIds,
     store: blocks,
     reader: new BodyReader({ store: blocks, readAheadBytesMax: READ_AHEAD_BYTES_MAX }),
     access: (call?: CallOptions) => blocks.access(call),

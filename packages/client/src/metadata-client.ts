@@ -5,7 +5,10 @@
 import type {
   AccessResult,
   Acknowledgement,
+  ChangeCursor,
+  ChangeFilter,
   ChangeRecord,
+  ChangeRoot,
   DiffArgs,
   DiffItem,
   MutationOperation,
@@ -18,6 +21,7 @@ import type {
   UploadResult,
   Version,
 } from '@nokv/types';
+import type { WatchPathItem } from '@nokv/protocol';
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
@@ -49,6 +53,12 @@ export interface TicketedUpload extends UploadResult {
   readonly ticket: string;
 }
 
+export interface WatchPathOptions {
+  readonly filter?: ChangeFilter | undefined;
+  readonly since?: ChangeCursor | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface MetadataClient {
   read<Op extends ReadOperation>(operation: Op, args: ReadOperations[Op]['args'], options?: CallOptions): Promise<ReadResult<Op>>;
   mutate<Op extends MutationOperation>(
@@ -60,6 +70,11 @@ export interface MetadataClient {
   access(options?: CallOptions): Promise<AccessResult>;
   /** Changes after `since` (default: from now on), then live, until the signal fires; survives reconnects. */
   watch(options?: { readonly since?: Version; readonly signal?: AbortSignal }): AsyncIterable<readonly ChangeRecord[]>;
+  /**
+   * Changes below a root with the paths that they had, and positions where there are none; survives reconnects. Errors:
+   * `not-found` (no root and no `since`), `cursor-too-old` (`details.next`: the version to go on from after the tree was read again).
+   */
+  watchPath(root: ChangeRoot, options?: WatchPathOptions): AsyncIterable<WatchPathItem>;
   /**
    * The differences between two nodes, now or at moments; leaving the loop ends the server's work. Asked again over another
    * connection until the first item came; after that a lost connection ends it with `connection-lost`. `timeoutMs` bounds the

@@ -32,7 +32,7 @@ import type { CallOptions, MetadataClient } from './metadata-client.js';
 import type { ProgressListener } from './progress.js';
 import type { PutSource } from './put-source.js';
 import type { GetTreeOptions, PutTreeOptions, TreeReport } from './trees.js';
-import type { WatchEvent, WatchOptions } from './watch-event.js';
+import type { Watch, WatchOptions } from './watch-event.js';
 
 export interface NokvClient extends AsyncDisposable {
   /** Every metadata operation by inode or path, with the same retries and deadlines. */
@@ -149,8 +149,11 @@ export interface NokvClient extends AsyncDisposable {
   /** Removes superseded bodies at and below `path` and tells each; with `dryRun` only tells them. */
   prune(path: PathLike, options?: PruneOptions): AsyncIterable<Pruned>;
 
-  /** Changes at and below `path`, from now on or after `since`; goes on across reconnects without gap or repeat. */
-  watch(path: PathLike, options?: WatchOptions): AsyncIterable<WatchEvent>;
+  /**
+   * Changes at and below `path`, from now on or after `since`, with the paths that they had; goes on across reconnects without gap
+   * or repeat. Errors: `not-found` (nothing is there, and no `since`), `cursor-too-old` (read the tree again and go on from `details.next`).
+   */
+  watch(path: PathLike, options?: WatchOptions): Watch;
 
   /** The block store as this client reaches it (directory, bucket or the server's HTTP port); opened by its first use, closed with the client. */
   blocks(): Promise<BlockStore>;

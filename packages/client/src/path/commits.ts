@@ -1,6 +1,5 @@
 /** How the path-level client sends mutations: a request id that is the same over all attempts, and told to the caller. */
 import type { Owner, RequestId } from '@nokv/types';
-import { ID_RANDOM_BYTES, makeRequestId } from '@nokv/types';
 import type { ClientContext } from '../client-context.js';
 import type { MutationOptions } from '../nokv-client.js';
 
@@ -22,7 +21,7 @@ export class Commits {
   }
 
   requestId(options: MutationOptions): RequestId {
-    return options.requestId ?? makeRequestId(this.#context.clock.nowMs(), this.#context.random.bytes(ID_RANDOM_BYTES));
+    return options.requestId ?? this.#context.requestIds.draw();
   }
 
   owner(options: MutationOptions): Owner {

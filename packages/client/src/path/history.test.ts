@@ -1,6 +1,7 @@
 import { NokvError, requestId, systemClock, systemRandom, type DiffItem, type PinInfo } from '@nokv/types';
 import { describe, expect, test } from 'vitest';
 import type { ClientContext } from '../client-context.js';
+import { RequestIds } from '../request-ids.js';
 import { PathClient } from './path-client.js';
 
 type Call = { readonly operation: string; readonly args: Record<string, unknown>; readonly options: Record<string, unknown> };
@@ -33,6 +34,7 @@ function scripted(answer: (call: Call) => unknown, items: readonly DiffItem[] = 
     owner: { uid: 7, gid: 8 },
     clock: systemClock,
     random: systemRandom,
+    requestIds: new RequestIds(systemClock, systemRandom),
   } as unknown as ClientContext;
   return { client: new PathClient(context, async () => undefined), calls, leftDiffs: () => left };
 }

@@ -49,7 +49,7 @@ import { getFile, getTree } from '../tree/get-tree.js';
 import { putInto, putTree } from '../tree/put-tree.js';
 import type { GetTreeOptions, PutTreeOptions, TreeReport } from '../trees.js';
 import { watchPath } from './watch-path.js';
-import type { WatchEvent, WatchOptions } from '../watch-event.js';
+import type { Watch, WatchOptions } from '../watch-event.js';
 import { Commits } from './commits.js';
 import { comparePaths } from './compare.js';
 import { copyBody } from './copy-body.js';
@@ -353,8 +353,8 @@ export class PathClient implements NokvClient {
     return prunePath(this.metadata, this.#commits, path, options);
   }
 
-  watch(path: PathLike, options: WatchOptions = {}): AsyncIterable<WatchEvent> {
-    return watchPath(this.metadata, pathBytes(path), options);
+  watch(path: PathLike, options: WatchOptions = {}): Watch {
+    return watchPath(this.#context, pathBytes(path), options);
   }
 
   async blocks(): Promise<BlockStore> {

@@ -1,6 +1,6 @@
 /** The commit that makes a body visible, and what goes before it. */
 import type { EntryRef, NodeRef, PublishArgs, RequestId } from '@nokv/types';
-import { ID_RANDOM_BYTES, NokvError, isNokvError, makeRequestId, requestId as checkRequestId } from '@nokv/types';
+import { NokvError, isNokvError, requestId as checkRequestId } from '@nokv/types';
 import type { ClientContext } from '../client-context.js';
 import type { PublishOptions, PutOptions, PutOutcome, StagedBody } from '../nokv-client.js';
 import type { PutSource } from '../put-source.js';
@@ -18,7 +18,7 @@ export async function putBody(
   source: PutSource,
   options: PutOptions,
 ): Promise<PutOutcome> {
-  const requestId = options.requestId ?? makeRequestId(context.clock.nowMs(), context.random.bytes(ID_RANDOM_BYTES));
+  const requestId = options.requestId ?? context.requestIds.draw();
   // One deadline for all of it: bytes and commit.
   const { signal, stop } = transferSignal(context.clock, options);
   const call = { ...options, requestId, signal, timeoutMs: undefined };
@@ -43,7 +43,7 @@ export async function publishBody(
   { digest, staged }: Omit<StagedBody, 'size' | 'digest'> & { readonly digest?: string | undefined },
   options: PublishOptions,
 ): Promise<PutOutcome> {
-  const requestId = options.requestId ?? makeRequestId(context.clock.nowMs(), context.random.bytes(ID_RANDOM_BYTES));
+  const requestId = options.requestId ?? context.requestIds.draw();
   const args: PublishArgs = {
     node,
     body: staged.body,

@@ -1,6 +1,18 @@
-import type { Incarnation, WatchItem } from '@nokv/protocol';
-import { NokvError, requestId, systemClock, systemRandom, version, type ChangeRecord, type DiffItem, type Version } from '@nokv/types';
+import type { Incarnation, WatchItem, WatchPathItem } from '@nokv/protocol';
+import {
+  NokvError,
+  requestId,
+  systemClock,
+  systemRandom,
+  version,
+  wholeVersion,
+  type ChangeCursor,
+  type ChangeRecord,
+  type DiffItem,
+  type Version,
+} from '@nokv/types';
 import { afterEach, describe, expect, test } from 'vitest';
+import { RequestIds } from '../request-ids.js';
 import type { Connection } from '../wire/connection.js';
 import { Link } from './link.js';
 import { WireMetadataClient } from './wire-metadata-client.js';
@@ -10,7 +22,7 @@ type Call = { readonly operation: string; readonly args: unknown; readonly optio
 /** A server by hand: what it answers to calls, and what each of its watches yields before it is cut. */
 interface Script {
   readonly answer?: (call: Call, count: number) => unknown;
-  readonly watches?: readonly (readonly WatchItem[])[];
+  readonly watches?: readonly (readonly (WatchItem | WatchPathItem)[])[];
   /** What each diff yields; one without an end is cut after its items. */
   readonly diffs?: readonly { readonly items: readonly DiffItem[]; readonly isCut?: boolean }[];
   /** Incarnations by connection; the last one stays. */
@@ -27,7 +39,8 @@ afterEach(async () => {
 
 function client(script: Script) {
   const calls: Call[] = [];
-  const watched: (Version | undefined)[] = [];
+  const watched: (Version | ChangeCursor | undefined)[] = [];
+  const roots: Uint8Array[] = [];
   const left: number[] = [];
   let dials = 0;
   const dial = async (): Promise<Connection> => {
@@ -45,7 +58,11 @@ function client(script: Script) {
         if (answer instanceof Error) throw answer;
         return answer;
       },
-      async *stream(operation: string, args: { readonly since?: Version }, { signal }: { readonly signal: AbortSignal }) {
+      async *stream(
+        operation: string,
+        args: { readonly since?: Version | ChangeCursor; readonly root?: { readonly path: Uint8Array } },
+        { signal }: { readonly signal: AbortSignal },
+      ) {
         if (operation === 'diff') {
           const diff = script.diffs?.[calls.length];
           calls.push({ operation, args, options: { signal } });
@@ -59,6 +76,7 @@ function client(script: Script) {
         }
         const items = script.watches?.[watched.length];
         watched.push(args.since);
+        if (args.root !== undefined) roots.push(Buffer.from(args.root.path));
         if (items === undefined) {
           await new Promise((_, reject) =>
             signal.addEventListener('abort', () => reject(new NokvError('cancelled', 'aborted')), { once: true }),
@@ -74,8 +92,9 @@ function client(script: Script) {
     return connection as unknown as Connection;
   };
   const link = new Link({ addresses: ['a:1'], dial, clock: systemClock, random: systemRandom });
-  open = new WireMetadataClient({ link, actor: 'tester', timeoutMs: 2000, clock: systemClock, random: systemRandom });
-  return { metadata: open, calls, watched, left };
+  const requestIds = new RequestIds(systemClock, systemRandom);
+  open = new WireMetadataClient({ link, actor: 'tester', timeoutMs: 2000, clock: systemClock, random: systemRandom, requestIds });
+  return { metadata: open, calls, watched, roots, left };
 }
 
 const change = (at: number): ChangeRecord => ({
@@ -87,6 +106,18 @@ const change = (at: number): ChangeRecord => ({
   requestId: `r${at}`,
   actor: 'tester',
   time: { sec: 0, nsec: 0 },
+});
+
+const position = (at: number, root: string): WatchPathItem => ({
+  kind: 'position',
+  root: { path: Buffer.from(root) },
+  at: wholeVersion(version(at)),
+});
+
+const events = (at: number, ...versions: number[]): WatchPathItem => ({
+  kind: 'events',
+  events: versions.map(change),
+  at: wholeVersion(version(at)),
 });
 
 const changes = (next: number, ...versions: number[]): WatchItem => ({
@@ -179,6 +210,24 @@ describe('a watch', () => {
       ],
     });
     await expect(take(metadata, 1, 1)).rejects.toMatchObject({ code: 'cursor-too-old' });
+  });
+
+  test('by path resumes after the last event or position, at the root that the server named', async () => {
+    const { metadata, watched, roots } = client({
+      watches: [
+        [position(4, '/d'), events(6, 5, 6)],
+        [position(6, '/d'), position(9, '/d')],
+        [position(9, '/d'), events(10, 10)],
+      ],
+    });
+    const seen: number[] = [];
+    for await (const item of metadata.watchPath({ path: Buffer.from('/link') })) {
+      if (item.kind === 'events') seen.push(...item.events.map((event) => event.version));
+      if (seen.includes(10)) break;
+    }
+    expect(seen).toEqual([5, 6, 10]);
+    expect(watched).toEqual([undefined, wholeVersion(version(6)), wholeVersion(version(9))]);
+    expect(roots.map(String)).toEqual(['/link', '/d', '/d']);
   });
 
   test('ends without an error when its signal fires', async () => {

@@ -2,6 +2,7 @@
 import type {
   AccessResult,
   ChangeRecord,
+  ChangeRoot,
   Clock,
   DiffArgs,
   DiffItem,
@@ -15,9 +16,10 @@ import type {
   ReadResult,
   Version,
 } from '@nokv/types';
-import { ID_RANDOM_BYTES, NokvError, makeRequestId, toNokvError } from '@nokv/types';
-import type { ServerHello } from '@nokv/protocol';
-import type { CallOptions, MetadataClient, MutateOptions, Mutated, TicketedUpload } from '../metadata-client.js';
+import { NokvError, toNokvError } from '@nokv/types';
+import type { ServerHello, WatchPathArgs, WatchPathItem } from '@nokv/protocol';
+import type { CallOptions, MetadataClient, MutateOptions, Mutated, TicketedUpload, WatchPathOptions } from '../metadata-client.js';
+import type { RequestIds } from '../request-ids.js';
 import type { Connection } from '../wire/connection.js';
 import { DurableMarks } from './durable-marks.js';
 import type { Link } from './link.js';
@@ -31,6 +33,7 @@ export interface WireMetadataOptions {
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly random: Random;
+  readonly requestIds: RequestIds;
 }
 
 const NO_OPTIONS: CallOptions = {};
@@ -70,7 +73,7 @@ export class WireMetadataClient implements MetadataClient {
     options: MutateOptions = NO_OPTIONS,
   ): Promise<Mutated<Op extends 'begin-upload' | 'renew-upload' ? TicketedUpload : MutationResult<Op>>> {
     const { signal, acknowledgement = 'durable' } = options;
-    const requestId = options.requestId ?? makeRequestId(this.#options.clock.nowMs(), this.#options.random.bytes(ID_RANDOM_BYTES));
+    const requestId = options.requestId ?? this.#options.requestIds.draw();
     const firstAttemptMs = options.firstAttemptMs ?? this.#options.clock.nowMs();
     const { actor } = this.#options;
     let server: ServerHello | undefined;
@@ -145,27 +148,51 @@ export class WireMetadataClient implements MetadataClient {
     })().catch((error: unknown) => this.#durable.fail(toNokvError(error)));
   }
 
+  async *watchPath(root: ChangeRoot, options: WatchPathOptions = {}): AsyncGenerator<WatchPathItem> {
+    const { filter, since, signal } = options;
+    let place: WatchPathArgs = { root, ...(filter === undefined ? {} : { filter }), ...(since === undefined ? {} : { since }) };
+    const items = this.#endless(signal, (connection, stop) => connection.stream('watch-path', place, { signal: stop }));
+    for await (const item of items) {
+      // A symlink was followed at the start: it is not to be followed elsewhere when a connection is lost.
+      place = { ...place, root: item.kind === 'position' ? item.root : place.root, since: item.at };
+      yield item;
+    }
+  }
+
   async *#changes(start: Version | undefined, stop: AbortSignal | undefined): AsyncGenerator<readonly ChangeRecord[]> {
+    let since = start;
+    const items = this.#endless(stop, async function* (connection, signal) {
+      const { incarnation } = connection.server;
+      for await (const item of connection.stream('watch', since === undefined ? {} : { since }, { signal })) yield { incarnation, item };
+    });
+    for await (const { incarnation, item } of items) {
+      if (item.kind === 'durable') {
+        since ??= item.version;
+        this.#durable.announced(incarnation, item.version);
+      } else {
+        since = item.next;
+        this.#durable.announced(incarnation, item.next);
+        if (item.changes.length > 0) yield item.changes;
+      }
+    }
+  }
+
+  /** Items of a stream that is opened again wherever a server is reached; `open` says where it goes on. */
+  async *#endless<Item>(
+    stop: AbortSignal | undefined,
+    open: (connection: Connection, signal: AbortSignal) => AsyncIterable<Item>,
+  ): AsyncGenerator<Item> {
     const signal = stop === undefined ? this.#closing.signal : AbortSignal.any([sharedSignal(stop), this.#closing.signal]);
     const budget: CallBudget = { deadlineMs: Number.POSITIVE_INFINITY, timeoutMs: Number.POSITIVE_INFINITY, signal };
-    let since = start;
     let failures = 0;
     // Endless by nature: a subscription lives until its signal fires or an error that no reconnect can mend.
     while (!signal.aborted) {
       try {
         const connection = await this.#link.connection(budget);
-        const { incarnation } = connection.server;
-        this.#durable.enter(incarnation);
-        for await (const item of connection.stream('watch', since === undefined ? {} : { since }, { signal })) {
+        this.#durable.enter(connection.server.incarnation);
+        for await (const item of open(connection, signal)) {
           failures = 0;
-          if (item.kind === 'durable') {
-            since ??= item.version;
-            this.#durable.announced(incarnation, item.version);
-          } else {
-            since = item.next;
-            this.#durable.announced(incarnation, item.next);
-            if (item.changes.length > 0) yield item.changes;
-          }
+          yield item;
         }
       } catch (thrown) {
         if (signal.aborted) return;

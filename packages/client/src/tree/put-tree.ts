@@ -6,7 +6,7 @@
  * `putInto` creates entry by entry at the destination itself.
  */
 import type { EntryRef, InodeNumber, NodeRef } from '@nokv/types';
-import { ID_RANDOM_BYTES, NokvError, UPLOAD_TTL_MS_MAX, isNokvError, makeRequestId } from '@nokv/types';
+import { NokvError, UPLOAD_TTL_MS_MAX, isNokvError } from '@nokv/types';
 import type { ClientContext } from '../client-context.js';
 import { transferSignal } from '../transfer-signal.js';
 import type { PutTreeOptions, TreeReport } from '../trees.js';
@@ -19,7 +19,7 @@ export async function putTree(
   to: EntryRef & NodeRef,
   options: PutTreeOptions,
 ): Promise<TreeReport> {
-  const requestId = options.requestId ?? makeRequestId(context.clock.nowMs(), context.random.bytes(ID_RANDOM_BYTES));
+  const requestId = options.requestId ?? context.requestIds.draw();
   const owner = options.owner ?? context.owner;
   const transfer = transferSignal(context.clock, options);
   try {

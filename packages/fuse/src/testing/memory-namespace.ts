@@ -107,6 +107,9 @@ export class MemoryNamespace implements BodyAccess {
       },
       access: async (): Promise<AccessResult> => ({ ways: [], blockBytes: this.blockBytes, inlineBytesMax: this.inlineBytesMax }),
       watch: (options = {}) => this.#watch(options.signal),
+      watchPath: () => {
+        throw new NokvError('unsupported', 'this namespace is watched by inode alone');
+      },
       diff: () => {
         throw new NokvError('unsupported', 'this namespace keeps no past');
       },

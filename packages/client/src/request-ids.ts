@@ -1,0 +1,26 @@
+/** The request ids that one client draws: in order of time, and all with its mark, so that a watcher can leave out what it did itself. */
+import { CLIENT_MARK_LENGTH, requestId, type Clock, type Random, type RequestId } from '@nokv/types';
+
+const COUNTS = 2 ** 32;
+
+/**
+ * 12 hex characters of milliseconds, 12 of the client's mark, 8 that count. Two ids of a client differ by their counts, those of
+ * two clients by their marks: 48 random bits that would have to be drawn twice and used in the same millisecond.
+ */
+export class RequestIds {
+  readonly mark: string;
+  readonly #clock: Clock;
+  #count: number;
+
+  constructor(clock: Clock, random: Random) {
+    this.#clock = clock;
+    this.mark = Buffer.from(random.bytes(CLIENT_MARK_LENGTH / 2)).toString('hex');
+    this.#count = Buffer.from(random.bytes(4)).readUInt32BE();
+  }
+
+  draw(): RequestId {
+    this.#count = (this.#count + 1) % COUNTS;
+    const time = Math.floor(this.#clock.nowMs()).toString(16).padStart(12, '0');
+    return requestId(`${time}${this.mark}${this.#count.toString(16).padStart(8, '0')}`);
+  }
+}
