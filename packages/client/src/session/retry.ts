@@ -58,32 +58,53 @@ export interface Attempt<Result> {
   failed?(error: NokvError): void;
 }
 
-/** Runs `attempt` until it succeeds, fails for good, or the budget is spent. Each loop ends by the deadline. */
-export async function retrying<Result>(
+/** Runs `attempt` until it succeeds, fails for good, or the budget is spent. */
+export function retrying<Result>(
   policy: RetryPolicy,
   budget: CallBudget,
   requestId: RequestId | undefined,
   attempt: Attempt<Result>,
 ): Promise<Result> {
+  // The first attempt is that of nearly every call: nothing is set up for another before it has failed.
+  return runOnce(policy, budget, attempt).catch((thrown: unknown) => retryAfter(policy, budget, requestId, attempt, thrown));
+}
+
+/** Goes on after a first attempt that failed with `failure`. The loop ends by the deadline. */
+async function retryAfter<Result>(
+  policy: RetryPolicy,
+  budget: CallBudget,
+  requestId: RequestId | undefined,
+  attempt: Attempt<Result>,
+  failure: unknown,
+): Promise<Result> {
+  let thrown = failure;
   let isUnknown = false;
   for (let tries = 0; ; tries++) {
-    const remainingMs = budget.deadlineMs - policy.clock.monotonicMs();
+    const error = budget.signal?.aborted === true ? cancelled(budget.signal, thrown) : toNokvError(thrown);
+    attempt.failed?.(error);
+    isUnknown ||= error.outcome === 'unknown';
+    const delayMs = retryDelayMs(tries, policy.random);
+    const hasTime = policy.clock.monotonicMs() + delayMs < budget.deadlineMs;
+    if (!isPassing(error) || !hasTime) throw finalError(error, budget, requestId, isUnknown, tries + 1);
     try {
-      budget.signal?.throwIfAborted();
-      return await attempt.run(remainingMs);
-    } catch (thrown) {
-      const error = budget.signal?.aborted === true ? cancelled(budget.signal, thrown) : toNokvError(thrown);
-      attempt.failed?.(error);
-      isUnknown ||= error.outcome === 'unknown';
-      const delayMs = retryDelayMs(tries, policy.random);
-      const hasTime = policy.clock.monotonicMs() + delayMs < budget.deadlineMs;
-      if (!isPassing(error) || !hasTime) throw finalError(error, budget, requestId, isUnknown, tries + 1);
-      try {
-        await policy.clock.sleep(delayMs, budget.signal);
-      } catch (aborted) {
-        throw finalError(cancelled(budget.signal, aborted), budget, requestId, isUnknown, tries + 1);
-      }
+      await policy.clock.sleep(delayMs, budget.signal);
+    } catch (aborted) {
+      throw finalError(cancelled(budget.signal, aborted), budget, requestId, isUnknown, tries + 1);
     }
+    try {
+      return await runOnce(policy, budget, attempt);
+    } catch (again) {
+      thrown = again;
+    }
+  }
+}
+
+function runOnce<Result>(policy: RetryPolicy, budget: CallBudget, attempt: Attempt<Result>): Promise<Result> {
+  try {
+    budget.signal?.throwIfAborted();
+    return attempt.run(budget.deadlineMs - policy.clock.monotonicMs());
+  } catch (error) {
+    return Promise.reject(error);
   }
 }
 

@@ -17,7 +17,7 @@ import type {
   Version,
 } from '@nokv/types';
 import { NokvError, toNokvError } from '@nokv/types';
-import type { ServerHello, WatchPathArgs, WatchPathItem } from '@nokv/protocol';
+import type { WatchPathArgs, WatchPathItem } from '@nokv/protocol';
 import type { CallOptions, MetadataClient, MutateOptions, Mutated, TicketedUpload, WatchPathOptions } from '../metadata-client.js';
 import type { RequestIds } from '../request-ids.js';
 import type { Connection } from '../wire/connection.js';
@@ -67,7 +67,7 @@ export class WireMetadataClient implements MetadataClient {
     ) as Promise<ReadResult<Op>>;
   }
 
-  async mutate<Op extends MutationOperation>(
+  mutate<Op extends MutationOperation>(
     operation: Op,
     args: MutationOperations[Op]['args'],
     options: MutateOptions = NO_OPTIONS,
@@ -76,14 +76,20 @@ export class WireMetadataClient implements MetadataClient {
     const requestId = options.requestId ?? this.#options.requestIds.draw();
     const firstAttemptMs = options.firstAttemptMs ?? this.#options.clock.nowMs();
     const { actor } = this.#options;
-    let server: ServerHello | undefined;
-    const answer = (await this.#retry(options, requestId, (connection, timeoutMs) => {
-      ({ server } = connection);
-      return (connection.call as MutationCall)(operation, args, { requestId, actor, acknowledgement, firstAttemptMs, signal, timeoutMs });
-    })) as Mutated<Op extends 'begin-upload' | 'renew-upload' ? TicketedUpload : MutationResult<Op>>;
-    // Of the last attempt, which is the one that was answered.
-    if (server !== undefined) this.#durable.answered(server.incarnation, answer.version, acknowledgement === 'durable');
-    return answer;
+    return this.#retry(options, requestId, (connection, timeoutMs) => {
+      const call = (connection.call as MutationCall)(operation, args, {
+        requestId,
+        actor,
+        acknowledgement,
+        firstAttemptMs,
+        signal,
+        timeoutMs,
+      });
+      return call.then((answer) => {
+        this.#durable.answered(connection.server.incarnation, answer.version, acknowledgement === 'durable');
+        return answer;
+      });
+    }) as Promise<Mutated<Op extends 'begin-upload' | 'renew-upload' ? TicketedUpload : MutationResult<Op>>>;
   }
 
   access(options: CallOptions = NO_OPTIONS): Promise<AccessResult> {
@@ -240,4 +246,4 @@ type MutationCall = <Op extends MutationOperation>(
   operation: Op,
   args: MutationOperations[Op]['args'],
   options: object,
-) => Promise<unknown>;
+) => Promise<Mutated<unknown>>;
