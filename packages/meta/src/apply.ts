@@ -9,6 +9,9 @@ import { rename } from './operations/rename.js';
 import { setattr } from './operations/setattr.js';
 import { transact } from './operations/transact.js';
 import { beginTree, publishTree } from './operations/tree.js';
+import { closeHandle, openHandle } from './operations/handle.js';
+import { lock, unlock } from './operations/lock.js';
+import { closeSession, openSession, renewSession } from './operations/session.js';
 import { beginUpload, endUpload, renewUpload } from './operations/upload.js';
 import { removeXattr, setXattr } from './operations/xattr.js';
 import type { AnyMutationResult } from './request-result.js';
@@ -53,6 +56,20 @@ export function apply(transaction: Transaction, command: Command): AnyMutationRe
       return publishTree(transaction, command);
     case 'transact':
       return transact(transaction, command, apply);
+    case 'open-session':
+      return openSession(transaction, command);
+    case 'renew-session':
+      return renewSession(transaction, command);
+    case 'close-session':
+      return closeSession(transaction, command);
+    case 'lock':
+      return lock(transaction, command);
+    case 'unlock':
+      return unlock(transaction, command);
+    case 'open-handle':
+      return openHandle(transaction, command);
+    case 'close-handle':
+      return closeHandle(transaction, command);
     case 'adopt-epoch':
       return nothing(adoptEpoch(transaction, command));
     case 'sweep':

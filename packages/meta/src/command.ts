@@ -2,15 +2,25 @@
  * Commands: mutations as plain data. Everything that is not decided by the state (time, fresh numbers and ids, limits of the
  * process) was drawn before and travels in the command, so that applying the same commands gives the same state.
  */
-import type { Epoch, InodeNumber, MutationOperation, MutationOperations, RequestId, Timespec, UploadId, Version } from '@nokv/types';
+import type {
+  Epoch,
+  InodeNumber,
+  MutationOperation,
+  MutationOperations,
+  RequestId,
+  SessionId,
+  Timespec,
+  UploadId,
+  Version,
+} from '@nokv/types';
 
 /** Mutations that the shard asks of itself; they keep no result. */
 export interface InternalOperations {
   'adopt-epoch': { readonly epoch: Epoch };
   /** Looks at one due row of the gc queue; what it says is checked again. `blocksRemoved`: those of an extent are gone. */
   sweep: { readonly key: Uint8Array; readonly blocksRemoved: boolean };
-  /** Takes at most `limit` entries out of the trash. */
-  reap: { readonly limit: number };
+  /** Takes trees in the trash apart, up to about so many rows written and so many bytes of them. */
+  reap: { readonly rows: number; readonly bytes: number };
   /** Forgets requests and changes up to these versions; `keys` are the rows to remove. */
   forget: {
     readonly keys: readonly Uint8Array[];
@@ -40,6 +50,8 @@ interface Drawn {
   /** The first of as many fresh inode numbers as the command can need. */
   readonly freshInode: InodeNumber;
   readonly freshUpload: UploadId | undefined;
+  /** Of the one operation that needs it. */
+  readonly freshSession?: SessionId;
   readonly retention: Retention;
 }
 

@@ -15,7 +15,7 @@
  * - A failed flush leaves it open what a power cut would undo, and a commit that is fenced or of unknown outcome leaves it open who
  *   writes: the shard stops serving.
  */
-import { NokvError, toNokvError, type ChangeRecord, type RequestId, type Version } from '@nokv/types';
+import { NokvError, toNokvError, type ChangeRecord, type InodeNumber, type RequestId, type Version } from '@nokv/types';
 import type { Command } from './command.js';
 import { deferred, type Deferred } from './deferred.js';
 import type { DurabilitySink } from './durability-sink.js';
@@ -113,6 +113,8 @@ interface Batch extends EvaluatedBatch {
 
 export interface PipelineListeners {
   onDurable(version: Version, changes: readonly ChangeRecord[]): void;
+  /** Inodes whose locks were let go or lowered. */
+  onReleased(inodes: ReadonlySet<InodeNumber>): void;
   /** Versions that were shown as visible and will never be durable. */
   onLost(first: Version, last: Version): void;
 }
@@ -367,6 +369,7 @@ export class CommitPipeline {
     for (const { pending, error } of batch.refused) this.#refuse(pending, error);
     for (const reader of batch.readers) reader.resolve();
     this.#listeners.onDurable(batch.progress.version, batch.changes);
+    if (batch.released.size > 0) this.#listeners.onReleased(batch.released);
   }
 
   /** A commit that did not happen: neither it nor anything evaluated on it did. */

@@ -4,7 +4,7 @@
  *
  * Invariants: versions in a batch follow on each other without a gap; a command that fails leaves no trace in it.
  */
-import { localOfInode, type ChangeRecord, type Version } from '@nokv/types';
+import { localOfInode, type ChangeRecord, type InodeNumber, type Version } from '@nokv/types';
 import { apply } from './apply.js';
 import type { Command, MutationCommand } from './command.js';
 import { SYSTEM_ITEM, changeKey, countersKey, requestKey, systemKey } from './key.js';
@@ -46,6 +46,8 @@ export interface EvaluatedBatch {
   /** Rows that no command reads through the overlay. */
   writes: KvWrite[];
   readonly changes: ChangeRecord[];
+  /** Inodes whose locks it lets go or lowers. */
+  readonly released: Set<InodeNumber>;
   readonly firstVersion: Version;
   readonly counters: Mutable<CountersRow>;
   readonly progress: Mutable<ProgressRow>;
@@ -57,6 +59,7 @@ export function beginBatch(number: number, { counters, progress }: PipelineState
     rows: new Map(),
     writes: [],
     changes: [],
+    released: new Set(),
     firstVersion: (progress.version + 1) as Version,
     counters: { ...counters },
     progress: { ...progress },
@@ -75,6 +78,7 @@ export function evaluateCommand(view: ShardView, roots: ShardRoots, batch: Evalu
     batch.rows.set(id, row);
   }
   for (const write of transaction.blind) batch.writes.push(write);
+  if (transaction.released !== undefined) for (const ino of transaction.released) batch.released.add(ino);
   if ('requestId' in command) log(batch, command, transaction, result as AnyMutationResult);
   batch.counters.bytes += transaction.bytesDelta;
   batch.counters.inodes += transaction.inodesDelta;

@@ -17,10 +17,14 @@
  * | 50 request      | form u8, request id: form 0 its 32 hex characters as 16 bytes, form 1 its text |
  * | 60 gc           | due time in ms u64, kind u8, then by kind (see {@link GC_KIND})          |
  * | 70 counters     | root of the subtree u64                                                  |
+ * | 90 session      | session id (16 bytes)                                                    |
+ * | 91 hold         | ino u64, kind u8 (see {@link HOLD_KIND}), session id; of a lock also owner u64, start u64 |
+ * | 92 session hold | session id, ino u64                                                      |
+ * | 93 sessions     | nothing                                                                  |
  *
  * u64 holds safe integers only. The longest key is a history key of a link: 282 bytes.
  */
-import type { Generation, InodeNumber, RequestId, UploadId, Version } from '@nokv/types';
+import type { Generation, InodeNumber, LockKind, RequestId, SessionId, UploadId, Version } from '@nokv/types';
 import { readU64 } from './row-reader.js';
 import { RowWriter, isPackable } from './row-writer.js';
 
@@ -41,6 +45,10 @@ export const FAMILY = {
   request: 0x50,
   gc: 0x60,
   counters: 0x70,
+  session: 0x90,
+  hold: 0x91,
+  sessionHold: 0x92,
+  sessions: 0x93,
 } as const;
 
 export type Family = (typeof FAMILY)[keyof typeof FAMILY];
@@ -54,8 +62,15 @@ export const FAMILIES_APART: readonly Family[] = [FAMILY.inode, FAMILY.dentry, F
 /** `log` and `outbox` belong to one copy of the shard, not to its state: see the folder `log`. */
 export const SYSTEM_ITEM = { format: 1, epoch: 2, progress: 3, log: 16, outbox: 17 } as const;
 
-/** Work that waits in the gc family: upload and extent rows by upload id, bodies by inode and generation, trees by inode. */
-export const GC_KIND = { upload: 1, extent: 2, body: 3, tree: 4 } as const;
+/**
+ * Work that waits in the gc family: upload and extent rows by upload id, bodies by inode and generation, trees by inode, sessions
+ * by session id.
+ */
+export const GC_KIND = { upload: 1, extent: 2, body: 3, tree: 4, session: 16 } as const;
+
+/** What a session can hold of an inode; the kinds of locks are those of `LockKind`. */
+export const HOLD_KIND = { handle: 1, flock: 2, range: 3 } as const satisfies Record<LockKind | 'handle', number>;
+export type HoldKind = keyof typeof HOLD_KIND;
 
 const writer = new RowWriter();
 
@@ -147,6 +162,81 @@ export function countersKey(root: InodeNumber): Buffer {
   return writer.begin(9).u8(FAMILY.counters).u64(root).end();
 }
 
+export function gcSessionKey(dueMs: number, session: SessionId): Buffer {
+  return writer.begin(26).u8(FAMILY.gc).u64(dueMs).u8(GC_KIND.session).hex16(session).end();
+}
+
+export function sessionKey(session: SessionId): Buffer {
+  return writer.begin(17).u8(FAMILY.session).hex16(session).end();
+}
+
+export function handleKey(ino: InodeNumber, session: SessionId): Buffer {
+  return writer.begin(26).u8(FAMILY.hold).u64(ino).u8(HOLD_KIND.handle).hex16(session).end();
+}
+
+export function lockKey(ino: InodeNumber, kind: LockKind, session: SessionId, owner: number, start: number): Buffer {
+  return writer.begin(42).u8(FAMILY.hold).u64(ino).u8(HOLD_KIND[kind]).hex16(session).u64(owner).u64(start).end();
+}
+
+/** All rows of one kind that an inode has, or of one session among them: from this key up to {@link holdsEnd} of the same. */
+export function holdsStart(ino: InodeNumber, kind: HoldKind, session?: SessionId): Buffer {
+  const row = writer.begin(26).u8(FAMILY.hold).u64(ino).u8(HOLD_KIND[kind]);
+  return (session === undefined ? row : row.hex16(session)).end();
+}
+
+export function holdsEnd(ino: InodeNumber, kind: HoldKind, session?: SessionId): Buffer {
+  if (session === undefined) {
+    return writer
+      .begin(10)
+      .u8(FAMILY.hold)
+      .u64(ino)
+      .u8(HOLD_KIND[kind] + 1)
+      .end();
+  }
+  // Owners are safe integers: no row of this session begins with a byte this high.
+  return writer.begin(27).u8(FAMILY.hold).u64(ino).u8(HOLD_KIND[kind]).hex16(session).u8(0xff).end();
+}
+
+export function sessionHoldKey(session: SessionId, ino: InodeNumber): Buffer {
+  return writer.begin(25).u8(FAMILY.sessionHold).hex16(session).u64(ino).end();
+}
+
+export function sessionHoldsStart(session: SessionId): Buffer {
+  return writer.begin(17).u8(FAMILY.sessionHold).hex16(session).end();
+}
+
+export function sessionHoldsEnd(session: SessionId): Buffer {
+  return writer.begin(18).u8(FAMILY.sessionHold).hex16(session).u8(0xff).end();
+}
+
+export function sessionsKey(): Buffer {
+  return writer.begin(1).u8(FAMILY.sessions).end();
+}
+
+/** The inode of a session hold's key. */
+export function inodeOfSessionHold(key: Uint8Array): InodeNumber {
+  return readU64(key, 17) as InodeNumber;
+}
+
+/** Who holds, by the key of a hold; owner and start are those of a lock. */
+export function parseHoldKey(key: Uint8Array): {
+  readonly ino: InodeNumber;
+  readonly kind: HoldKind;
+  readonly session: SessionId;
+  readonly owner: number;
+  readonly start: number;
+} {
+  const kind = key[9] === HOLD_KIND.handle ? 'handle' : key[9] === HOLD_KIND.flock ? 'flock' : 'range';
+  const isLock = kind !== 'handle';
+  return {
+    ino: readU64(key, 1) as InodeNumber,
+    kind,
+    session: Buffer.from(key.buffer, key.byteOffset, key.length).hexSlice(10, 26) as SessionId,
+    owner: isLock ? readU64(key, 26) : 0,
+    start: isLock ? readU64(key, 34) : 0,
+  };
+}
+
 /** First key of a family, and of everything in it that begins with `number`. */
 export function familyStart(family: Family): Buffer {
   return writer.begin(1).u8(family).end();
@@ -179,7 +269,8 @@ export function keyAfter(key: Uint8Array): Buffer {
 export type GcWork =
   | { readonly kind: 'upload' | 'extent'; readonly dueMs: number; readonly upload: UploadId }
   | { readonly kind: 'body'; readonly dueMs: number; readonly ino: InodeNumber; readonly generation: Generation }
-  | { readonly kind: 'tree'; readonly dueMs: number; readonly root: InodeNumber };
+  | { readonly kind: 'tree'; readonly dueMs: number; readonly root: InodeNumber }
+  | { readonly kind: 'session'; readonly dueMs: number; readonly session: SessionId };
 
 export function parseGcKey(key: Uint8Array): GcWork | undefined {
   const dueMs = readU64(key, 1);
@@ -195,6 +286,8 @@ export function parseGcKey(key: Uint8Array): GcWork | undefined {
       return { kind: 'body', dueMs, ino: readU64(key, 10) as InodeNumber, generation: readU64(key, 18) as Generation };
     case GC_KIND.tree:
       return { kind: 'tree', dueMs, root: readU64(key, 10) as InodeNumber };
+    case GC_KIND.session:
+      return { kind: 'session', dueMs, session: Buffer.from(key.subarray(10, 26)).toString('hex') as SessionId };
     default:
       return undefined;
   }

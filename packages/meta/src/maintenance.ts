@@ -47,7 +47,9 @@ const WINDOW_DEFAULT: LogWindow = {
   changeVersionsMax: 10_000_000,
 };
 const DUE_ROWS_MAX = 64;
-const TRASH_ENTRIES_MAX = 256;
+/** What a slice writes when it takes trash apart: some milliseconds of work. */
+const TRASH_ROWS_MAX = 2048;
+const TRASH_BYTES_MAX = 4 * 1024 * 1024;
 const LOG_ROWS_MAX = 1024;
 
 type Submit = <Op extends InternalOperation>(operation: Op, args: InternalOperations[Op]) => Promise<Evaluated>;
@@ -102,14 +104,15 @@ export class Maintenance {
   }
 
   async #sweepDue(removeBlocks: (upload: UploadId) => Promise<void>): Promise<boolean> {
-    const end = gcUploadKey(Math.max(0, this.#clock.nowMs()), GC_KIND.upload, '0'.repeat(32) as UploadId);
+    const end = gcUploadKey(Math.max(0, Math.floor(this.#clock.nowMs())) + 1, GC_KIND.upload, '0'.repeat(32) as UploadId);
     const keys: Uint8Array[] = [];
     for (const { key } of this.#view.kv.range(familyStart(FAMILY.gc), end, { limit: DUE_ROWS_MAX })) keys.push(Uint8Array.from(key));
-    await Promise.all(keys.map((key) => this.#sweepOne(key, removeBlocks)));
-    return keys.length === DUE_ROWS_MAX;
+    const leftOver = await Promise.all(keys.map((key) => this.#sweepOne(key, removeBlocks)));
+    return keys.length === DUE_ROWS_MAX || leftOver.includes(true);
   }
 
-  async #sweepOne(key: Uint8Array, removeBlocks: (upload: UploadId) => Promise<void>): Promise<void> {
+  /** @returns whether there is more of it to do at once. */
+  async #sweepOne(key: Uint8Array, removeBlocks: (upload: UploadId) => Promise<void>): Promise<boolean> {
     const work = parseGcKey(key);
     const removes = work?.kind === 'extent' && this.#isGarbage(work.upload);
     if (work?.kind === 'extent' && removes) {
@@ -118,6 +121,8 @@ export class Maintenance {
       await removeBlocks(work.upload);
     }
     await this.#submit('sweep', { key, blocksRemoved: removes });
+    // A session that holds much ends in several slices.
+    return work?.kind === 'session' && this.#view.kv.get(key) !== undefined;
   }
 
   /** Durably over and durably unnamed. Reads the store below the overlay, and refuses while a younger row is on its way. */
@@ -132,7 +137,7 @@ export class Maintenance {
 
   async #reapTrash(): Promise<boolean> {
     if (this.#trashed() === 0) return false;
-    await this.#submit('reap', { limit: TRASH_ENTRIES_MAX });
+    await this.#submit('reap', { rows: TRASH_ROWS_MAX, bytes: TRASH_BYTES_MAX });
     return this.#trashed() > 0;
   }
 

@@ -86,7 +86,7 @@ export class Overlay {
 
 function isRanged(id: string): boolean {
   const family = id.charCodeAt(0);
-  return family >= FAMILY.dentry && family <= FAMILY.xattr;
+  return (family >= FAMILY.dentry && family <= FAMILY.xattr) || family === FAMILY.hold || family === FAMILY.sessionHold;
 }
 
 /**

@@ -23,6 +23,7 @@ import {
   type ReadResult,
   type Settled,
   type StatfsResult,
+  type Timespec,
   type Version,
 } from '@nokv/types';
 import {
@@ -46,6 +47,7 @@ import type { PathLogOptions } from './path-log.js';
 import type { ReadView } from './read-view.js';
 import { describe, notDirectory, notFound, resolveInode } from './resolve.js';
 import { readU64 } from './row-reader.js';
+import { listLocks, listSessions, testLock } from './session-reads.js';
 import { copyBytes } from './row-writer.js';
 import { decodeXattr } from './value-body.js';
 import { decodeDentry, decodeInode, toAttributes, type Inode } from './value-inode.js';
@@ -59,6 +61,8 @@ export interface ReadState {
   readonly changesForgotten: Version;
   readonly bytesCapacity: number;
   readonly log: PathLogOptions;
+  /** The time, for what ends by it; read by few. */
+  readonly now: () => Timespec;
 }
 
 const NO_NAMES: readonly Uint8Array[] = [];
@@ -99,6 +103,12 @@ function answer(reader: ReadView, state: ReadState, operation: ReadOperation, ar
       return { names: xattrNames(reader, resolveInode(reader, (args as Args<'xattr-list'>).node, true)) };
     case 'open-read':
       return openRead(reader, args as Args<'open-read'>);
+    case 'test-lock':
+      return testLock(reader, state.now(), args as Args<'test-lock'>);
+    case 'list-locks':
+      return listLocks(reader, state.now(), args as Args<'list-locks'>);
+    case 'list-sessions':
+      return listSessions(reader, state.now(), args as Args<'list-sessions'>);
     case 'statfs':
       return statfs(state);
     case 'changes':

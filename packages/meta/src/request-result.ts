@@ -7,6 +7,8 @@
  * - clone, undelete as mkdir; revert as publish; retention-set as rmdir
  * - transact: count u16, then for each operation its number u8, length of its result u32, its result
  * - begin-upload, renew-upload: upload id, expiry; end-upload: upload id; begin-tree: root u64, name to the end
+ * - open-session, renew-session: session id, expiry; close-session: session id; lock, unlock: ino u64; open-handle: as setattr;
+ *   close-handle: ino u64, removed u8
  */
 import {
   unreachable,
@@ -15,6 +17,7 @@ import {
   type MutationOperation,
   type MutationOperations,
   type MutationResult,
+  type SessionId,
   type UploadId,
 } from '@nokv/types';
 import { Packr } from 'msgpackr';
@@ -55,6 +58,13 @@ const OPERATIONS: readonly MutationOperation[] = [
   'retention-set',
   'merge',
   'transact',
+  'open-session',
+  'renew-session',
+  'close-session',
+  'lock',
+  'unlock',
+  'open-handle',
+  'close-handle',
 ];
 
 export function operationNumber(operation: MutationOperation): number {
@@ -77,6 +87,7 @@ export function encodeResult(operation: MutationOperation, result: AnyMutationRe
     case 'clone':
     case 'revert':
     case 'undelete':
+    case 'open-handle':
     case 'setattr': {
       const { attributes, created } = result as { attributes: Attributes; created?: boolean };
       const row = writer
@@ -95,6 +106,8 @@ export function encodeResult(operation: MutationOperation, result: AnyMutationRe
     case 'xattr-set':
     case 'xattr-remove':
     case 'retention-set':
+    case 'lock':
+    case 'unlock':
       return writer
         .begin(8)
         .u64((result as MutationResult<'rmdir'>).ino)
@@ -109,6 +122,24 @@ export function encodeResult(operation: MutationOperation, result: AnyMutationRe
         .begin(16)
         .hex16((result as MutationResult<'end-upload'>).upload)
         .end();
+    case 'open-session':
+    case 'renew-session': {
+      const { session, expiresAt } = result as MutationResult<'open-session'>;
+      return writer.begin(28).hex16(session).time(expiresAt).end();
+    }
+    case 'close-session':
+      return writer
+        .begin(16)
+        .hex16((result as MutationResult<'close-session'>).session)
+        .end();
+    case 'close-handle': {
+      const { ino, removed } = result as MutationResult<'close-handle'>;
+      return writer
+        .begin(9)
+        .u64(ino)
+        .u8(removed ? 1 : 0)
+        .end();
+    }
     case 'begin-tree': {
       const { root, name } = result as MutationResult<'begin-tree'>;
       return writer
@@ -162,11 +193,12 @@ export function decodeResult(operationNumber: number, bytes: Uint8Array): AnyMut
     case 'clone':
     case 'revert':
     case 'undelete':
+    case 'open-handle':
     case 'setattr': {
       const created = row.u8() === 1;
       const ino = row.u64() as InodeNumber;
       const attributes = readShownAttributes(row, ino);
-      if (operation === 'link' || operation === 'setattr') return { attributes };
+      if (operation === 'link' || operation === 'setattr' || operation === 'open-handle') return { attributes };
       return operation === 'publish' || operation === 'revert'
         ? { attributes, generation: attributes.generation, created }
         : { attributes, created };
@@ -179,12 +211,21 @@ export function decodeResult(operationNumber: number, bytes: Uint8Array): AnyMut
     case 'xattr-set':
     case 'xattr-remove':
     case 'retention-set':
+    case 'lock':
+    case 'unlock':
       return { ino: row.u64() as InodeNumber };
     case 'begin-upload':
     case 'renew-upload':
       return { upload: row.hex16() as UploadId, expiresAt: row.time() };
     case 'end-upload':
       return { upload: row.hex16() as UploadId };
+    case 'open-session':
+    case 'renew-session':
+      return { session: row.hex16() as SessionId, expiresAt: row.time() };
+    case 'close-session':
+      return { session: row.hex16() as SessionId };
+    case 'close-handle':
+      return { ino: row.u64() as InodeNumber, removed: row.u8() === 1 };
     case 'begin-tree':
       return { root: row.u64() as InodeNumber, name: row.bytes(row.rest) };
     case 'snapshot-create':

@@ -11,6 +11,7 @@ import type {
   BatchAnswer,
   BatchItem,
   Caller,
+  InodeNumber,
   MutationOperation,
   MutationOperations,
   MutationResult,
@@ -90,6 +91,8 @@ export interface ShardEngine {
    * later versions will be. Whoever was told of them must send them again or report the loss.
    */
   onLost(listener: (first: Version, last: Version) => void): () => void;
+  /** Called after each flush that let locks go or lowered them, with the inodes: whoever waits for one of them may try again. */
+  onReleased(listener: (inodes: ReadonlySet<InodeNumber>) => void): () => void;
   /** Resolves with the reason when the shard has stopped for good (a flush failed): the process around it should end. */
   readonly failed: Promise<Error>;
   /** The highest epoch this shard's environment has served under; `adoptEpoch` writes a higher one durably. */

@@ -7,10 +7,12 @@
 import {
   BATCH_MAX,
   LISTED_OPERATIONS,
+  ID_RANDOM_BYTES,
   NokvError,
   REQUEST_ID_CHARACTERS_MAX,
   assert,
   makeInodeNumber,
+  makeSessionId,
   makeUploadId,
   requestId as checkRequestId,
   timespecToMs,
@@ -32,6 +34,7 @@ import {
   type ReadOperations,
   type ReadResult,
   type RequestId,
+  type SessionId,
   type ShardId,
   type TransactArgs,
   type UploadId,
@@ -120,6 +123,7 @@ class Shard implements ShardEngine {
   readonly #maintenance: Maintenance;
   readonly #durableListeners = new Set<Parameters<ShardEngine['onDurable']>[0]>();
   readonly #lostListeners = new Set<Parameters<ShardEngine['onLost']>[0]>();
+  readonly #releasedListeners = new Set<Parameters<ShardEngine['onReleased']>[0]>();
   #gate: ShardGate | undefined;
   #nextLocal: number;
   #epoch: Epoch;
@@ -142,6 +146,7 @@ class Shard implements ShardEngine {
       {
         onDurable: (version, changes) => this.#durableListeners.forEach((listener) => listener(version, changes)),
         onLost: (first, last) => this.#lostListeners.forEach((listener) => listener(first, last)),
+        onReleased: (inodes) => this.#releasedListeners.forEach((listener) => listener(inodes)),
       },
       () => this.#gate?.refusal(),
       (ms) => options.clock.sleep(ms),
@@ -271,6 +276,11 @@ class Shard implements ShardEngine {
     return () => this.#lostListeners.delete(listener);
   }
 
+  onReleased(listener: Parameters<ShardEngine['onReleased']>[0]): () => void {
+    this.#releasedListeners.add(listener);
+    return () => this.#releasedListeners.delete(listener);
+  }
+
   get failed(): Promise<Error> {
     return this.#pipeline.failed;
   }
@@ -323,6 +333,7 @@ class Shard implements ShardEngine {
         changesForgotten: current.progress.changesForgotten,
         bytesCapacity: this.#options.bytesCapacity ?? BYTES_CAPACITY_DEFAULT,
         log: this.#logOptions(DIRECTORIES_OF_A_PAGE_MAX),
+        now: () => this.#options.clock.now(),
       },
       operation,
       args,
@@ -374,6 +385,7 @@ class Shard implements ShardEngine {
       time: this.#options.clock.now(),
       freshInode: this.#drawInodes(fresh),
       freshUpload: operation === 'begin-upload' ? this.#drawUpload() : undefined,
+      ...(operation === 'open-session' ? { freshSession: this.#drawSession() } : {}),
       retention: this.#retention,
     } as Command;
     this.#pipeline.submit(command, bytes).tell(waiter, acknowledgement);
@@ -429,6 +441,11 @@ class Shard implements ShardEngine {
   #drawUpload(): UploadId {
     const { clock, random } = this.#options;
     return makeUploadId(clock.nowMs(), random.bytes(10));
+  }
+
+  #drawSession(): SessionId {
+    const { clock, random } = this.#options;
+    return makeSessionId(clock.nowMs(), random.bytes(ID_RANDOM_BYTES));
   }
 
   #refuseIfClosed(): void {

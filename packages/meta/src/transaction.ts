@@ -49,6 +49,7 @@ import {
   type UploadRow,
 } from './value-body.js';
 import { Inode, decodeDentry, decodeInode, encodeDentry, encodeInode, encodeLink, type Dentry } from './value-inode.js';
+import { encodeHeld, type HeldCodec, type HeldRow } from './value-session.js';
 import type { ChangeRow } from './value-log.js';
 
 type RowState = 'read' | 'put' | 'removed' | 'refreshed';
@@ -82,6 +83,8 @@ export class Transaction {
   readonly changes: ChangeDraft[] = [];
   /** Rows that nobody reads through the overlay: history, and what commands add to or take from the gc queue. */
   readonly blind: KvWrite[] = [];
+  /** Inodes whose locks the command lets go or lowers; undefined for none. */
+  released: Set<InodeNumber> | undefined;
   bytesDelta = 0;
   inodesDelta = 0;
   readonly #view: ShardView;
@@ -262,6 +265,43 @@ export class Transaction {
     return names;
   }
 
+  /* ------------------------------------------- sessions and what they hold */
+
+  /** A row of the families of sessions, decoded; undefined where there is none. */
+  held<Row extends HeldRow>(codec: HeldCodec<Row>, key: Buffer): Row | undefined {
+    return this.#load(key, codec.decode).decoded as Row | undefined;
+  }
+
+  putHeld<Row extends HeldRow>(codec: HeldCodec<Row>, key: Buffer, value: Row | undefined): void {
+    const row = this.#load(key, codec.decode);
+    row.decoded = value;
+    row.state = value === undefined ? 'removed' : 'put';
+  }
+
+  /** Keys from `start` to `end`, which share family and number. */
+  keysBetween(start: Buffer, end: Buffer, limit = Number.POSITIVE_INFINITY): Buffer[] {
+    const keys: Buffer[] = [];
+    for (const { key } of this.#rangeBetween(start, end)) {
+      keys.push(Buffer.from(key));
+      if (keys.length >= limit) break;
+    }
+    return keys;
+  }
+
+  /** Rows from `start` to `end`, decoded. */
+  heldBetween<Row extends HeldRow>(codec: HeldCodec<Row>, start: Buffer, end: Buffer): { readonly key: Buffer; readonly held: Row }[] {
+    const found: { key: Buffer; held: Row }[] = [];
+    for (const { key, value, row } of this.#rangeBetween(start, end)) {
+      found.push({ key: Buffer.from(key), held: row === undefined ? codec.decode(value) : (row.decoded as Row) });
+    }
+    return found;
+  }
+
+  release(ino: InodeNumber): void {
+    this.released ??= new Set();
+    this.released.add(ino);
+  }
+
   /* ------------------------------------------------------- queue and log */
 
   addWork(key: Buffer): void {
@@ -343,6 +383,11 @@ export class Transaction {
         return encodeExtent(decoded as ExtentRow);
       case FAMILY.upload:
         return encodeUpload(decoded as UploadRow);
+      case FAMILY.session:
+      case FAMILY.hold:
+      case FAMILY.sessionHold:
+      case FAMILY.sessions:
+        return encodeHeld(row.key, decoded as HeldRow);
       default:
         throw new NokvError('internal', `family ${row.key[0]} is not written by commands`, { outcome: 'unknown' });
     }
@@ -394,11 +439,15 @@ export class Transaction {
    * Rows of a family whose keys begin with `number`, in key order: the command's own where it has them, else those of the state
    * before it. `value` is valid until the next read.
    */
-  *#range(family: Family, number: number): Generator<RangeRow> {
-    const start = numberStart(family, number);
-    const own = this.#ownRows(rowId(start));
+  #range(family: Family, number: number): Generator<RangeRow> {
+    return this.#rangeBetween(numberStart(family, number), numberEnd(family, number));
+  }
+
+  /** The same from `start` to `end`, which share the family and the eight bytes behind it. */
+  *#rangeBetween(start: Buffer, end: Buffer): Generator<RangeRow> {
+    const own = this.#ownRows(rowId(start), rowId(end));
     let next = 0;
-    for (const { key, value } of this.#view.range(start, numberEnd(family, number))) {
+    for (const { key, value } of this.#view.range(start, end)) {
       const id = own.length === 0 ? '' : rowId(Buffer.from(key.buffer, key.byteOffset, key.length));
       let isOwn = false;
       for (let row = own[next]; row !== undefined && row.id <= id; row = own[++next]) {
@@ -411,14 +460,14 @@ export class Transaction {
       if (row.decoded !== undefined) yield { key: row.key, value: EMPTY, row };
   }
 
-  /** The command's rows whose keys begin so, in key order. The index is made by the first range that is read: most commands read none. */
-  #ownRows(groupId: string): readonly TransactionRow[] {
+  /** The command's rows from `start` to `end`, in key order. The index is made by the first range that is read: most commands read none. */
+  #ownRows(start: string, end: string): readonly TransactionRow[] {
     if (this.#groups === undefined) {
       this.#groups = new Map();
       for (const row of this.#rows.values()) join(this.#groups, row);
     }
-    const rows = this.#groups.get(groupId);
-    return rows === undefined ? [] : [...rows].sort((a, b) => (a.id < b.id ? -1 : 1));
+    const rows = this.#groups.get(start.slice(0, GROUP_LENGTH));
+    return rows === undefined ? [] : rows.filter(({ id }) => id >= start && id < end).sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import type { Generation, InodeNumber, RequestId, UploadId, Version } from '@nokv/types';
+import type { Generation, InodeNumber, RequestId, SessionId, UploadId, Version } from '@nokv/types';
 import {
   GC_KIND,
   SHARD_FORMAT,
@@ -15,15 +15,22 @@ import {
   dentryKey,
   extentKey,
   gcBodyKey,
+  gcSessionKey,
   gcTreeKey,
   gcUploadKey,
+  handleKey,
   historyKey,
   inodeKey,
   keyAfter,
   linkKey,
+  lockKey,
   parseChangeKey,
   parseGcKey,
+  parseHoldKey,
   requestKey,
+  sessionHoldKey,
+  sessionKey,
+  sessionsKey,
   systemKey,
   uploadKey,
   xattrKey,
@@ -54,6 +61,7 @@ import {
   encodeProgress,
   encodeRequest,
 } from './value-log.js';
+import { COUNT, HANDLE, LOCK, SESSION, encodeHeld } from './value-session.js';
 
 const vectors = (file: string): Record<string, string> =>
   JSON.parse(readFileSync(new URL(`../src/vectors/${file}.json`, import.meta.url), 'utf8')) as Record<string, string>;
@@ -140,6 +148,18 @@ const bareChange = {
   time,
 };
 const uploadRow = { state: 'open' as const, begunMs: 1_800_000_000_123, expires: time, actor: 'cli', target: '/runs/é' };
+const session = 'fedcba9876543210fedcba9876543210' as SessionId;
+const sessionRow = {
+  state: 'open' as const,
+  opened: time,
+  expires: { sec: 1_800_000_030, nsec: 1 },
+  queuedMs: 1_800_000_030_000,
+  holds: 2,
+  locks: 300,
+  handles: 1,
+  actor: 'cli',
+  name: 'backup/é',
+};
 const progress = {
   version: 5 as Version,
   versionsReserved: 6 as Version,
@@ -172,6 +192,13 @@ const KEYS: Record<string, Buffer> = {
   'gc body': gcBodyKey(1_800_000_000_123, ino, generation),
   'gc tree': gcTreeKey(1_800_000_000_123, ino),
   counters: countersKey(parent),
+  'gc session': gcSessionKey(1_800_000_000_123, session),
+  session: sessionKey(session),
+  'hold handle': handleKey(ino, session),
+  'hold flock': lockKey(ino, 'flock', session, 7, 0),
+  'hold range': lockKey(ino, 'range', session, 2 ** 53 - 1, 4096),
+  'session hold': sessionHoldKey(session, ino),
+  sessions: sessionsKey(),
 };
 
 const VALUES: Record<string, Buffer> = {
@@ -197,6 +224,13 @@ const VALUES: Record<string, Buffer> = {
   format: encodeFormat({ shard: 4095, madeMs: 1_800_000_000_123 }),
   epoch: encodeEpoch(7),
   progress: encodeProgress(progress),
+  'session open': encodeHeld(sessionKey(session), sessionRow),
+  'session ended': encodeHeld(sessionKey(session), { ...sessionRow, state: 'ended', actor: '', name: '' }),
+  'hold handle': encodeHeld(handleKey(ino, session), { opens: 3 }),
+  'hold lock shared': encodeHeld(lockKey(ino, 'flock', session, 7, 0), { type: 'shared', end: 2 ** 53 - 1 }),
+  'hold lock exclusive': encodeHeld(lockKey(ino, 'range', session, 7, 0), { type: 'exclusive', end: 8192 }),
+  'session hold': encodeHeld(sessionHoldKey(session, ino), { rows: 2 }),
+  sessions: encodeHeld(sessionsKey(), { rows: 16_384 }),
 };
 
 const attributes = toAttributes(inode);
@@ -224,6 +258,13 @@ const RESULTS = {
       { operation: 'create', result: { attributes, created: true } },
     ],
   },
+  'open-session': { session, expiresAt: time },
+  'renew-session': { session, expiresAt: time },
+  'close-session': { session },
+  lock: { ino },
+  unlock: { ino },
+  'open-handle': { attributes },
+  'close-handle': { ino, removed: true },
 } as const;
 type Op = keyof typeof RESULTS;
 const operations = Object.keys(RESULTS) as Op[];
@@ -286,6 +327,12 @@ describe('decoding', () => {
     expect(decodeFormat(value('format'))).toEqual({ shard: 4095, madeMs: 1_800_000_000_123 });
     expect(decodeEpoch(value('epoch'))).toBe(7);
     expect(decodeProgress(value('progress'))).toEqual(progress);
+    expect(SESSION.decode(value('session open'))).toEqual(sessionRow);
+    expect(SESSION.decode(value('session ended'))).toMatchObject({ state: 'ended', actor: '', name: '' });
+    expect(HANDLE.decode(value('hold handle'))).toEqual({ opens: 3 });
+    expect(LOCK.decode(value('hold lock shared'))).toEqual({ type: 'shared', end: 2 ** 53 - 1 });
+    expect(LOCK.decode(value('hold lock exclusive'))).toEqual({ type: 'exclusive', end: 8192 });
+    expect(COUNT.decode(value('sessions'))).toEqual({ rows: 16_384 });
     for (const operation of operations) {
       const kept = decodeResult(operationNumber(operation), encodeResult(operation, RESULTS[operation]));
       // Results keep blocks, not the bytes behind them: 513 bytes are 2 blocks either way.
@@ -294,6 +341,9 @@ describe('decoding', () => {
     expect(parseChangeKey(KEYS['change'] ?? Buffer.alloc(0))).toEqual({ version, ordinal: 513 });
     expect(parseGcKey(KEYS['gc body'] ?? Buffer.alloc(0))).toEqual({ kind: 'body', dueMs: 1_800_000_000_123, ino, generation });
     expect(parseGcKey(KEYS['gc tree'] ?? Buffer.alloc(0))).toEqual({ kind: 'tree', dueMs: 1_800_000_000_123, root: ino });
+    expect(parseGcKey(KEYS['gc session'] ?? Buffer.alloc(0))).toEqual({ kind: 'session', dueMs: 1_800_000_000_123, session });
+    expect(parseHoldKey(KEYS['hold handle'] ?? Buffer.alloc(0))).toEqual({ ino, kind: 'handle', session, owner: 0, start: 0 });
+    expect(parseHoldKey(KEYS['hold range'] ?? Buffer.alloc(0))).toEqual({ ino, kind: 'range', session, owner: 2 ** 53 - 1, start: 4096 });
     expect(parseGcKey(KEYS['gc extent'] ?? Buffer.alloc(0))).toEqual({ kind: 'extent', dueMs: 1_800_000_000_123, upload });
   });
 
@@ -308,6 +358,8 @@ describe('decoding', () => {
       counters: decodeCounters,
       epoch: decodeEpoch,
       progress: decodeProgress,
+      'hold lock shared': LOCK.decode,
+      'hold handle': HANDLE.decode,
     };
     for (const [row, decode] of Object.entries(decoders)) {
       const whole = value(row);

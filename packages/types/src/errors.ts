@@ -54,6 +54,7 @@ export const ERROR_KINDS = {
   'not-found': 'not-found',
   'no-xattr': 'not-found',
   'no-upload': 'not-found',
+  'no-session': 'not-found',
   'no-object': 'not-found',
   'no-bucket': 'not-found',
   'snapshot-expired': 'not-found',
@@ -71,6 +72,8 @@ export const ERROR_KINDS = {
   'directory-in-use': 'conflict',
   'tag-mismatch': 'conflict',
   'merge-conflict': 'conflict',
+  'lock-conflict': 'conflict',
+  deadlock: 'conflict',
   // denied
   'permission-denied': 'denied',
   'not-permitted': 'denied',
@@ -81,6 +84,8 @@ export const ERROR_KINDS = {
   // quota: no room.
   'quota-exceeded': 'quota',
   'no-space': 'quota',
+  'session-limit': 'quota',
+  'lock-limit': 'quota',
   'too-busy': 'unavailable',
   // fenced: this server may not serve (any more).
   fenced: 'fenced',

@@ -18,6 +18,8 @@ export type ShardId = Brand<number, 'ShardId'>;
 export type Epoch = Brand<number, 'Epoch'>;
 /** 32 lower-case hex characters: 12 of milliseconds, 20 random. Time-ordered and unguessable. */
 export type UploadId = Brand<string, 'UploadId'>;
+/** 32 lower-case hex characters, made as upload ids are: who knows one may act under it. */
+export type SessionId = Brand<string, 'SessionId'>;
 /** 1 to 64 characters of `[A-Za-z0-9_.:-]`, chosen by the client; identifies a mutation across retries. */
 export type RequestId = Brand<string, 'RequestId'>;
 
@@ -67,18 +69,27 @@ export function epoch(value: number): Epoch {
   return value as Epoch;
 }
 
-const UPLOAD_ID = /^[0-9a-f]{32}$/;
+const HEX_ID = /^[0-9a-f]{32}$/;
 /** The most of a request id. */
 export const REQUEST_ID_CHARACTERS_MAX = 64;
 const REQUEST_ID = /^[A-Za-z0-9_.:-]{1,64}$/;
 
 export function uploadId(value: string): UploadId {
-  if (!UPLOAD_ID.test(value)) throw invalidId('upload id', value);
+  if (!HEX_ID.test(value)) throw invalidId('upload id', value);
   return value as UploadId;
 }
 
 export function makeUploadId(nowMs: number, randomBytes: Uint8Array): UploadId {
   return uploadId(timeOrdered(nowMs, randomBytes));
+}
+
+export function sessionId(value: string): SessionId {
+  if (!HEX_ID.test(value)) throw invalidId('session id', value);
+  return value as SessionId;
+}
+
+export function makeSessionId(nowMs: number, randomBytes: Uint8Array): SessionId {
+  return sessionId(timeOrdered(nowMs, randomBytes));
 }
 
 export function requestId(value: string): RequestId {

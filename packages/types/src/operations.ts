@@ -11,6 +11,7 @@ import type { Body } from './body.js';
 import type { At, HistoryMutationOperations, HistoryReadOperations } from './history.js';
 import type { Generation, InodeNumber, UploadId, Version } from './ids.js';
 import type { ReadManyArgs, ReadManyResult, StatManyArgs, StatManyResult, TransactArgs, TransactResult } from './many.js';
+import type { SessionMutationOperations, SessionReadOperations } from './session-operations.js';
 import type { Timespec } from './time.js';
 import type { PathChangesArgs, PathChangesResult } from './watch.js';
 
@@ -375,7 +376,7 @@ export interface PublishTreeArgs extends Owner {
 }
 
 /** Each read operation with its arguments and its result. */
-export interface ReadOperations extends HistoryReadOperations {
+export interface ReadOperations extends HistoryReadOperations, SessionReadOperations {
   stat: { args: StatArgs; result: NodeCard };
   lookup: { args: LookupArgs; result: Attributes };
   getattr: { args: GetattrArgs; result: Attributes };
@@ -393,7 +394,7 @@ export interface ReadOperations extends HistoryReadOperations {
 }
 
 /** Each mutation with its arguments and its result. Every result travels with the version of its commit. */
-export interface MutationOperations extends HistoryMutationOperations {
+export interface MutationOperations extends HistoryMutationOperations, SessionMutationOperations {
   mkdir: { args: MkdirArgs; result: CreateResult };
   create: { args: CreateArgs; result: CreateResult };
   symlink: { args: SymlinkArgs; result: CreateResult };

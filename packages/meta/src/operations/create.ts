@@ -82,6 +82,7 @@ export function link(transaction: Transaction, { args }: CommandOf<'link'>): Mut
   const place = resolvePlace(transaction, args.entry, { follow: false });
   if (place.entry !== undefined) throw alreadyExists(args.entry);
   const inode = transaction.edit(ino);
+  if (inode.nlink === 0) throw notFound(args.node, 'its last name is gone; a file without one gets no other');
   if (inode.nlink >= LINKS_MAX) throw new NokvError('link-limit', `${describe(args.node)} has ${LINKS_MAX} links already`);
   if (inode.nlink === 1) becomeShared(transaction, inode);
   inode.nlink += 1;

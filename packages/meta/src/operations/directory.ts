@@ -5,6 +5,7 @@
 import { NokvError, type InodeNumber } from '@nokv/types';
 import { gcBodyKey } from '../key.js';
 import { dropReferences } from './extents.js';
+import { dropLocks, isOpen } from './holds.js';
 import { corruptNamespace, type Transaction } from '../transaction.js';
 import type { Retention } from '../command.js';
 import type { Inode } from '../value-inode.js';
@@ -41,8 +42,8 @@ export function leaveName(transaction: Transaction, inode: Inode, { parent, name
 }
 
 /**
- * Takes a name away from an inode that is no directory. With its last name the inode goes: its attributes' rows at once,
- * its body when its retention ends.
+ * Takes a name away from an inode that is no directory. With its last name the inode goes, unless it is open: its attributes' rows at
+ * once, its body when its retention ends.
  * @returns the links that are left.
  */
 export function unlinkName(transaction: Transaction, ino: InodeNumber, at: Location, retention: Retention): number {
@@ -52,7 +53,8 @@ export function unlinkName(transaction: Transaction, ino: InodeNumber, at: Locat
   leaveName(transaction, inode, at);
   inode.nlink -= 1;
   if (inode.nlink === 0) {
-    dropInode(transaction, inode, retention);
+    if (isOpen(transaction, ino)) place(inode, NO_PARENT, NO_NAME, 0 as Inode['namedAt']);
+    else dropInode(transaction, inode, retention);
   } else if (inode.nlink === 1) {
     const last = others.find(({ parent, name }) => parent !== at.parent || Buffer.compare(name, at.name) !== 0);
     const entry = last === undefined ? undefined : transaction.entry(last.parent, last.name);
@@ -63,8 +65,9 @@ export function unlinkName(transaction: Transaction, ino: InodeNumber, at: Locat
   return inode.nlink;
 }
 
-/** Removes an inode that no name leads to. */
+/** Removes an inode that neither a name nor a handle leads to. */
 export function dropInode(transaction: Transaction, inode: Inode, retention: Retention): void {
+  dropLocks(transaction, inode.ino);
   if (inode.xattrListBytes > 0) {
     for (const name of transaction.xattrNames(inode.ino)) transaction.putXattr(inode.ino, name, undefined);
   }

@@ -52,11 +52,16 @@ export function removeWhole(transaction: Transaction, place: Taken, retention: C
   removed(transaction, inode, place);
 }
 
-/** Moves a directory under the trash, where slices of background work take it apart. */
-export function moveToTrash(transaction: Transaction, { parent, name, entry }: Taken): void {
+/**
+ * Moves a directory under the trash, where slices of background work take it apart.
+ * @returns its name there.
+ */
+export function moveToTrash(transaction: Transaction, { parent, name, entry }: Taken): Uint8Array {
   const directory = transaction.edit(entry.ino);
   leaveName(transaction, directory, { parent, name });
-  enterName(transaction, directory, { parent: transaction.trash, name: Buffer.from(String(entry.ino)) });
+  const trashed = Buffer.from(String(entry.ino));
+  enterName(transaction, directory, { parent: transaction.trash, name: trashed });
+  return trashed;
 }
 
 export function removeEmptyDirectory(

@@ -7,6 +7,7 @@ import { readU64 } from '../row-reader.js';
 import { decodeBody, decodeExtent } from '../value-body.js';
 import { decodeDentry, decodeDentryAttributes, decodeInode, toAttributes, type Inode } from '../value-inode.js';
 import { decodeCounters } from '../value-log.js';
+import { checkHolds } from './check-holds.js';
 
 /** Inodes of the roots of shard 0, which no entry leads to. */
 const ROOTS = new Set([1, 2, 3]);
@@ -34,6 +35,7 @@ export function contradictions(kv: KvReader): string[] {
   }
   for (const ino of [...links.keys(), ...xattrs.keys()]) if (!inodes.has(ino)) found.push(`rows of inode ${ino}, which is gone`);
   checkBodies(kv, inodes, found);
+  checkHolds(kv, inodes, found);
   for (const { value } of family(kv, FAMILY.counters)) {
     const counters = decodeCounters(value);
     const expected = { bytes, inodes: inodes.size - ROOTS.size };

@@ -23,6 +23,7 @@ import { settled } from './error.js';
 import { batchDefinition, transactDefinition } from './list-operations.js';
 import { ListedSchemas, type ListedDefinition } from './listed.js';
 import { pathChangesDefinition, watchPathDefinition } from './watch-operations.js';
+import { sessionMutationDefinitions, sessionReadDefinitions } from './session-operations.js';
 import {
   attributes,
   body,
@@ -119,7 +120,9 @@ const shardInfo = object<ShardInfo>({
 
 /** Mutations of which a transaction and a batch may list some. */
 const singleDefinitions: {
-  readonly [Op in Exclude<MutationOperation, 'transact' | keyof typeof historyMutationDefinitions>]: MutationDefinition<Op>;
+  readonly [
+    Op in Exclude<MutationOperation, 'transact' | keyof typeof historyMutationDefinitions | keyof typeof sessionMutationDefinitions>
+  ]: MutationDefinition<Op>;
 } = {
   mkdir: mutation('mkdir', 32, { uid: userId, gid: userId, entry: entryRef, mode: permissions, parents: optional(boolean) }, created),
   create: mutation(
@@ -209,6 +212,7 @@ const listed = new ListedSchemas(Object.values(singleDefinitions) as unknown as 
 const mutationDefinitions: { readonly [Op in MutationOperation]: OperationDefinition<Op> } = {
   ...singleDefinitions,
   ...historyMutationDefinitions,
+  ...sessionMutationDefinitions,
   transact: transactDefinition(listed),
 };
 
@@ -242,6 +246,7 @@ const readDefinitions: { readonly [Op in ReadOperation]: OperationDefinition<Op>
     object<AnswerOf<'changes'>>({ changes: list(changeRecord, CHANGES_LIMIT_MAX), next: version }),
   ),
   ...historyReadDefinitions,
+  ...sessionReadDefinitions,
   'stat-many': read(
     'stat-many',
     18,

@@ -1,5 +1,5 @@
 /** The messages of `vectors/messages.json`: every frame, every operation, with and without optional fields. */
-import { NokvError } from '@nokv/types';
+import { LOCK_END_MAX, NokvError } from '@nokv/types';
 import type {
   Attributes,
   ChangeRecord,
@@ -12,6 +12,7 @@ import type {
   UploadId,
   Version,
   RequestId,
+  SessionId,
 } from '@nokv/types';
 import { definitionOf } from '../schemas/operations.js';
 import type { AnswerOf, ArgsOf, EnvelopeOf, ItemOf, Operation, StreamOperation, UnaryOperation } from '../wire-operations.js';
@@ -22,6 +23,7 @@ const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text));
 const ino = (n: number): InodeNumber => n as InodeNumber;
 const upload = '0192f5c3a1b20123456789abcdef0123' as UploadId;
 const otherUpload = '0192f5c3a1b3fedcba9876543210fedc' as UploadId;
+const session = '0192f5c3a1b40123456789abcdef0123' as SessionId;
 const place = { parent: ino(1), name: bytes('run') };
 const path = { path: bytes('/runs/7/model.bin') };
 const time = { sec: 1_760_000_000, nsec: 123_456_789 };
@@ -106,6 +108,8 @@ const manifest = {
     { upload: otherUpload, index: 3, offset: 128, length: 4_194_304, crc32c: 1, skip: 0, take: 4_194_304 },
   ],
 } as const;
+
+const range = { node: { ino: ino(9) }, session, owner: 2 ** 53 - 1, kind: 'range', start: 4096, end: 8192 } as const;
 
 type ArgsSamples = { readonly [Op in Operation]: readonly ArgsOf<Op>[] };
 type AnswerSamples = { readonly [Op in UnaryOperation]: readonly AnswerOf<Op>[] };
@@ -221,6 +225,22 @@ const ARGS: ArgsSamples = {
       ],
     },
   ],
+  'test-lock': [{ ...range, type: 'exclusive' }],
+  'list-locks': [{ node: path }],
+  'list-sessions': [{ limit: 1 }, { after: session, limit: 1024 }],
+  'open-session': [{ name: 'backup', ttlMs: 30_000 }],
+  'renew-session': [{ session, ttlMs: 86_400_000 }],
+  'close-session': [{ session }],
+  lock: [
+    { ...range, type: 'shared' },
+    { node: place, session, owner: 0, kind: 'flock', start: 0, end: LOCK_END_MAX, type: 'exclusive' },
+  ],
+  unlock: [range],
+  'open-handle': [
+    { node: path, session },
+    { node: { ino: ino(9) }, follow: false, session },
+  ],
+  'close-handle': [{ ino: ino(9), session }],
   access: [{}],
   'server-info': [{}],
   watch: [{}, { since: 12 as Version }],
@@ -232,6 +252,17 @@ const refused = new NokvError('not-found', 'no such file', { details: { index: 1
 const created = { attributes, created: true };
 const committed = <R>(result: R): { version: Version; result: R } => ({ version: (2 ** 40) as Version, result });
 const ticketed = { upload, expiresAt: time, ticket: 'eyJ0aWNrZXQ' };
+
+const holder = {
+  session,
+  name: 'backup',
+  owner: 7,
+  kind: 'range',
+  type: 'exclusive',
+  start: 0,
+  end: LOCK_END_MAX,
+  expiresAt: time,
+} as const;
 
 const ANSWERS: AnswerSamples = {
   stat: [
@@ -323,6 +354,21 @@ const ANSWERS: AnswerSamples = {
       ],
     },
   ],
+  'test-lock': [{}, { holder }],
+  'list-locks': [{ ino: ino(9), locks: [holder, { ...holder, kind: 'flock', type: 'shared', name: '' }] }],
+  'list-sessions': [
+    {
+      sessions: [{ session, name: 'backup', actor: 'cli', openedAt: time, expiresAt: time, live: true, locks: 2, handles: 1 }],
+      more: false,
+    },
+  ],
+  'open-session': [committed({ session, expiresAt: time })],
+  'renew-session': [committed({ session, expiresAt: time })],
+  'close-session': [committed({ session })],
+  lock: [committed({ ino: ino(9) })],
+  unlock: [committed({ ino: ino(9) })],
+  'open-handle': [committed({ attributes })],
+  'close-handle': [committed({ ino: ino(9), removed: true })],
   access: [
     {
       ways: [
