@@ -4,7 +4,10 @@
  */
 import type { Committed, ShardEngine } from '@nokv/meta';
 import {
+  ID_RANDOM_BYTES,
   isHole,
+  makeRequestId,
+  requestId as checkRequestId,
   type MutationOperation,
   type MutationResult,
   type NokvError,
@@ -57,7 +60,7 @@ export class Caller {
   /** @returns the result, or undefined where it was refused or nobody knows. */
   async #mutate<Op extends MutationOperation>(mutation: SimMutation<Op>): Promise<MutationResult<Op> | undefined> {
     const { scheduler, oracle, time } = this.#world;
-    const requestId = `${this.#name}-${++this.#requests}` as RequestId;
+    const requestId = this.#drawRequestId();
     const acknowledgement = this.#random.chance(0.25) ? 'visible' : 'durable';
     const firstSentMs = time.ms;
     oracle.sent(requestId, mutation as unknown as SimMutation);
@@ -94,6 +97,14 @@ export class Caller {
       if (this.#random.chance(0.1)) return undefined;
     }
     return undefined;
+  }
+
+  /** Some are like those that clients of ours draw, which take other rows than ids of other makers. */
+  #drawRequestId(): RequestId {
+    this.#requests += 1;
+    return this.#random.chance(0.5)
+      ? makeRequestId(this.#world.time.ms, this.#random.bytes(ID_RANDOM_BYTES))
+      : checkRequestId(`${this.#name}-${this.#requests}`);
   }
 
   /** What was only visible is kept until it is durable, as a caller with a journal of its own does. */

@@ -1,6 +1,6 @@
 /** What a commit says, read from its rows alone: the eyes of a simulation that watches the store below the engine. */
-import type { UploadId } from '@nokv/types';
-import { FAMILY, SYSTEM_ITEM, familyEnd, familyStart, parseChangeKey } from '../key.js';
+import type { RequestId, UploadId } from '@nokv/types';
+import { FAMILY, SYSTEM_ITEM, familyEnd, familyStart, parseChangeKey, requestKey } from '../key.js';
 import { uploadsOf } from '../operations/extents.js';
 import type { KvReader, KvWrite } from '../ordered-kv.js';
 import { decodeBody } from '../value-body.js';
@@ -9,8 +9,8 @@ import { decodeChange, decodeProgress, type ChangeRow, type ProgressRow } from '
 export interface CommitRows {
   /** In order of version and ordinal, bare requests included. */
   readonly changes: readonly ChangeRow[];
-  /** Request ids whose results the commit stores. */
-  readonly results: readonly string[];
+  /** Results of requests that no change of the commit names: each should have its change. */
+  readonly strayResults: number;
   /** Uploads that bodies written here name. */
   readonly bodyUploads: ReadonlySet<UploadId>;
   readonly progress: ProgressRow | undefined;
@@ -18,7 +18,7 @@ export interface CommitRows {
 
 export function rowsOfCommit(writes: readonly KvWrite[]): CommitRows {
   const changes: ChangeRow[] = [];
-  const results: string[] = [];
+  const results = new Set<string>();
   const bodyUploads = new Set<UploadId>();
   let progress: ProgressRow | undefined;
   for (const { key, value } of writes) {
@@ -26,12 +26,13 @@ export function rowsOfCommit(writes: readonly KvWrite[]): CommitRows {
     if (key[0] === FAMILY.change) {
       const { version, ordinal } = parseChangeKey(key);
       changes.push(decodeChange(version, ordinal, value));
-    } else if (key[0] === FAMILY.request) results.push(Buffer.from(key.subarray(1)).toString('latin1'));
+    } else if (key[0] === FAMILY.request) results.add(Buffer.from(key).toString('hex'));
     else if (key[0] === FAMILY.body) for (const upload of uploadsOf(decodeBody(value).body)) bodyUploads.add(upload);
     else if (key[0] === FAMILY.system && key[1] === SYSTEM_ITEM.progress) progress = decodeProgress(value);
   }
   changes.sort((a, b) => a.version - b.version || a.ordinal - b.ordinal);
-  return { changes, results, bodyUploads, progress };
+  for (const { requestId } of changes) results.delete(requestKey(requestId as RequestId).toString('hex'));
+  return { changes, strayResults: results.size, bodyUploads, progress };
 }
 
 /** Uploads that the stored bodies name, superseded ones included. */
