@@ -6,7 +6,7 @@ import type { CliIo } from './cli-io.js';
 import type { Output } from './output.js';
 import type { Settings } from './settings.js';
 
-export type CommandGroup = 'server' | 'files' | 'questions' | 'mount' | 'other';
+export type CommandGroup = 'server' | 'files' | 'history' | 'questions' | 'mount' | 'other';
 
 export interface Command<A extends Arguments = Arguments, F extends Flags = Flags> {
   /** One word or two (`config show`). */

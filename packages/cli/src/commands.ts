@@ -6,6 +6,7 @@ import { otherCommands } from './table/other-commands.js';
 import { questionCommands } from './table/question-commands.js';
 import { serverCommands } from './table/server-commands.js';
 import { transferCommands } from './table/transfer-commands.js';
+import { watchCommands } from './table/watch-commands.js';
 
 export const COMMANDS: readonly AnyCommand[] = [
   runs(serverCommands.serve, async () => (await import('./commands/serve.js')).serve),
@@ -33,6 +34,7 @@ export const COMMANDS: readonly AnyCommand[] = [
   runs(fileCommands.xattrSet, async () => (await import('./commands/xattr.js')).xattrSet),
   runs(fileCommands.xattrList, async () => (await import('./commands/xattr.js')).xattrList),
   runs(fileCommands.xattrRm, async () => (await import('./commands/xattr.js')).xattrRm),
+  runs(watchCommands.watch, async () => (await import('./commands/watch.js')).watch),
   runs(questionCommands.catalog, async () => (await import('./commands/questions.js')).catalog),
   runs(questionCommands.find, async () => (await import('./commands/questions.js')).find),
   runs(questionCommands.aggregate, async () => (await import('./commands/questions.js')).aggregate),

@@ -6,6 +6,7 @@ import { columns } from './output.js';
 export const GROUP_TITLES: Readonly<Record<CommandGroup, string>> = {
   server: 'Server',
   files: 'Files and directories',
+  history: 'History and forks',
   questions: 'Questions (the same verbs that agents have)',
   mount: 'Mount',
   other: 'Other',
