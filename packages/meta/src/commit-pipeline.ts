@@ -53,8 +53,9 @@ export class Pending {
   readonly bytes: number;
   /** Set once evaluated with success. */
   evaluated: Evaluated | undefined;
-  readonly #visible: Waiter[] = [];
-  readonly #durable: Waiter[] = [];
+  /** Made when somebody waits: most commands have one who waits for one of the two. */
+  #visible: Waiter[] | undefined;
+  #durable: Waiter[] | undefined;
 
   constructor(command: Command, bytes: number) {
     this.command = command;
@@ -63,7 +64,7 @@ export class Pending {
 
   /** Somebody waits until it is durable. */
   get isAwaited(): boolean {
-    return this.#durable.length > 0;
+    return this.#durable !== undefined;
   }
 
   wait(acknowledgement: 'durable' | 'visible'): Promise<Evaluated> {
@@ -73,28 +74,36 @@ export class Pending {
   }
 
   tell(waiter: Waiter, acknowledgement: 'durable' | 'visible'): void {
-    if (acknowledgement === 'durable') this.#durable.push(waiter);
-    else if (this.evaluated === undefined) this.#visible.push(waiter);
+    if (acknowledgement === 'durable') (this.#durable ??= []).push(waiter);
+    else if (this.evaluated === undefined) (this.#visible ??= []).push(waiter);
     else waiter.resolve(this.evaluated);
   }
 
   becameVisible(evaluated: Evaluated): void {
     this.evaluated = evaluated;
-    for (const waiter of this.#visible.splice(0)) waiter.resolve(evaluated);
+    const waiters = this.#visible;
+    this.#visible = undefined;
+    if (waiters !== undefined) for (const waiter of waiters) waiter.resolve(evaluated);
   }
 
   becameDurable(evaluated: Evaluated): void {
-    for (const waiter of this.#durable.splice(0)) waiter.resolve(evaluated);
+    const waiters = this.#durable;
+    this.#durable = undefined;
+    if (waiters !== undefined) for (const waiter of waiters) waiter.resolve(evaluated);
   }
 
   /** Tells those who did not ask for durability. */
   refuseVisible(error: NokvError): void {
-    for (const waiter of this.#visible.splice(0)) waiter.reject(error);
+    const waiters = this.#visible;
+    this.#visible = undefined;
+    if (waiters !== undefined) for (const waiter of waiters) waiter.reject(error);
   }
 
   fail(error: NokvError): void {
     this.refuseVisible(error);
-    for (const waiter of this.#durable.splice(0)) waiter.reject(error);
+    const waiters = this.#durable;
+    this.#durable = undefined;
+    if (waiters !== undefined) for (const waiter of waiters) waiter.reject(error);
   }
 }
 

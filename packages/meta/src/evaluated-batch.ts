@@ -4,7 +4,7 @@
  *
  * Invariants: versions in a batch follow on each other without a gap; a command that fails leaves no trace in it.
  */
-import { localOfInode, type ChangeRecord, type InodeNumber, type Version } from '@nokv/types';
+import { localOfInode, type ChangeRecord, type InodeNumber, type RequestId, type Timespec, type Version } from '@nokv/types';
 import { apply } from './apply.js';
 import type { Command, MutationCommand } from './command.js';
 import { SYSTEM_ITEM, changeKey, countersKey, requestKey, systemKey } from './key.js';
@@ -103,12 +103,24 @@ function log(batch: EvaluatedBatch, command: MutationCommand, transaction: Trans
   // A request that changes nothing still leaves a row, by which its result is found when its time is over.
   if (changes.length === 0) changes.push({ kind: 'request', ino: root, type: 'directory' });
   for (let ordinal = 0; ordinal < changes.length; ordinal++) {
-    const change: ChangeRow = { version, ordinal, ...(changes[ordinal] as ChangeDraft), requestId, actor, time };
+    const change = changeOf(version, ordinal, changes[ordinal] as ChangeDraft, requestId, actor, time);
     batch.writes.push({ key: changeKey(version, ordinal), value: encodeChange(change) });
     if (isWatchable(change)) batch.changes.push(change);
   }
   const row = { version, digest: command.digest, operation: operationNumber(operation), result: encodeResult(operation, result) };
   batch.writes.push({ key: requestKey(requestId), value: encodeRequest(row) });
+}
+
+/** Written out: spreading the draft costs more than encoding the row. */
+function changeOf(version: Version, ordinal: number, draft: ChangeDraft, requestId: RequestId, actor: string, time: Timespec): ChangeRow {
+  const { kind, ino, type, parent, name, fromParent, fromName, generation } = draft;
+  const change: { -readonly [Key in keyof ChangeRow]: ChangeRow[Key] } = { version, ordinal, kind, ino, type, requestId, actor, time };
+  if (parent !== undefined) change.parent = parent;
+  if (name !== undefined) change.name = name;
+  if (fromParent !== undefined) change.fromParent = fromParent;
+  if (fromName !== undefined) change.fromName = fromName;
+  if (generation !== undefined) change.generation = generation;
+  return change;
 }
 
 export function isWatchable(change: ChangeRow): change is ChangeRecord {

@@ -153,9 +153,16 @@ export function text8(row: RowWriter, text: string | undefined): void {
     row.u8(0);
     return;
   }
-  const bytes = Buffer.from(text);
-  row.u8(bytes.length).bytes(bytes);
+  if (text !== lastText) {
+    lastText = text;
+    lastBytes = Buffer.from(text);
+  }
+  row.u8(lastBytes.length).bytes(lastBytes);
 }
+
+/** The text that was written last: rows in a row are mostly of one actor. */
+let lastText = '';
+let lastBytes: Uint8Array = Buffer.alloc(0);
 
 /** Undefined for the empty text. */
 export function readText8(row: RowReader): string | undefined {

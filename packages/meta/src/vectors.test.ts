@@ -1,5 +1,5 @@
 /**
- * Golden vectors: what the rows of format 1 look like, byte by byte. A change of `vectors/*.json` is a change of the stored format
+ * Golden vectors: what the rows of format 2 look like, byte by byte. A change of `vectors/*.json` is a change of the stored format
  * and needs a new format number.
  */
 import { readFileSync } from 'node:fs';
