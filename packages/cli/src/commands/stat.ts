@@ -1,4 +1,5 @@
 import { formatTimespec, type NodeCard } from '@nokv/types';
+import { addressesOf, atOf, readingAddress } from '../address.js';
 import { mapInOrder } from '../bounded.js';
 import type { CallOf } from '../command.js';
 import { connectClient } from '../connection.js';
@@ -6,14 +7,18 @@ import { type EntryJson, entryJson, modeLetters } from '../entry-json.js';
 import { columns } from '../output.js';
 import { printable } from '../printable.js';
 import { formatSize } from '../quantities.js';
-import { remotePaths, showPath } from '../remote-path.js';
+import { showPath } from '../remote-path.js';
 import type { transferCommands } from '../table/transfer-commands.js';
 
 export async function stat(call: CallOf<typeof transferCommands.stat>): Promise<void> {
-  const paths = remotePaths(call.args.paths);
+  const addresses = addressesOf(call, call.args.paths);
   await using client = await connectClient(call);
   const options = { signal: call.signal, follow: call.flags.dereference };
-  const cards = mapInOrder(paths, 64, async (path) => ({ path: showPath(path), card: await client.stat(path, options) }));
+  const cards = mapInOrder(addresses, 64, async (address) => {
+    const { path } = address;
+    const at = await atOf(call, client, address);
+    return { path: showPath(path), card: await readingAddress(address, async () => await client.stat(path, { ...options, at })) };
+  });
   for await (const { path, card } of cards) {
     if (call.output.json) await call.output.object(entryJson(path, card));
     else await call.output.line(describe(entryJson(path, card), card));
