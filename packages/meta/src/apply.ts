@@ -1,5 +1,5 @@
 /** From a command to the rows it writes: a pure function of the command and the state that the transaction shows. */
-import { NokvError, unreachable } from '@nokv/types';
+import { NokvError, unreachable, LISTED_OPERATIONS } from '@nokv/types';
 import type { Command } from './command.js';
 import { adoptEpoch, forget, forgetHistory, reap, sweep } from './operations/background.js';
 import { create, link, mkdir, symlink } from './operations/create.js';
@@ -14,11 +14,23 @@ import { lock, unlock } from './operations/lock.js';
 import { closeSession, openSession, renewSession } from './operations/session.js';
 import { beginUpload, endUpload, renewUpload } from './operations/upload.js';
 import { removeXattr, setXattr } from './operations/xattr.js';
+import { checkTrusted, restricted } from './permissions.js';
 import type { AnyMutationResult } from './request-result.js';
 import type { Transaction } from './transaction.js';
 
+/** Mutations that callers of limited rights may ask for: those that check them, and uploads, which nobody sees before a publish. */
+const GUARDED: ReadonlySet<string> = new Set([
+  ...LISTED_OPERATIONS,
+  'transact',
+  'begin-upload',
+  'renew-upload',
+  'end-upload',
+  'begin-tree',
+]);
+
 /** Throws `NokvError` where a precondition fails; the transaction is then to be dropped. Internal commands have no result. */
 export function apply(transaction: Transaction, command: Command): AnyMutationResult | undefined {
+  if (restricted(transaction.caller) !== undefined && !GUARDED.has(command.operation)) checkTrusted(transaction.caller, command.operation);
   switch (command.operation) {
     case 'mkdir':
       return mkdir(transaction, command);

@@ -3,6 +3,7 @@
  * process) was drawn before and travels in the command, so that applying the same commands gives the same state.
  */
 import type {
+  Caller,
   Epoch,
   InodeNumber,
   MutationOperation,
@@ -61,6 +62,8 @@ export type MutationCommand = {
     readonly args: MutationOperations[Op]['args'];
     readonly requestId: RequestId;
     readonly digest: number;
+    /** Whom it acts for; absent: it is trusted. */
+    readonly caller?: Caller;
   };
 }[MutationOperation];
 

@@ -70,6 +70,7 @@ export function beginBatch(number: number, { counters, progress }: PipelineState
 export function evaluateCommand(view: ShardView, roots: ShardRoots, batch: EvaluatedBatch, command: Command): Evaluated {
   const version = (batch.progress.version + 1) as Version;
   const transaction = new Transaction(view, roots, version, command.time);
+  if ('caller' in command) transaction.caller = command.caller;
   view.touched = 0;
   const result = apply(transaction, command);
   for (const { id, key, value, decoded, before } of transaction.finish()) {

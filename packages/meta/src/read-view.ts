@@ -1,5 +1,5 @@
 /** What reads see: decoded rows of the shard's view, each read afresh. */
-import type { Attributes, Generation, InodeNumber } from '@nokv/types';
+import type { Attributes, Caller, Generation, InodeNumber } from '@nokv/types';
 import { bodyKey, dentryKey, inodeKey } from './key.js';
 import { rowId, type ShardView } from './overlay.js';
 import type { NodeReader } from './resolve.js';
@@ -8,6 +8,8 @@ import { decodeDentry, decodeDentryAttributes, decodeInode, toAttributes, type D
 
 export class ReadView implements NodeReader {
   readonly root: InodeNumber;
+  /** Set for the time of one read. */
+  caller: Caller | undefined = undefined;
   readonly view: ShardView;
 
   constructor(view: ShardView, root: InodeNumber) {

@@ -45,7 +45,8 @@ import { checkXattrName, noXattr } from './operations/xattr.js';
 import { pathChanges } from './path-changes.js';
 import type { PathLogOptions } from './path-log.js';
 import type { ReadView } from './read-view.js';
-import { describe, notDirectory, notFound, resolveInode } from './resolve.js';
+import { READ, SEARCH, checkAccess, checkTrusted, checkXattr, grants, restricted } from './permissions.js';
+import { describe, notDirectory, notFound, resolveInode, resolvePlace } from './resolve.js';
 import { readU64 } from './row-reader.js';
 import { listLocks, listSessions, testLock } from './session-reads.js';
 import { copyBytes } from './row-writer.js';
@@ -83,7 +84,27 @@ export function read<Op extends ReadOperation>(
 type AnyRead = { readonly [Op in ReadOperation]: ReadOperations[Op]['result'] }[ReadOperation];
 type Args<Op extends ReadOperation> = ReadOperations[Op]['args'];
 
+/** Reads that callers of limited rights may ask for: those that check them. */
+const GUARDED: ReadonlySet<ReadOperation> = new Set<ReadOperation>([
+  'lookup',
+  'getattr',
+  'stat',
+  'list',
+  'readlink',
+  'path-of',
+  'xattr-get',
+  'xattr-list',
+  'open-read',
+  'statfs',
+  'stat-many',
+  'read-many',
+]);
+
 function answer(reader: ReadView, state: ReadState, operation: ReadOperation, args: unknown): AnyRead {
+  if (restricted(reader.caller) !== undefined) {
+    if (!GUARDED.has(operation)) checkTrusted(reader.caller, operation);
+    if ((args as Args<'stat'>).at !== undefined) checkTrusted(reader.caller, 'the past');
+  }
   switch (operation) {
     case 'lookup':
       return lookup(reader, args as Args<'lookup'>);
@@ -133,6 +154,7 @@ function answer(reader: ReadView, state: ReadState, operation: ReadOperation, ar
 
 function lookup(reader: ReadView, { parent, name }: Args<'lookup'>): ReadResult<'lookup'> {
   checkName(name);
+  if (restricted(reader.caller) !== undefined) resolvePlace(reader, { parent, name }, { follow: false });
   const found = reader.attributesAt(parent, name);
   if (found !== undefined) return found;
   const directory = reader.inode(parent);
@@ -207,6 +229,7 @@ function list(reader: ReadView, { node, after, limit, attributes }: Args<'list'>
   }
   const directory = resolveInode(reader, node, true);
   if (directory.type !== 'directory') throw notDirectory(node);
+  checkAccess(reader.caller, directory, attributes ? READ | SEARCH : READ, () => describe(node));
   const start = after === undefined ? numberStart(FAMILY.dentry, directory.ino) : keyAfter(dentryKey(directory.ino, after));
   const entries: ListEntry[] = [];
   /** Entries that repeat no attributes: read once the scan is over, since the scan's values last until the next read. */
@@ -258,16 +281,18 @@ function pathOf(reader: ReadView, { ino }: Args<'path-of'>): ReadResult<'path-of
   throw notFound({ ino }, 'no path leads to it');
 }
 
-/** Names from the root down to a directory; undefined where it lies in the trash or in a staged tree. */
+/** Names from the root down to a directory; undefined where it lies in the trash or in a staged tree, or the caller may not go there. */
 function namesAbove(reader: ReadView, directory: InodeNumber): Uint8Array[] | undefined {
   const names: Uint8Array[] = [];
   // Ends at a root: parents of directories form a tree.
   for (let at = directory; at !== reader.root;) {
     const inode = reader.inode(at);
-    if (inode === undefined || inode.parent === 0) return undefined;
+    if (inode === undefined || inode.parent === 0 || !grants(reader.caller, inode, SEARCH)) return undefined;
     names.push(inode.name);
     at = inode.parent;
   }
+  const root = restricted(reader.caller) === undefined ? undefined : reader.inode(reader.root);
+  if (root !== undefined && !grants(reader.caller, root, SEARCH)) return undefined;
   return names.reverse();
 }
 
@@ -284,7 +309,9 @@ function placesOf(reader: ReadView, inode: Inode): { readonly parent: InodeNumbe
 
 function xattrGet(reader: ReadView, { node, name }: Args<'xattr-get'>): ReadResult<'xattr-get'> {
   checkXattrName(name);
-  const { ino, xattrListBytes } = resolveInode(reader, node, true);
+  const inode = resolveInode(reader, node, true);
+  checkXattr(reader.caller, inode, name, READ, () => describe(node));
+  const { ino, xattrListBytes } = inode;
   const bytes = xattrListBytes === 0 ? undefined : reader.view.get(xattrKey(ino, name));
   if (bytes === undefined) throw noXattr(describe(node), name);
   return { value: decodeXattr(bytes) };
@@ -305,6 +332,7 @@ function openRead(reader: ReadView, { node, generation }: Args<'open-read'>): Re
   const found = inode ?? resolveInode(reader, node, true);
   if (found.type === 'directory') throw new NokvError('is-directory', `${describe(node)} is a directory; list it instead`);
   if (found.type !== 'file') throw new NokvError('not-regular-file', `${describe(node)} is a ${found.type}; only files have bodies`);
+  checkAccess(reader.caller, found, READ, () => describe(node));
   const attributes = toAttributes(found);
   const shown = wanted ?? found.generation;
   if (shown === 0) return { attributes, generation: shown, body: { kind: 'inline', bytes: NO_TARGET } };

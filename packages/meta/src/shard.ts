@@ -11,6 +11,7 @@ import {
   NokvError,
   REQUEST_ID_CHARACTERS_MAX,
   assert,
+  checkCaller,
   makeInodeNumber,
   makeSessionId,
   makeUploadId,
@@ -173,7 +174,7 @@ class Shard implements ShardEngine {
     view.touched = 0;
     let result: ReadResult<Op>;
     try {
-      result = this.#answer(operation, args, context.visible);
+      result = this.#answer(operation, args, context);
     } catch (error) {
       const flush = context.visible || view.touched === 0 ? undefined : this.#pipeline.whenFlushed(view.touched);
       if (flush === undefined) throw error;
@@ -322,8 +323,10 @@ class Shard implements ShardEngine {
     return this.#closing;
   }
 
-  #answer<Op extends ReadOperation>(operation: Op, args: ReadOperations[Op]['args'], visible: boolean): ReadResult<Op> {
+  #answer<Op extends ReadOperation>(operation: Op, args: ReadOperations[Op]['args'], { visible, caller }: ReadContext): ReadResult<Op> {
     const { visible: current, durable } = this.#pipeline;
+    // Reads are synchronous: the reader acts for nobody else before this one is answered.
+    this.#reader.caller = caller;
     return read(
       this.#reader,
       {
@@ -362,7 +365,8 @@ class Shard implements ShardEngine {
     waiter: Waiter,
   ): void {
     const { acknowledgement } = context;
-    const digest = digestOf(operation, args);
+    const caller = context.caller === undefined ? undefined : checkCaller(context.caller);
+    const digest = digestOf(operation, caller === undefined ? args : { args, caller });
     const underWay = this.#pipeline.underWay(requestId);
     if (underWay !== undefined) return this.#join(underWay, digest, requestId, context, waiter);
     const stored = this.#storedResult(requestId, digest);
@@ -387,6 +391,7 @@ class Shard implements ShardEngine {
       freshUpload: operation === 'begin-upload' ? this.#drawUpload() : undefined,
       ...(operation === 'open-session' ? { freshSession: this.#drawSession() } : {}),
       retention: this.#retention,
+      ...(caller === undefined ? {} : { caller }),
     } as Command;
     this.#pipeline.submit(command, bytes).tell(waiter, acknowledgement);
   }

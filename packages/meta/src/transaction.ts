@@ -9,6 +9,7 @@
 import {
   NokvError,
   assert,
+  type Caller,
   type ChangeKind,
   type Generation,
   type InodeNumber,
@@ -80,6 +81,8 @@ export class Transaction {
   readonly trash: InodeNumber;
   readonly version: Version;
   readonly time: Timespec;
+  /** Whom the command acts for; permissions are checked where there is one. */
+  caller: Caller | undefined = undefined;
   readonly changes: ChangeDraft[] = [];
   /** Rows that nobody reads through the overlay: history, and what commands add to or take from the gc queue. */
   readonly blind: KvWrite[] = [];

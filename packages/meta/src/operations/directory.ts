@@ -12,7 +12,6 @@ import type { Inode } from '../value-inode.js';
 
 const NO_PARENT = 0 as InodeNumber;
 const NO_NAME = new Uint8Array(0);
-const MODE_SETGID = 0o2000;
 
 export interface Location {
   readonly parent: InodeNumber;
@@ -98,13 +97,6 @@ export function becomeShared(transaction: Transaction, inode: Inode): void {
   transaction.putLink(inode.ino, inode.parent, inode.name);
   transaction.refreshEntry(inode.parent, inode.name);
   place(inode, NO_PARENT, NO_NAME, 0 as Inode['namedAt']);
-}
-
-/** Group and mode of something made in `directory`, as Linux gives them: a set-gid directory passes its group on. */
-export function inherit(directory: Inode, inode: Inode): void {
-  if ((directory.mode & MODE_SETGID) === 0) return;
-  inode.gid = directory.gid;
-  if (inode.type === 'directory') inode.mode |= MODE_SETGID;
 }
 
 /** The directory, to be changed; one that was removed as a whole takes no new entries. */
