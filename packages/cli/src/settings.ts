@@ -2,7 +2,7 @@
  * Configuration: flag over environment over file over default. One table names every setting; `config show`, the
  * flags of `serve`, the environment and the file's keys are read from it.
  */
-import { DATA_DIRECTORY_DEFAULT, HTTP_PORT_DEFAULT, LOOPBACK, NokvError, RPC_PORT_DEFAULT } from '@nokv/types';
+import { DATA_DIRECTORY_DEFAULT, HTTP_PORT_DEFAULT, LOOPBACK, NokvError, RPC_PORT_DEFAULT, parseCaller } from '@nokv/types';
 import type { ConfigFile } from './config-file.js';
 import { type Flag, flagName, value } from './command.js';
 import { parseChoice, parseDuration, parseText } from './quantities.js';
@@ -28,6 +28,12 @@ export const CLIENT_SETTINGS = {
     default: `${LOOPBACK}:${RPC_PORT_DEFAULT}`,
   }),
   tokenFile: setting({ label: 'FILE', env: 'NOKV_TOKEN_FILE', help: 'File that holds the access token', parse: parseText }),
+  as: setting({
+    label: 'UID[:GID,…]',
+    env: 'NOKV_AS',
+    help: 'Act for this user and these groups: the server checks permissions; without it calls are trusted. Mounts go by the kernel instead',
+    parse: parseCaller,
+  }),
   timeout: setting({
     label: 'D',
     env: 'NOKV_TIMEOUT',

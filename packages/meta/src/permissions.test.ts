@@ -68,7 +68,7 @@ describe('mode bits', () => {
   });
 
   test('a refusal names the user, the node and its mode', () => {
-    expect(() => checkAccess(stranger, node(0o640), READ, where)).toThrow('user 1003: /x may not be read (mode 0640, owner 1000:100)');
+    expect(() => checkAccess(stranger, node(0o640), READ, where)).toThrow('/x: user 1003 may not read it (mode 0640, owner 1000:100)');
     expect(says(() => checkAccess(stranger, node(0o640), READ, where))).toBe('permission-denied');
   });
 });

@@ -41,13 +41,13 @@ export function grants(caller: Asked, inode: Guarded, wanted: number): boolean {
 }
 
 export function checkAccess(caller: Asked, inode: Guarded, wanted: number, where: Where): void {
-  if (!grants(caller, inode, wanted)) throw denied(caller, `${where()} may not be ${doneWith(inode, wanted)}`);
+  if (!grants(caller, inode, wanted)) throw denied(caller, where, `may not ${verbs(wanted)} it (${shown(inode)})`);
 }
 
 /** Entering a name into a directory. */
 export function checkInsertion(caller: Asked, directory: Guarded, where: Where): void {
   if (!grants(caller, directory, WRITE | SEARCH))
-    throw denied(caller, `the directory of ${where()} may not be ${doneWith(directory, WRITE | SEARCH)}`);
+    throw denied(caller, where, `may not write and search its directory (${shown(directory)})`);
 }
 
 /** Taking a name out of a directory; in a sticky one only owners of the inode or of the directory may. */
@@ -56,7 +56,7 @@ export function checkRemoval(caller: Asked, directory: Guarded, inode: Guarded, 
   const who = restricted(caller);
   if (who === undefined || (directory.mode & STICKY) === 0) return;
   if (who.uid !== inode.uid && who.uid !== directory.uid) {
-    throw notPermitted(caller, `${where()} lies in a sticky directory and belongs to user ${inode.uid}`);
+    throw notPermitted(caller, where, `may not take it out of a sticky directory: it belongs to user ${inode.uid}`);
   }
 }
 
@@ -70,7 +70,7 @@ export function checkOwner(caller: Asked, owner: { readonly uid: number; readonl
   const who = restricted(caller);
   if (who === undefined) return;
   if (owner.uid !== who.uid || !isMember(who, owner.gid)) {
-    throw notPermitted(caller, `it cannot make things that belong to user ${owner.uid} and group ${owner.gid}`);
+    throw notPermitted(caller, undefined, `may not make what belongs to user ${owner.uid} and group ${owner.gid}`);
   }
 }
 
@@ -99,9 +99,9 @@ export function checkChown(caller: Asked, inode: Guarded, uid: number | undefine
   const who = restricted(caller);
   if (who === undefined || (uid === undefined && gid === undefined)) return;
   mustBeOwner(caller, inode, where, 'change its owner');
-  if (uid !== undefined && uid !== inode.uid) throw notPermitted(caller, `${where()} can be given away by user 0 alone`);
+  if (uid !== undefined && uid !== inode.uid) throw notPermitted(caller, where, 'may not give it away: user 0 alone may');
   if (gid !== undefined && gid !== inode.gid && !isMember(who, gid)) {
-    throw notPermitted(caller, `${where()} can be given to groups of its owner alone, not to ${gid}`);
+    throw notPermitted(caller, where, `is no member of group ${gid}`);
   }
 }
 
@@ -133,7 +133,7 @@ export function checkXattr(caller: Asked, inode: Guarded, name: Uint8Array, want
   if (restricted(caller) === undefined) return;
   const text = formatName(name);
   if (text.startsWith('trusted.') || (text.startsWith('security.') && wanted === WRITE)) {
-    throw notPermitted(caller, `the extended attribute ${text} is that of user 0 alone`);
+    throw notPermitted(caller, where, `may not use the extended attribute ${text}: user 0 alone may`);
   }
   if (text.startsWith('security.')) return;
   if (text.startsWith('system.')) {
@@ -141,7 +141,7 @@ export function checkXattr(caller: Asked, inode: Guarded, name: Uint8Array, want
     return;
   }
   if (inode.type !== 'file' && inode.type !== 'directory') {
-    throw notPermitted(caller, `${where()} is a ${inode.type}; only files and directories have extended attributes of users`);
+    throw notPermitted(caller, where, `cannot give it an extended attribute: it is a ${inode.type}, no file or directory`);
   }
   if (wanted === WRITE && inode.type === 'directory' && (inode.mode & STICKY) !== 0) {
     mustBeOwner(caller, inode, where, 'change attributes of a sticky directory');
@@ -151,30 +151,38 @@ export function checkXattr(caller: Asked, inode: Guarded, name: Uint8Array, want
 
 /** What is not about single nodes is for privileged callers. */
 export function checkTrusted(caller: Asked, what: string): void {
-  if (restricted(caller) !== undefined) throw notPermitted(caller, `${what} is for user 0 and trusted clients`);
+  if (restricted(caller) !== undefined)
+    throw notPermitted(caller, undefined, `may not ask for ${what}: it is for user 0 and trusted clients`);
 }
 
 export function mustBeOwner(caller: Asked, inode: Guarded, where: Where, what: string): void {
   const who = restricted(caller);
   if (who === undefined || who.uid === inode.uid) return;
-  throw notPermitted(caller, `${where()} belongs to user ${inode.uid}, who alone may ${what}`);
+  throw notPermitted(caller, where, `may not ${what}: it belongs to user ${inode.uid}`);
 }
 
 function withoutSetId(mode: number): number {
   return mode & ~SETUID & ((mode & GROUP_EXECUTE) === 0 ? ~0 : ~SETGID);
 }
 
-function doneWith(inode: Guarded, wanted: number): string {
-  const words = [(wanted & READ) !== 0 && 'read', (wanted & WRITE) !== 0 && 'written', (wanted & SEARCH) !== 0 && 'searched'];
-  return `${words.filter((word) => word !== false).join(' and ')} (mode ${inode.mode.toString(8).padStart(4, '0')}, owner ${inode.uid}:${inode.gid})`;
+function verbs(wanted: number): string {
+  const words = [(wanted & READ) !== 0 && 'read', (wanted & WRITE) !== 0 && 'write', (wanted & SEARCH) !== 0 && 'search'];
+  return words.filter((word) => word !== false).join(' and ');
 }
 
-function denied(caller: Asked, what: string): NokvError {
-  const uid = caller?.uid ?? 0;
-  return new NokvError('permission-denied', `user ${uid}: ${what}`, { details: { uid } });
+function shown({ mode, uid, gid }: Guarded): string {
+  return `mode ${mode.toString(8).padStart(4, '0')}, owner ${uid}:${gid}`;
 }
 
-function notPermitted(caller: Asked, what: string): NokvError {
+function denied(caller: Asked, where: Where | undefined, what: string): NokvError {
+  return refused('permission-denied', caller, where, what);
+}
+
+function notPermitted(caller: Asked, where: Where | undefined, what: string): NokvError {
+  return refused('not-permitted', caller, where, what);
+}
+
+function refused(code: 'permission-denied' | 'not-permitted', caller: Asked, where: Where | undefined, what: string): NokvError {
   const uid = caller?.uid ?? 0;
-  return new NokvError('not-permitted', `user ${uid}: ${what}`, { details: { uid } });
+  return new NokvError(code, `${where === undefined ? '' : `${where()}: `}user ${uid} ${what}`, { details: { uid } });
 }

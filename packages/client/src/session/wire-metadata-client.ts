@@ -1,6 +1,7 @@
 /** {@link MetadataClient} over a {@link Link}: request ids, deadlines, retries and the change stream. */
 import type {
   AccessResult,
+  Caller,
   ChangeRecord,
   ChangeRoot,
   Clock,
@@ -30,6 +31,8 @@ import { withinBudget } from './within-budget.js';
 export interface WireMetadataOptions {
   readonly link: Link;
   readonly actor: string;
+  /** Whom every call acts for; absent: they are trusted. */
+  readonly caller?: Caller | undefined;
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly random: Random;
@@ -63,7 +66,7 @@ export class WireMetadataClient implements MetadataClient {
     const { signal, visible } = options;
     return this.#retry(options, undefined, (connection, timeoutMs) =>
       // The generic call cannot tell reads from mutations before `Op` is known; the overload picked here is the read's.
-      (connection.call as ReadCall)(operation, args, { signal, timeoutMs, visible }),
+      (connection.call as ReadCall)(operation, args, { signal, timeoutMs, visible, caller: this.#options.caller }),
     ) as Promise<ReadResult<Op>>;
   }
 
@@ -75,13 +78,14 @@ export class WireMetadataClient implements MetadataClient {
     const { signal, acknowledgement = 'durable' } = options;
     const requestId = options.requestId ?? this.#options.requestIds.draw();
     const firstAttemptMs = options.firstAttemptMs ?? this.#options.clock.nowMs();
-    const { actor } = this.#options;
+    const { actor, caller } = this.#options;
     return this.#retry(options, requestId, (connection, timeoutMs) => {
       const call = (connection.call as MutationCall)(operation, args, {
         requestId,
         actor,
         acknowledgement,
         firstAttemptMs,
+        caller,
         signal,
         timeoutMs,
       });
@@ -101,6 +105,7 @@ export class WireMetadataClient implements MetadataClient {
    * `since` the first announcement of the server is where it begins. Ends when the signal fires or the client closes.
    */
   async *watch(options: { readonly since?: Version; readonly signal?: AbortSignal } = {}): AsyncGenerator<readonly ChangeRecord[]> {
+    this.#refuseCaller('a watch');
     this.#watchers += 1;
     try {
       yield* this.#changes(options.since, options.signal);
@@ -112,6 +117,7 @@ export class WireMetadataClient implements MetadataClient {
   }
 
   async *diff(args: DiffArgs, options: CallOptions = NO_OPTIONS): AsyncGenerator<DiffItem> {
+    this.#refuseCaller('a diff');
     const { signal } = options;
     const { items, first } = await this.#retry(options, undefined, async (connection) => {
       const opened = connection.stream('diff', args, { signal })[Symbol.asyncIterator]();
@@ -155,6 +161,7 @@ export class WireMetadataClient implements MetadataClient {
   }
 
   async *watchPath(root: ChangeRoot, options: WatchPathOptions = {}): AsyncGenerator<WatchPathItem> {
+    this.#refuseCaller('a watch');
     const { filter, since, signal } = options;
     let place: WatchPathArgs = { root, ...(filter === undefined ? {} : { filter }), ...(since === undefined ? {} : { since }) };
     const items = this.#endless(signal, (connection, stop) => connection.stream('watch-path', place, { signal: stop }));
@@ -208,6 +215,13 @@ export class WireMetadataClient implements MetadataClient {
       failures += 1;
       await this.#options.clock.sleep(retryDelayMs(failures, this.#options.random), signal).catch(() => undefined);
     }
+  }
+
+  /** Streams show names and changes without looking at permissions: they are not for those who act for a user. */
+  #refuseCaller(what: string): void {
+    const { caller } = this.#options;
+    if (caller === undefined || caller.uid === 0) return;
+    throw new NokvError('not-permitted', `user ${caller.uid} may not ask for ${what}: it is for user 0 and trusted clients`);
   }
 
   #retry<Result>(
