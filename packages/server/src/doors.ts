@@ -75,6 +75,7 @@ export async function openDoors(config: ServerConfig, foundations: Foundations, 
     onWatchLag: (elapsedMs) => watchLag.observe('0', elapsedMs),
   });
   addWatchMetrics(metrics, () => service.watchStats);
+  metrics.add('gauge', 'nokv_lock_waiters', 'Calls that wait for a lock.', () => service.lockWaiters);
   const info = (): ServerInfo => ({ ...parts.info(), software: SOFTWARE, http: http.address });
   const rpc = closers.add(
     await listenRpc(config.listen, {

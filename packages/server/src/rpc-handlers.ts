@@ -84,6 +84,7 @@ export function rpcHandlers(service: Service, clock: Clock, info: () => ServerIn
     watch: (args, call) => service.watch({ since: args.since, signal: call.signal }),
     // Left early, the stream returns the iterator, which ends the engine's work.
     diff: (args) => service.diff(args),
+    'lock-wait': (args, call) => service.waitForLock(args, call.signal),
     'watch-path': (args, call) => service.watchPath(args, call.signal),
   };
 }
