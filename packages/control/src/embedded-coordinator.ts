@@ -37,7 +37,8 @@ export function embeddedCoordinator(records: EmbeddedRecords): Coordinator {
     const holder = holders.get(shard);
     if (holder !== undefined) return { kind: 'held', by: holder.node, epoch: holder.epoch };
     const last = await records.load(shard);
-    if (last !== undefined && last.home !== node.home && last.home !== node.formerHome) return { kind: 'foreign', home: last.home, epoch: last.epoch };
+    if (last !== undefined && last.home !== node.home && last.home !== node.formerHome)
+      return { kind: 'foreign', home: last.home, epoch: last.epoch };
     const raised = epoch(Math.max(last?.epoch ?? 0, above) + 1);
     await records.save(shard, { epoch: raised, home: node.home });
     known.set(shard, { epoch: raised, home: node.home });

@@ -82,7 +82,9 @@ export async function openDoors(config: ServerConfig, foundations: Foundations, 
       handlers: rpcHandlers(service, clock, info),
       clock,
       software: SOFTWARE,
-      incarnation: life.incarnation,
+      get incarnation() {
+        return life.incarnation;
+      },
       admit: () => {
         const refusal = life.refusal();
         if (refusal !== undefined) throw refusal;

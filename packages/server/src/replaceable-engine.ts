@@ -50,6 +50,8 @@ export function replaceableEngine(): ReplaceableEngine {
 
   const face = new Proxy({} as ShardEngine, {
     get(_target, name) {
+      // It is no promise, whoever asks.
+      if (name === 'then') return undefined;
       if (name in own) return Reflect.get(own, name) as unknown;
       if (current === undefined) return name in absent ? (Reflect.get(absent, name) as unknown) : refuse;
       const known = bound.get(name);

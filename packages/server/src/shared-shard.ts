@@ -71,7 +71,15 @@ export async function openHostedShard(options: HostedShardOptions): Promise<Host
     await last.close();
   }
 
-  async function recover(under: Epoch, hasBeenServed: boolean): Promise<Recovered> {
+  /** Recoveries take turns: one of an ownership that was lost meanwhile is finished before the next begins. */
+  let turn: Promise<unknown> = Promise.resolve();
+  function recover(under: Epoch, hasBeenServed: boolean): Promise<Recovered> {
+    const mine = turn.then(() => recoverInTurn(under, hasBeenServed));
+    turn = mine.catch(() => undefined);
+    return mine;
+  }
+
+  async function recoverInTurn(under: Epoch, hasBeenServed: boolean): Promise<Recovered> {
     await giveUpEngine();
     const opened = (kv ??= await options.openKv());
     try {
@@ -125,6 +133,7 @@ export async function openHostedShard(options: HostedShardOptions): Promise<Host
       return images + (keeper?.images ?? 0);
     },
     async close() {
+      await turn;
       await giveUpEngine();
       await kv?.close();
       kv = undefined;
