@@ -352,7 +352,8 @@ export class CommitPipeline {
       await commit.committed;
     } catch (error) {
       const cause = toNokvError(error);
-      if (cause.kind === 'fenced' || cause.outcome === 'unknown') this.#stepDown(batch, cause);
+      // A store that fails without a word of ours has stored nothing: it keeps its promise of all or nothing.
+      if (error === cause && (cause.kind === 'fenced' || cause.outcome === 'unknown')) this.#stepDown(batch, cause);
       else this.#lose(batch, cause);
       return;
     }
