@@ -1,6 +1,13 @@
 /** From a command to the rows it writes: a pure function of the command and the state that the transaction shows. */
 import { NokvError, unreachable, LISTED_OPERATIONS } from '@nokv/types';
 import type { Command } from './command.js';
+import { clone, undelete } from './history/clone.js';
+import { materialise } from './history/materialise.js';
+import { createSnapshot, endPins, removeTag, renewSnapshot, retireSnapshot, setTag } from './history/pins.js';
+import { prune } from './history/prune.js';
+import { setRetention } from './history/retention.js';
+import { revert } from './history/revert.js';
+import { rollback } from './history/rollback.js';
 import { adoptEpoch, forget, forgetHistory, reap, sweep } from './operations/background.js';
 import { create, link, mkdir, symlink } from './operations/create.js';
 import { publish } from './operations/publish.js';
@@ -93,18 +100,33 @@ export function apply(transaction: Transaction, command: Command): AnyMutationRe
     case 'forget-history':
       return nothing(forgetHistory(transaction, command));
     case 'snapshot-create':
+      return createSnapshot(transaction, command);
     case 'snapshot-renew':
+      return renewSnapshot(transaction, command);
     case 'snapshot-retire':
+      return retireSnapshot(transaction, command);
     case 'tag-set':
+      return setTag(transaction, command);
     case 'tag-remove':
+      return removeTag(transaction, command);
     case 'clone':
+      return clone(transaction, command);
     case 'rollback':
+      return rollback(transaction, command);
     case 'revert':
+      return revert(transaction, command);
     case 'undelete':
+      return undelete(transaction, command);
     case 'prune':
+      return prune(transaction, command);
     case 'retention-set':
+      return setRetention(transaction, command);
     case 'merge':
       throw new NokvError('unsupported', `${command.operation} is not served by this build`);
+    case 'end-pins':
+      return nothing(endPins(transaction, command));
+    case 'materialise':
+      return nothing(materialise(transaction, command));
     default:
       return unreachable(command);
   }

@@ -8,6 +8,7 @@ import type {
   InodeNumber,
   MutationOperation,
   MutationOperations,
+  PinId,
   RequestId,
   SessionId,
   Timespec,
@@ -19,7 +20,7 @@ import type {
 export interface InternalOperations {
   'adopt-epoch': { readonly epoch: Epoch };
   /** Looks at one due row of the gc queue; what it says is checked again. `blocksRemoved`: those of an extent are gone. */
-  sweep: { readonly key: Uint8Array; readonly blocksRemoved: boolean };
+  sweep: { readonly key: Uint8Array; readonly value: Uint8Array; readonly blocksRemoved: boolean };
   /** Takes trees in the trash apart, up to about so many rows written and so many bytes of them. */
   reap: { readonly rows: number; readonly bytes: number };
   /** Forgets requests and changes up to these versions; `keys` are the rows to remove. */
@@ -29,8 +30,12 @@ export interface InternalOperations {
     readonly requestsForgottenMs: number;
     readonly changesForgotten: Version;
   };
-  /** Removes history rows that no reader can ask for any more. */
-  'forget-history': { readonly keys: readonly Uint8Array[] };
+  /** Removes those of these history rows that were replaced by version `floor` and that no pin holds. */
+  'forget-history': { readonly keys: readonly Uint8Array[]; readonly floor: Version };
+  /** Ends those of these snapshots whose lease is over, and forgets those that ended before `endedBeforeMs`. */
+  'end-pins': { readonly ids: readonly PinId[]; readonly endedBeforeMs: number };
+  /** Gives a directory of a fork an entry of its origin, or the next `limit` of them in order. */
+  materialise: { readonly directory: InodeNumber; readonly entry: Uint8Array | undefined; readonly limit: number };
 }
 
 export type InternalOperation = keyof InternalOperations;
@@ -39,6 +44,8 @@ export type InternalOperation = keyof InternalOperations;
 export interface Retention {
   /** Superseded and removed bodies. */
   readonly bodyMs: number;
+  /** Superseded bodies of a file that stay however old they are; where a directory has a policy of its own that says both. */
+  readonly bodiesKept: number;
   /** Blocks of an upload that ended or expired without a manifest that names them. */
   readonly uploadMs: number;
   /** Blocks of an extent that no body names any more. */

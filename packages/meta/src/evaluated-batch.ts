@@ -9,7 +9,7 @@ import { apply } from './apply.js';
 import type { Command, MutationCommand } from './command.js';
 import { SYSTEM_ITEM, changeKey, countersKey, requestKey, systemKey } from './key.js';
 import type { KvWrite } from './ordered-kv.js';
-import { OverlayRow, type ShardView } from './overlay.js';
+import { OverlayRow, rowId, type ShardView } from './overlay.js';
 import { encodeResult, operationNumber, type AnyMutationResult } from './request-result.js';
 import { Transaction, type ChangeDraft, type ShardRoots } from './transaction.js';
 import {
@@ -69,7 +69,7 @@ export function beginBatch(number: number, { counters, progress }: PipelineState
 /** Applies a command to the view and notes what it writes in the batch. Throws where it fails; nothing has happened then. */
 export function evaluateCommand(view: ShardView, roots: ShardRoots, batch: EvaluatedBatch, command: Command): Evaluated {
   const version = (batch.progress.version + 1) as Version;
-  const transaction = new Transaction(view, roots, version, command.time);
+  const transaction = new Transaction(view, roots, version, command, batch.progress);
   if ('caller' in command) transaction.caller = command.caller;
   view.touched = 0;
   const result = apply(transaction, command);
@@ -78,12 +78,18 @@ export function evaluateCommand(view: ShardView, roots: ShardRoots, batch: Evalu
     view.overlay.set(id, row);
     batch.rows.set(id, row);
   }
+  for (const { key, value } of transaction.history) {
+    const id = rowId(key);
+    const row = new OverlayRow(key, value, undefined, undefined, batch.number);
+    view.overlay.set(id, row);
+    batch.rows.set(id, row);
+  }
   for (const write of transaction.blind) batch.writes.push(write);
   if (transaction.released !== undefined) for (const ino of transaction.released) batch.released.add(ino);
   if ('requestId' in command) log(batch, command, transaction, result as AnyMutationResult);
   batch.counters.bytes += transaction.bytesDelta;
   batch.counters.inodes += transaction.inodesDelta;
-  advance(batch.progress, command, version);
+  advance(batch.progress, command, transaction);
   return { version, result };
 }
 
@@ -128,8 +134,13 @@ export function isWatchable(change: ChangeRow): change is ChangeRecord {
   return change.kind !== 'request';
 }
 
-function advance(progress: Mutable<ProgressRow>, command: Command, version: Version): void {
-  progress.version = version;
+function advance(progress: Mutable<ProgressRow>, command: Command, transaction: Transaction): void {
+  progress.version = transaction.version;
+  progress.newestPinned = transaction.newestPinned;
+  progress.pins += transaction.pinsDelta;
+  progress.forks += transaction.forksDelta;
+  progress.policies += transaction.policiesDelta;
+  progress.pinsEnded += transaction.pinsEndedDelta;
   const needed = localOfInode(command.freshInode) + RESERVED_LEFT_MIN;
   if (needed > progress.inodesReserved) progress.inodesReserved = needed + RESERVED_AHEAD;
   if (command.operation !== 'forget') return;

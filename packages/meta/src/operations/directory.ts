@@ -4,6 +4,7 @@
  */
 import { NokvError, type InodeNumber } from '@nokv/types';
 import { gcBodyKey } from '../key.js';
+import { encodeRetired } from '../value-log.js';
 import { dropReferences } from './extents.js';
 import { dropLocks, isOpen } from './holds.js';
 import { corruptNamespace, type Transaction } from '../transaction.js';
@@ -70,8 +71,16 @@ export function dropInode(transaction: Transaction, inode: Inode, retention: Ret
   if (inode.xattrListBytes > 0) {
     for (const name of transaction.xattrNames(inode.ino)) transaction.putXattr(inode.ino, name, undefined);
   }
+  if (inode.type === 'directory') forgetDirectory(transaction, inode);
   transaction.removeInode(inode);
   retireBody(transaction, inode, retention);
+}
+
+/** What a directory has beside its entries: its policy goes; what it shows of an origin stays readable as the past that it was. */
+function forgetDirectory(transaction: Transaction, { ino, isLazy }: Inode): void {
+  if (transaction.progress.policies > 0) transaction.putPolicy(ino, undefined);
+  const origin = isLazy ? transaction.origin(ino) : undefined;
+  if (origin !== undefined) transaction.putOrigin(ino, { ...origin, removed: transaction.version });
 }
 
 /**
@@ -81,7 +90,8 @@ export function dropInode(transaction: Transaction, inode: Inode, retention: Ret
 export function retireBody(transaction: Transaction, inode: Inode, retention: Retention): void {
   if (inode.generation === 0) return;
   if (inode.generation === (transaction.version as number)) return forgetBody(transaction, inode.ino, inode.generation, retention);
-  transaction.addWork(gcBodyKey(dueMs(transaction, retention.bodyMs), inode.ino, inode.generation));
+  const retired = { version: transaction.version, ms: dueMs(transaction, 0) };
+  transaction.addWork(gcBodyKey(dueMs(transaction, retention.bodyMs), inode.ino, inode.generation), encodeRetired(retired));
 }
 
 /** Forgets a body whose time has come. */

@@ -10,7 +10,8 @@ export function freshInodesOf(operation: Command['operation'], args: unknown): n
   switch (operation) {
     case 'mkdir':
     case 'publish':
-    case 'publish-tree': {
+    case 'publish-tree':
+    case 'clone': {
       const { parents, entry, node, to } = args as { parents?: boolean; entry?: object; node?: object; to?: object };
       const ref = entry ?? node ?? to;
       if (parents !== true || ref === undefined) return 1;
@@ -21,9 +22,15 @@ export function freshInodesOf(operation: Command['operation'], args: unknown): n
       for (const each of (args as TransactArgs).operations) sum += freshInodesOf(each.operation, each.args);
       return sum;
     }
+    case 'materialise': {
+      const { entry, limit } = args as { entry?: Uint8Array; limit: number };
+      return entry === undefined ? limit : 1;
+    }
     case 'create':
     case 'symlink':
     case 'begin-tree':
+    case 'rollback':
+    case 'undelete':
       return 1;
     default:
       return 0;

@@ -47,6 +47,13 @@ export function removeTree(transaction: Transaction, { args, retention }: Comman
 
 /** Takes what lies at a place out of the namespace, however much it is, and says so to watchers. */
 export function removeWhole(transaction: Transaction, place: Taken, retention: CommandOf<'rmdir'>['retention']): void {
+  const inode = mustInode(transaction, place.entry.ino);
+  takeWhole(transaction, place, retention);
+  removed(transaction, inode, place);
+}
+
+/** The same without a word: for what something else takes the place of. */
+export function takeWhole(transaction: Transaction, place: Taken, retention: CommandOf<'rmdir'>['retention']): void {
   const { entry } = place;
   const inode = mustInode(transaction, entry.ino);
   const where = () => describe({ parent: place.parent, name: place.name });
@@ -55,7 +62,6 @@ export function removeWhole(transaction: Transaction, place: Taken, retention: C
   if (entry.type !== 'directory') unlinkName(transaction, entry.ino, place, retention);
   else if (inode.children === 0) removeEmptyDirectory(transaction, place, retention);
   else moveToTrash(transaction, place);
-  removed(transaction, inode, place);
 }
 
 /**

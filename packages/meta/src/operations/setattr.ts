@@ -12,8 +12,7 @@ import {
 import type { MutationCommand } from '../command.js';
 import { WRITE, changedMode, checkAccess, checkChown, checkTimes, modeAfterChown, modeAfterWrite } from '../permissions.js';
 import { describe, isDirectory, resolveInode } from '../resolve.js';
-import type { Transaction } from '../transaction.js';
-import type { BodyRow } from '../value-body.js';
+import type { NewBody, Transaction } from '../transaction.js';
 import { toAttributes, type Inode } from '../value-inode.js';
 import { retireBody } from './directory.js';
 import { addReferences } from './extents.js';
@@ -53,23 +52,18 @@ export function setattr(transaction: Transaction, { args, retention }: SetattrCo
  * Makes a stored body current: the inode shows its size, the old body waits for the end of its retention. A command makes one
  * generation of a file, however often it writes it.
  */
-export function replaceBody(
-  transaction: Transaction,
-  inode: Inode,
-  body: Omit<BodyRow, 'birth'>,
-  retention: SetattrCommand['retention'],
-): void {
+export function replaceBody(transaction: Transaction, inode: Inode, body: NewBody, retention: SetattrCommand['retention']): void {
   const isFirstOfCommand = inode.generation !== (transaction.version as number);
   // First the new references: a body of this command that goes at once may lend its blocks to the next.
   addReferences(transaction, body.body);
   retireBody(transaction, inode, retention);
-  transaction.putBody(inode.ino, body);
+  if (isFirstOfCommand) inode.ordinal += 1;
+  transaction.putBody(inode.ino, inode.ordinal, body);
   const allocated = allocatedBytes(body.body);
   transaction.bytesDelta += allocated - inode.allocated;
   inode.allocated = allocated;
   inode.size = body.body.kind === 'inline' ? body.body.bytes.length : body.body.manifest.size;
   inode.generation = transaction.version as number as Generation;
-  if (isFirstOfCommand) inode.ordinal += 1;
 }
 
 export function allocatedBytes(body: Body): number {
