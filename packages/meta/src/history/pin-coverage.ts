@@ -12,7 +12,7 @@ import { isUnder, type PastView } from './past-view.js';
 interface Hold {
   readonly root: InodeNumber;
   readonly version: Version;
-  readonly then: PastView;
+  readonly past: PastView;
 }
 
 export class PinCoverage {
@@ -29,9 +29,9 @@ export class PinCoverage {
   /** Whether a pin holds what `ino` was from version `from` until it was replaced at version `to`. */
   covers(ino: InodeNumber, from: Version, to: Version): boolean {
     for (let i = this.#firstAt(from); i < this.#holds.length; i++) {
-      const { root, version, then } = this.#holds[i] as Hold;
+      const { root, version, past } = this.#holds[i] as Hold;
       if (version >= to) return false;
-      if (isUnder(then, ino, root)) return true;
+      if (isUnder(past, ino, root)) return true;
     }
     return false;
   }
@@ -49,7 +49,7 @@ export class PinCoverage {
 }
 
 function holdOf(view: HistoryView, root: InodeNumber, version: Version): Hold {
-  return { root, version, then: view.past(version) };
+  return { root, version, past: view.past(version) };
 }
 
 /** The inode by whose place it is decided whether a row is held: a directory for its entries, itself for the rest. */

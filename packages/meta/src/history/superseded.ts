@@ -44,7 +44,7 @@ export function sweepBodies(transaction: Transaction, ino: InodeNumber, due: Gen
   const nowMs = timespecToMs(transaction.time);
   let coverage: PinCoverage | undefined;
   const all = superseded(transaction.bodies(ino), inode?.generation, inode === undefined ? retired : undefined);
-  for (const { generation, retired: since, newer } of [...all]) {
+  for (const { generation, retired: since, newer } of all) {
     if (generation > due) continue;
     // The next one that is superseded brings this one up again.
     if (inode !== undefined && newer < policy.keepLast) continue;
