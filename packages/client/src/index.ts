@@ -25,7 +25,8 @@ export type {
   Tags,
   UndeleteOptions,
 } from './history.js';
-export type { CallOptions, MetadataClient, MutateOptions, Mutated, TicketedUpload } from './metadata-client.js';
+export type { ClientSession, FileLike, HeldLock, LockOptions, OpenFile, SessionOptions } from './sessions.js';
+export type { CallOptions, LockWaitOptions, MetadataClient, MutateOptions, Mutated, TicketedUpload } from './metadata-client.js';
 export type {
   AttributeChanges,
   CopyOptions,

@@ -7,7 +7,20 @@
  * `requestId` in its details: call again with that id to learn what happened.
  */
 import type { BlockStore } from '@nokv/object';
-import type { Attributes, Generation, InodeNumber, LogRow, NodeCard, Owner, RequestId, StatfsResult, Timespec, Version } from '@nokv/types';
+import type {
+  Attributes,
+  Generation,
+  InodeNumber,
+  LockHolder,
+  LogRow,
+  NodeCard,
+  Owner,
+  RequestId,
+  SessionCard,
+  StatfsResult,
+  Timespec,
+  Version,
+} from '@nokv/types';
 import type { BodyHandle, BodyRange } from './body-handle.js';
 import type {
   AtLike,
@@ -31,6 +44,7 @@ import type {
 import type { CallOptions, MetadataClient } from './metadata-client.js';
 import type { ProgressListener } from './progress.js';
 import type { PutSource } from './put-source.js';
+import type { ClientSession, SessionOptions } from './sessions.js';
 import type { GetTreeOptions, PutTreeOptions, TreeReport } from './trees.js';
 import type { Watch, WatchOptions } from './watch-event.js';
 
@@ -154,6 +168,13 @@ export interface NokvClient extends AsyncDisposable {
    * or repeat. Errors: `not-found` (nothing is there, and no `since`), `cursor-too-old` (read the tree again and go on from `details.next`).
    */
   watch(path: PathLike, options?: WatchOptions): Watch;
+
+  /** Opens a session and keeps it alive: what is held under it (locks, open files) ends with it. Close it, or use `await using`. */
+  openSession(options?: SessionOptions): Promise<ClientSession>;
+  /** Sessions, the oldest first, with what they hold. */
+  sessions(options?: CallOptions): AsyncIterable<SessionCard>;
+  /** Locks that are held on what lies at a path. */
+  locks(path: PathLike, options?: CallOptions): Promise<readonly LockHolder[]>;
 
   /** The block store as this client reaches it (directory, bucket or the server's HTTP port); opened by its first use, closed with the client. */
   blocks(): Promise<BlockStore>;

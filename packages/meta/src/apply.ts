@@ -25,7 +25,10 @@ import { checkTrusted, restricted } from './permissions.js';
 import type { AnyMutationResult } from './request-result.js';
 import type { Transaction } from './transaction.js';
 
-/** Mutations that callers of limited rights may ask for: those that check them, and uploads, which nobody sees before a publish. */
+/**
+ * Mutations that callers of limited rights may ask for: those that check them, uploads, which nobody sees before a publish, and
+ * sessions, under which they hold what is theirs.
+ */
 const GUARDED: ReadonlySet<string> = new Set([
   ...LISTED_OPERATIONS,
   'transact',
@@ -33,6 +36,13 @@ const GUARDED: ReadonlySet<string> = new Set([
   'renew-upload',
   'end-upload',
   'begin-tree',
+  'open-session',
+  'renew-session',
+  'close-session',
+  'lock',
+  'unlock',
+  'open-handle',
+  'close-handle',
 ]);
 
 /** Throws `NokvError` where a precondition fails; the transaction is then to be dropped. Internal commands have no result. */

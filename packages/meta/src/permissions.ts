@@ -4,7 +4,7 @@
  *
  * No caller, or user 0, is privileged and may do everything. `permission-denied` is EACCES, `not-permitted` EPERM.
  */
-import { NokvError, formatName, type Attributes, type Caller, type Timespec } from '@nokv/types';
+import { NokvError, formatName, type Attributes, type Caller, type LockKind, type LockType, type Timespec } from '@nokv/types';
 
 export const READ = 4;
 export const WRITE = 2;
@@ -126,6 +126,22 @@ export function checkTimes(
   if (who === undefined || who.uid === inode.uid || (atime === undefined && mtime === undefined)) return;
   if (atime === 'now' && mtime === 'now') return checkAccess(caller, inode, WRITE, where);
   mustBeOwner(caller, inode, where, 'set its times');
+}
+
+/** A file is open for reading or for writing; a caller that may do neither cannot have it open. */
+export function checkOpen(caller: Asked, inode: Guarded, where: Where): void {
+  if (!grants(caller, inode, READ) && !grants(caller, inode, WRITE)) checkAccess(caller, inode, READ, where);
+}
+
+/** fcntl(2) asks for a file that is open for writing, or for reading where the lock is shared; flock(2) for one that is open. */
+export function checkLock(
+  caller: Asked,
+  inode: Guarded,
+  { kind, type }: { readonly kind: LockKind; readonly type: LockType },
+  where: Where,
+): void {
+  if (kind === 'flock') checkOpen(caller, inode, where);
+  else checkAccess(caller, inode, type === 'shared' ? READ : WRITE, where);
 }
 
 /** xattr(7): `user.` goes by the mode of files and directories, `trusted.` and writing `security.` are the superuser's. */

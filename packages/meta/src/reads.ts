@@ -93,6 +93,8 @@ const GUARDED: ReadonlySet<ReadOperation> = new Set<ReadOperation>([
   'statfs',
   'stat-many',
   'read-many',
+  'test-lock',
+  'list-locks',
 ]);
 
 function answer(reader: ReadView, state: ReadState, operation: ReadOperation, args: unknown): AnyRead {

@@ -121,6 +121,7 @@ export const WATCH_EVENTS_MAX = 1024;
 export interface LockWaitArgs extends LockArgs {
   readonly requestId: RequestId;
   readonly actor: string;
+  readonly caller?: Caller;
 }
 
 /**

@@ -214,8 +214,8 @@ export function makeService(parts: ServiceParts): Service {
     watch: ({ since, signal }) => watchChanges(engine, since, signal),
     diff: (args) => engine.diff(args),
     watchPath: (args, signal) => hub.watch(args, signal),
-    waitForLock: ({ requestId, actor, ...asked }, signal) =>
-      lockWaits.wait(asked, { requestId, actor, acknowledgement: 'durable', caller: undefined }, signal),
+    waitForLock: ({ requestId, actor, caller, ...asked }, signal) =>
+      lockWaits.wait(asked, { requestId, actor, caller, acknowledgement: 'durable' }, signal),
     get lockWaiters() {
       return lockWaits.waiting;
     },

@@ -1,7 +1,19 @@
 /** {@link NokvClient} over the inode-level client: paths in, operations out. */
 import type { BlockStore } from '@nokv/object';
-import type { EntryRef, Generation, InodeNumber, LogRow, NodeCard, NodeRef, SetattrArgs, StatfsResult } from '@nokv/types';
-import { LIST_LIMIT_MAX, NokvError, formatName, isNokvError } from '@nokv/types';
+import type {
+  EntryRef,
+  Generation,
+  InodeNumber,
+  LockHolder,
+  LogRow,
+  NodeCard,
+  NodeRef,
+  SessionCard,
+  SessionId,
+  SetattrArgs,
+  StatfsResult,
+} from '@nokv/types';
+import { LIST_LIMIT_MAX, NokvError, SESSIONS_LIMIT_MAX, formatName, isNokvError } from '@nokv/types';
 import { openBody } from '../body/open-body.js';
 import { stageBody } from '../body/stage-body.js';
 import { endUpload } from '../body/upload-lease.js';
@@ -45,6 +57,8 @@ import type {
   TimeLike,
 } from '../nokv-client.js';
 import type { PutSource } from '../put-source.js';
+import { openSession } from '../held/session-lease.js';
+import type { ClientSession, SessionOptions } from '../sessions.js';
 import { getFile, getTree } from '../tree/get-tree.js';
 import { putInto, putTree } from '../tree/put-tree.js';
 import type { GetTreeOptions, PutTreeOptions, TreeReport } from '../trees.js';
@@ -359,6 +373,26 @@ export class PathClient implements NokvClient {
 
   async blocks(): Promise<BlockStore> {
     return this.#context.store;
+  }
+
+  openSession(options: SessionOptions = {}): Promise<ClientSession> {
+    return openSession(this.#context, options);
+  }
+
+  async *sessions(options: CallOptions = {}): AsyncGenerator<SessionCard> {
+    let after: SessionId | undefined;
+    // Ends at the last page; each page begins after the last session of the one before.
+    for (;;) {
+      const args = { limit: SESSIONS_LIMIT_MAX, ...(after === undefined ? {} : { after }) };
+      const page = await this.metadata.read('list-sessions', args, options);
+      yield* page.sessions;
+      after = page.sessions.at(-1)?.session;
+      if (!page.more || after === undefined) return;
+    }
+  }
+
+  async locks(path: PathLike, options: CallOptions = {}): Promise<readonly LockHolder[]> {
+    return (await this.metadata.read('list-locks', { node: at(path) }, options)).locks;
   }
 
   close(): Promise<void> {

@@ -8,6 +8,7 @@ import type {
   DiffArgs,
   DiffItem,
   ErrorCode,
+  LockArgs,
   MutationOperation,
   MutationOperations,
   MutationResult,
@@ -19,11 +20,20 @@ import type {
 } from '@nokv/types';
 import { NokvError, toNokvError } from '@nokv/types';
 import type { WatchPathArgs, WatchPathItem } from '@nokv/protocol';
-import type { CallOptions, MetadataClient, MutateOptions, Mutated, TicketedUpload, WatchPathOptions } from '../metadata-client.js';
+import type {
+  CallOptions,
+  LockWaitOptions,
+  MetadataClient,
+  MutateOptions,
+  Mutated,
+  TicketedUpload,
+  WatchPathOptions,
+} from '../metadata-client.js';
 import type { RequestIds } from '../request-ids.js';
 import type { Connection } from '../wire/connection.js';
 import { DurableMarks } from './durable-marks.js';
 import type { Link } from './link.js';
+import { takeLock } from './lock-wait.js';
 import { isPassing, retryDelayMs, retrying, type CallBudget, type RetryPolicy } from './retry.js';
 import { sharedSignal } from './shared-signal.js';
 import { withinBudget } from './within-budget.js';
@@ -94,6 +104,39 @@ export class WireMetadataClient implements MetadataClient {
         return answer;
       });
     }) as Promise<Mutated<Op extends 'begin-upload' | 'renew-upload' ? TicketedUpload : MutationResult<Op>>>;
+  }
+
+  async waitForLock(args: LockArgs, options: LockWaitOptions = {}): Promise<Mutated<MutationResult<'lock'>>> {
+    const { onWaiting, timeoutMs = Number.POSITIVE_INFINITY } = options;
+    const requestId = options.requestId ?? this.#options.requestIds.draw();
+    const { actor, caller, clock } = this.#options;
+    const asked = { ...args, requestId, actor, ...(caller === undefined ? {} : { caller }) };
+    let why: string | undefined;
+    const waits = (reason: string): void => {
+      if (why === undefined) onWaiting?.(reason);
+      why = reason;
+    };
+    const end = new AbortController();
+    const signal = options.signal === undefined ? end.signal : AbortSignal.any([sharedSignal(options.signal), end.signal]);
+    const freed = new AbortController();
+    if (Number.isFinite(timeoutMs)) {
+      const late = (): void =>
+        end.abort(new NokvError('deadline-exceeded', `the lock was not free within ${timeoutMs} ms${why === undefined ? '' : `: ${why}`}`));
+      clock.sleep(timeoutMs, freed.signal).then(late, () => undefined);
+    }
+    let isAsked = false;
+    try {
+      return await this.#retry({ signal, timeoutMs: Number.POSITIVE_INFINITY }, undefined, (connection) => {
+        isAsked = true;
+        return takeLock(connection.stream('lock-wait', asked, { signal }), waits);
+      });
+    } catch (thrown) {
+      const { code, message, details } = toNokvError(thrown);
+      if (!signal.aborted || !isAsked) throw thrown;
+      throw new NokvError(code, message, { outcome: 'unknown', details: { ...details, requestId }, cause: thrown });
+    } finally {
+      freed.abort();
+    }
   }
 
   access(options: CallOptions = NO_OPTIONS): Promise<AccessResult> {

@@ -106,6 +106,9 @@ export class MemoryNamespace implements BodyAccess {
         return { version, result: result as never };
       },
       access: async (): Promise<AccessResult> => ({ ways: [], blockBytes: this.blockBytes, inlineBytesMax: this.inlineBytesMax }),
+      waitForLock: async () => {
+        throw new NokvError('unsupported', 'this namespace has no locks');
+      },
       watch: (options = {}) => this.#watch(options.signal),
       watchPath: () => {
         throw new NokvError('unsupported', 'this namespace is watched by inode alone');

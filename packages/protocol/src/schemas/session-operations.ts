@@ -14,7 +14,7 @@ import {
   sessionTtl,
   unlockFields,
 } from './sessions.js';
-import { REQUEST_ID_BYTES_MAX, attributes, inodeNumber, label, nodeRef, timespec, version } from './values.js';
+import { REQUEST_ID_BYTES_MAX, attributes, callerIds, inodeNumber, label, nodeRef, timespec, version } from './values.js';
 
 const lease = object<WireMutationResult<'open-session'>>({ session, expiresAt: timespec });
 const locked = object<WireMutationResult<'lock'>>({ ino: inodeNumber });
@@ -63,7 +63,7 @@ const WHY_BYTES_MAX = 16 * 1024;
 export const lockWaitDefinition = stream(
   'lock-wait',
   136,
-  { ...lockFields, requestId: parsedText('request', REQUEST_ID_BYTES_MAX, requestId), actor: label },
+  { ...lockFields, requestId: parsedText('request', REQUEST_ID_BYTES_MAX, requestId), actor: label, caller: optional(callerIds) },
   tagged<ItemOf<'lock-wait'>>({
     waiting: object<ItemFields<'waiting'>>({ why: text(WHY_BYTES_MAX) }),
     locked: object<ItemFields<'locked'>>({ version, ino: inodeNumber }),

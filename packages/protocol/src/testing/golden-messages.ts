@@ -228,7 +228,10 @@ const ARGS: ArgsSamples = {
   'test-lock': [{ ...range, type: 'exclusive' }],
   'list-locks': [{ node: path }],
   'list-sessions': [{ limit: 1 }, { after: session, limit: 1024 }],
-  'lock-wait': [{ ...range, type: 'exclusive', requestId: 'r-1' as RequestId, actor: 'cli' }],
+  'lock-wait': [
+    { ...range, type: 'exclusive', requestId: 'r-1' as RequestId, actor: 'cli' },
+    { ...range, type: 'shared', requestId: 'r-2' as RequestId, actor: '', caller: { uid: 1001, gid: 100, groups: [] } },
+  ],
   'open-session': [{ name: 'backup', ttlMs: 30_000 }],
   'renew-session': [{ session, ttlMs: 86_400_000 }],
   'close-session': [{ session }],

@@ -59,7 +59,7 @@ export class LockWaits {
   /** Says once who stands in the way, if somebody does, then that the lock is held. Ends without it when the signal fires. */
   async *wait(asked: LockArgs, context: MutateContext, signal: AbortSignal): AsyncGenerator<LockWaitItem> {
     // A path may lead elsewhere by the time that the lock is free.
-    const { ino } = await this.#parts.engine.read('stat', { node: asked.node, follow: true }, { visible: true });
+    const { ino } = await this.#parts.engine.read('stat', { node: asked.node, follow: true }, { visible: true, caller: context.caller });
     const waiter = new LockWaiter({ ...asked, node: { ino } }, context, signal);
     const queue = this.#enter(ino, waiter);
     try {
