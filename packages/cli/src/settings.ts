@@ -5,7 +5,7 @@
 import { DATA_DIRECTORY_DEFAULT, HTTP_PORT_DEFAULT, LOOPBACK, NokvError, RPC_PORT_DEFAULT, parseCaller } from '@nokv/types';
 import type { ConfigFile } from './config-file.js';
 import { type Flag, flagName, value } from './command.js';
-import { parseChoice, parseDuration, parseText } from './quantities.js';
+import { parseChoice, parseDuration, parseInteger, parseSize, parseText } from './quantities.js';
 
 interface Setting<T> {
   readonly label: string;
@@ -98,6 +98,27 @@ export const SERVER_SETTINGS = {
     help: 'Time to live of the ownership lease',
     parse: parseDuration,
     default: '3s',
+  }),
+  changeWindow: setting({
+    label: 'D',
+    env: 'NOKV_CHANGE_WINDOW',
+    help: 'How long changes are kept for "nokv watch --since"',
+    parse: parseDuration,
+    default: '24h',
+  }),
+  changeWindowBytes: setting({
+    label: 'SIZE',
+    env: 'NOKV_CHANGE_WINDOW_BYTES',
+    help: 'How many bytes of changes are kept',
+    parse: parseSize,
+    default: '2GiB',
+  }),
+  changeWindowVersions: setting({
+    label: 'N',
+    env: 'NOKV_CHANGE_WINDOW_VERSIONS',
+    help: 'How many versions back changes are kept',
+    parse: parseInteger(1, Number.MAX_SAFE_INTEGER),
+    default: '134217728',
   }),
   logLevel: setting({
     label: 'LEVEL',

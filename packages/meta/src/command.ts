@@ -29,6 +29,8 @@ export interface InternalOperations {
     readonly requestsForgotten: Version;
     readonly requestsForgottenMs: number;
     readonly changesForgotten: Version;
+    /** What the forgotten changes took in the log. */
+    readonly changeBytes: number;
   };
   /** Removes those of these history rows that were replaced by version `floor` and that no pin holds. */
   'forget-history': { readonly keys: readonly Uint8Array[]; readonly floor: Version };

@@ -111,7 +111,10 @@ function log(batch: EvaluatedBatch, command: MutationCommand, transaction: Trans
   if (changes.length === 0) changes.push({ kind: 'request', ino: root, type: 'directory' });
   for (let ordinal = 0; ordinal < changes.length; ordinal++) {
     const change = changeOf(version, ordinal, changes[ordinal] as ChangeDraft, requestId, actor, time);
-    batch.writes.push({ key: changeKey(version, ordinal), value: encodeChange(change) });
+    const key = changeKey(version, ordinal);
+    const value = encodeChange(change);
+    batch.progress.changeBytes += key.length + value.length;
+    batch.writes.push({ key, value });
     if (isWatchable(change)) batch.changes.push(change);
   }
   const row = { version, digest: command.digest, operation: operationNumber(operation), result: encodeResult(operation, result) };
@@ -147,6 +150,7 @@ function advance(progress: Mutable<ProgressRow>, command: Command, transaction: 
   progress.requestsForgotten = command.args.requestsForgotten;
   progress.requestsForgottenMs = command.args.requestsForgottenMs;
   progress.changesForgotten = command.args.changesForgotten;
+  progress.changeBytes -= command.args.changeBytes;
 }
 
 /** What a reopened shard counts on from: nothing below was ever shown to anyone. */

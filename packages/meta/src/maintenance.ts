@@ -38,9 +38,13 @@ export interface LogWindow {
   /** Results of requests (default 1 hour, 1,000,000 versions). */
   readonly requestMs: number;
   readonly requestVersionsMax: number;
-  /** Changes, and with them history (default 24 hours, 10,000,000 versions); never less than the window of requests. */
+  /**
+   * Changes, and with them history (default 24 hours, 10,000,000 versions, 2 GiB of log); by time and versions never less than the
+   * window of requests. Where the log has too many bytes its oldest requests are forgotten with their changes.
+   */
   readonly changeMs: number;
   readonly changeVersionsMax: number;
+  readonly changeBytesMax: number;
 }
 
 const WINDOW_DEFAULT: LogWindow = {
@@ -48,6 +52,7 @@ const WINDOW_DEFAULT: LogWindow = {
   requestVersionsMax: 1_000_000,
   changeMs: 24 * 3600 * 1000,
   changeVersionsMax: 10_000_000,
+  changeBytesMax: 2 * 2 ** 30,
 };
 const DUE_ROWS_MAX = 64;
 /** What a slice writes when it takes trash apart: some milliseconds of work. */
@@ -173,7 +178,7 @@ export class Maintenance {
   async #forgetRequests(): Promise<boolean> {
     const { progress } = this.#pipeline.durable;
     const oldestMs = this.#clock.nowMs() - this.#window.requestMs;
-    const oldestVersion = progress.version - this.#window.requestVersionsMax;
+    const oldestVersion = Math.max(progress.version - this.#window.requestVersionsMax, this.#oversizeUpTo());
     const keys: Uint8Array[] = [];
     let { requestsForgotten, requestsForgottenMs } = progress;
     let rows = 0;
@@ -190,7 +195,8 @@ export class Maintenance {
     }
     if (rows === 0) return false;
     const stale = keys.filter((key) => this.#isOfVersion(key, requestsForgotten));
-    await this.#submit('forget', { keys: stale, requestsForgotten, requestsForgottenMs, changesForgotten: progress.changesForgotten });
+    const { changesForgotten } = progress;
+    await this.#submit('forget', { keys: stale, requestsForgotten, requestsForgottenMs, changesForgotten, changeBytes: 0 });
     return rows >= LOG_ROWS_MAX;
   }
 
@@ -203,20 +209,37 @@ export class Maintenance {
   async #forgetChanges(): Promise<boolean> {
     const { progress } = this.#pipeline.durable;
     const oldestMs = this.#clock.nowMs() - this.#window.changeMs;
-    const oldestVersion = progress.version - this.#window.changeVersionsMax;
+    const oldestVersion = Math.max(progress.version - this.#window.changeVersionsMax, this.#oversizeUpTo());
     const keys: Uint8Array[] = [];
     let { changesForgotten } = progress;
+    let changeBytes = 0;
     for (const { key, value } of this.#view.kv.range(changeKey(0 as Version, 0), familyEnd(FAMILY.change))) {
       const { version, ordinal } = parseChangeKey(key);
       if (version > progress.requestsForgotten || (keys.length >= LOG_ROWS_MAX && ordinal === 0)) break;
       if (timespecToMs(decodeChange(version, ordinal, value).time) > oldestMs && version > oldestVersion) break;
       keys.push(Uint8Array.from(key));
+      changeBytes += key.length + value.length;
       changesForgotten = version;
     }
     if (keys.length === 0) return false;
     const { requestsForgotten, requestsForgottenMs } = progress;
-    await this.#submit('forget', { keys, requestsForgotten, requestsForgottenMs, changesForgotten });
+    await this.#submit('forget', { keys, requestsForgotten, requestsForgottenMs, changesForgotten, changeBytes });
     return keys.length >= LOG_ROWS_MAX;
+  }
+
+  /** The version up to which changes have to go so that the log has no more bytes than it may, as far as one slice sees. */
+  #oversizeUpTo(): Version {
+    const { progress } = this.#pipeline.durable;
+    let oversize = progress.changeBytes - this.#window.changeBytesMax;
+    let upTo = 0 as Version;
+    if (oversize <= 0) return upTo;
+    const start = changeKey((progress.changesForgotten + 1) as Version, 0);
+    for (const { key, value } of this.#view.kv.range(start, familyEnd(FAMILY.change), { limit: LOG_ROWS_MAX })) {
+      if (oversize <= 0) break;
+      oversize -= key.length + value.length;
+      upTo = parseChangeKey(key).version;
+    }
+    return upTo;
   }
 
   /**

@@ -562,6 +562,7 @@ export async function bootstrapShard(kv: OrderedKv, shard: ShardId, clock: Clock
     forks: 0,
     policies: 0,
     pinsEnded: 0,
+    changeBytes: 0,
   };
   const directories = Object.values(roots).map((ino: InodeNumber): KvWrite => {
     const inode = new Inode(ino, 'directory', time);

@@ -11,7 +11,7 @@
  * progress: last version u64, reserved versions up to u64, reserved local inode numbers up to u64,
  *           requests forgotten up to version u64, their newest time in ms u64, changes forgotten up to version u64,
  *           newest version that a pin holds u64, live pins u32, forks u32, retention policies u32,
- *           pins and forks that ended u64
+ *           pins and forks that ended u64, bytes of the change log u64
  * gc:       of a body the version at which it was superseded u64 and the time in ms u64; nothing for the rest
  */
 import { CHANGE_KINDS, INODE_TYPES, NokvError, type ChangeRecord, type Generation, type InodeNumber, type Version } from '@nokv/types';
@@ -51,6 +51,8 @@ export interface ProgressRow {
   readonly policies: number;
   /** Pins and forks that ended, ever: what they held may go. */
   readonly pinsEnded: number;
+  /** Keys and values of the change log. */
+  readonly changeBytes: number;
 }
 
 export interface FormatRow {
@@ -177,7 +179,7 @@ export function decodeEpoch(bytes: Uint8Array): number {
 
 export function encodeProgress(row: ProgressRow): Buffer {
   return writer
-    .begin(76)
+    .begin(84)
     .u64(row.version)
     .u64(row.versionsReserved)
     .u64(row.inodesReserved)
@@ -189,6 +191,7 @@ export function encodeProgress(row: ProgressRow): Buffer {
     .u32(row.forks)
     .u32(row.policies)
     .u64(row.pinsEnded)
+    .u64(row.changeBytes)
     .end();
 }
 
@@ -206,6 +209,7 @@ export function decodeProgress(bytes: Uint8Array): ProgressRow {
     forks: row.u32(),
     policies: row.u32(),
     pinsEnded: row.u64(),
+    changeBytes: row.u64(),
   };
   row.end();
   return progress;

@@ -218,6 +218,7 @@ const progress = {
   inodesReserved: 7,
   requestsForgotten: 3 as Version,
   requestsForgottenMs: 1_800_000_000_000,
+  changeBytes: 4096,
   changesForgotten: 2 as Version,
   newestPinned: 4 as Version,
   pins: 1,

@@ -7,7 +7,7 @@ import {
   type Coordinator,
   type NodeIdentity,
 } from '@nokv/control';
-import { openLmdbKv, openShard, readLogPosition, type OrderedKv, type ShardEngine } from '@nokv/meta';
+import { openLmdbKv, openShard, readLogPosition, type LogWindow, type OrderedKv, type ShardEngine } from '@nokv/meta';
 import { NokvError, type Clock, type Random, type ShardId } from '@nokv/types';
 import type { Closers } from './closers.js';
 import { openDataDirectory, type DataDirectory } from './data-directory.js';
@@ -17,7 +17,7 @@ import { logStoreOf } from './log-store-of.js';
 import type { Logger } from './logger.js';
 import type { Latencies } from './metrics.js';
 import { openStore, type OpenedStore } from './open-store.js';
-import type { ServerConfig } from './server-config.js';
+import type { ChangeWindow, ServerConfig } from './server-config.js';
 import { openHostedShard, type HostedShard } from './shared-shard.js';
 
 export interface Foundations {
@@ -47,7 +47,17 @@ export interface FoundationParts {
  * Results of requests and changes are kept by age and by versions. Every start skips up to 2^20 versions, so that the
  * bound in versions has to be many starts wide: a repeat after a crash loop must still find its first result.
  */
-const WINDOW = { requestVersionsMax: 32 * 2 ** 20, changeVersionsMax: 128 * 2 ** 20 };
+const WINDOW = { requestMs: 3600 * 1000, requestVersionsMax: 32 * 2 ** 20, changeVersionsMax: 128 * 2 ** 20 };
+
+/** A result of a request is found by its change: it goes no later. */
+function logWindow({ ms, bytes, versions = WINDOW.changeVersionsMax }: ChangeWindow = {}): Partial<LogWindow> {
+  return {
+    requestVersionsMax: Math.min(WINDOW.requestVersionsMax, versions),
+    changeVersionsMax: versions,
+    ...(ms === undefined ? {} : { requestMs: Math.min(WINDOW.requestMs, ms), changeMs: ms }),
+    ...(bytes === undefined ? {} : { changeBytesMax: bytes }),
+  };
+}
 
 export async function openFoundations(config: ServerConfig, parts: FoundationParts, closers: Closers): Promise<Foundations> {
   const { random } = parts;
@@ -103,7 +113,7 @@ async function openKv({ clock, failpoint, isServing }: FoundationParts, data: Da
 
 function shardOptions(config: ServerConfig, { shard, clock, random }: FoundationParts) {
   const retention = config.uploadGraceMs === undefined ? {} : { retention: { uploadMs: config.uploadGraceMs } };
-  return { shard, clock, random, window: WINDOW, ...retention };
+  return { shard, clock, random, window: logWindow(config.changeWindow), ...retention };
 }
 
 async function openCoordinator(config: ServerConfig, { control, clock }: FoundationParts, records: EmbeddedRecords): Promise<Coordinator> {

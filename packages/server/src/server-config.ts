@@ -26,11 +26,22 @@ export interface ServerConfig {
   readonly uploadGraceMs?: number | undefined;
   /** When images of the log are written and how long they stay; default: see `ImagePolicy`. */
   readonly images?: Partial<ImagePolicy> | undefined;
+  /** How much of the change log is kept for watchers and listings of what happened; results of requests no longer than that. */
+  readonly changeWindow?: ChangeWindow | undefined;
   /** JSON lines on stderr from this level on; default `info`. */
   readonly logLevel?: LogLevel | undefined;
 }
 
 export type Durability = 'local' | 'shared';
+/** What is older, further back or too much goes; each absent bound has its default. */
+export interface ChangeWindow {
+  /** Default 24 hours. */
+  readonly ms?: number | undefined;
+  /** Default 2 GiB. */
+  readonly bytes?: number | undefined;
+  /** Every start of a server that was killed skips up to 2^20 versions. Default 2^27. */
+  readonly versions?: number | undefined;
+}
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 

@@ -25,6 +25,11 @@ export async function serve(call: Serve): Promise<void> {
       durability: settings.must('durability'),
       nodeId: settings.get('nodeId'),
       leaseTtlMs: settings.must('leaseTtl'),
+      changeWindow: {
+        ms: settings.must('changeWindow'),
+        bytes: settings.must('changeWindowBytes'),
+        versions: settings.must('changeWindowVersions'),
+      },
       logLevel: settings.must('logLevel'),
     },
     { clock: io.clock, random: io.random, env: io.env },
