@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { At, Generation, InodeNumber, PinId, Version } from '@nokv/types';
+import type { At, DiffSide, Generation, InodeNumber, PinId, Version } from '@nokv/types';
 import { FAMILY } from './key.js';
 import { MemoryKv } from './memory-kv.js';
 import { contradictions } from './testing/check-rows.js';
@@ -401,5 +401,104 @@ describe('rollback and undelete', () => {
     expect(back.children?.['d']?.children?.['e']).toEqual(before.children?.['d']?.children?.['e']);
     await expect(shard.do('undelete', { entry: at('/never'), ...OWNER })).rejects.toMatchObject({ code: 'retention-ended' });
     expect(contradictions(shard.kv)).toEqual([]);
+  });
+});
+
+describe('differences', () => {
+  interface Shown {
+    readonly kind: string;
+    readonly path: string;
+    readonly from?: string;
+    readonly attributes?: string;
+  }
+
+  async function diff(shard: TestShard, a: DiffSide, b: DiffSide): Promise<Shown[]> {
+    const shown: Shown[] = [];
+    for await (const { rows } of shard.engine.diff({ a, b })) {
+      for (const { kind, path, fromPath, attributes } of rows) {
+        shown.push({
+          kind,
+          path: Buffer.from(path).toString(),
+          ...(fromPath === undefined ? {} : { from: Buffer.from(fromPath).toString() }),
+          ...(attributes.length === 0 ? {} : { attributes: attributes.join() }),
+        });
+      }
+    }
+    return shown;
+  }
+
+  test('between a snapshot and now are what was done, renames and attributes included, and nothing else', async () => {
+    const shard = await open();
+    await fill(shard, '/r');
+    const id = await snapshot(shard, '/r');
+    expect(await diff(shard, { node: at('/r'), at: { snapshot: id } }, { node: at('/r') })).toEqual([]);
+    shard.clock.ms += 1000;
+    await disturb(shard, '/r');
+    const expected = [
+      { kind: 'modified', path: 'a', attributes: 'mtime,xattrs' },
+      { kind: 'attributes', path: 'd', attributes: 'mode' },
+      { kind: 'attributes', path: 'd/f1', attributes: 'mode' },
+      { kind: 'renamed', path: 'moved', from: 'd/e' },
+      { kind: 'modified', path: 'moved/hard', attributes: 'mtime,xattrs' },
+      { kind: 'removed', path: 'b' },
+      ...[0, 10, 12, 14, 16, 18, 2, 4, 6, 8].map((i) => ({ kind: 'removed', path: `d/f${i}` })),
+      { kind: 'removed', path: 'empty' },
+      { kind: 'removed', path: 'link' },
+      { kind: 'added', path: 'd/new' },
+      { kind: 'added', path: 'empty2' },
+    ];
+    expect(await diff(shard, { node: at('/r'), at: { snapshot: id } }, { node: at('/r') })).toEqual(expected);
+    // The other way round, and by a walk when the log of changes is gone.
+    const back = await diff(shard, { node: at('/r') }, { node: at('/r'), at: { snapshot: id } });
+    expect(back.map(({ kind }) => kind).sort()).toEqual(
+      expected.map(({ kind }) => (kind === 'added' ? 'removed' : kind === 'removed' ? 'added' : kind)).sort(),
+    );
+    shard.clock.ms += 3 * 24 * 3600 * 1000;
+    await shard.put('/else', '');
+    await shard.maintain();
+    expect(await diff(shard, { node: at('/r'), at: { snapshot: id } }, { node: at('/r') })).toEqual(expected);
+  });
+
+  test('of a fork are what was done in it, read without taking anything over', async () => {
+    const shard = await open();
+    await fill(shard, '/r');
+    await shard.do('clone', { from: at('/r'), to: at('/fork'), ...OWNER });
+    expect(await diff(shard, { node: at('/r') }, { node: at('/fork') })).toEqual([]);
+    shard.clock.ms += 1000;
+    await shard.put('/fork/d/f7', 'changed');
+    await shard.do('rename', { from: at('/fork/d/f8'), to: at('/fork/d/e/f8'), mode: 'replace' });
+    const rows = await diff(shard, { node: at('/r') }, { node: at('/fork') });
+    expect(rows).toEqual([
+      { kind: 'renamed', path: 'd/e/f8', from: 'd/f8' },
+      { kind: 'modified', path: 'd/f7', attributes: 'mtime' },
+    ]);
+    await shard.do('unlink', { entry: at('/r/d/f9') });
+    expect(await diff(shard, { node: at('/r') }, { node: at('/fork') })).toEqual([...rows, { kind: 'added', path: 'd/f9' }]);
+    const taken = [...shard.kv.range(Uint8Array.of(FAMILY.counterpart), Uint8Array.of(FAMILY.counterpart + 1))];
+    expect(taken.length, 'directories of the fork that have rows').toBe(3);
+    const before = shard.engine.stats.rowsRead;
+    expect(await diff(shard, { node: at('/fork') }, { node: at('/fork') })).toEqual([]);
+    expect(shard.engine.stats.rowsRead - before).toBeLessThan(50);
+  });
+
+  test('of a big tree with few changes cost what the changes do', async () => {
+    const shard = await open();
+    await shard.mkdir('/big');
+    for (let d = 0; d < 20; d++) {
+      await shard.mkdir(`/big/${d}`);
+      await Promise.all(Array.from({ length: 50 }, (_, i) => shard.put(`/big/${d}/${i}`, `${i}`)));
+    }
+    const id = await snapshot(shard, '/big');
+    shard.clock.ms += 1000;
+    await shard.put('/big/3/7', 'x');
+    await shard.do('unlink', { entry: at('/big/4/8') });
+    await shard.put('/big/5/new', 'y');
+    const before = shard.engine.stats.rowsRead;
+    expect(await diff(shard, { node: at('/big'), at: { snapshot: id } }, { node: at('/big') })).toEqual([
+      { kind: 'modified', path: '3/7', attributes: 'mtime' },
+      { kind: 'removed', path: '4/8' },
+      { kind: 'added', path: '5/new' },
+    ]);
+    expect(shard.engine.stats.rowsRead - before).toBeLessThan(200);
   });
 });

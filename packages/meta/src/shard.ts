@@ -51,6 +51,7 @@ import type { Command, InternalOperation, InternalOperations, Retention } from '
 import { CommitPipeline, type Pending, type Waiter } from './commit-pipeline.js';
 import { localSink, type DurabilitySink } from './durability-sink.js';
 import { RESERVED_AHEAD, RESERVED_LEFT_MIN, reserveFrom, type Evaluated, type PipelineState } from './evaluated-batch.js';
+import { diffItems } from './history/diff-items.js';
 import { versionAtTime } from './history/moment.js';
 import { policyDefault } from './history/superseded.js';
 import { Unmaterialised } from './history/unmaterialised.js';
@@ -221,8 +222,18 @@ class Shard implements ShardEngine {
     }
   }
 
-  diff(_args: DiffArgs): AsyncIterable<DiffItem> {
-    throw new NokvError('unsupported', 'diff is not served by this build');
+  diff(args: DiffArgs): AsyncIterable<DiffItem> {
+    this.#refuseIfClosed();
+    const { progress } = this.#pipeline.durable;
+    const bounds = { newest: progress.version, forgotten: progress.changesForgotten, time: this.#now() };
+    const source = {
+      view: this.#view,
+      root: this.#roots.root,
+      bounds,
+      materialise: (missing: Unmaterialised) => this.#materialise(missing, 'durable'),
+      refuse: () => this.#refuseIfClosed(),
+    };
+    return diffItems(source, args);
   }
 
   mutateMany(items: readonly BatchItem[], context: MutateContext): Promise<readonly BatchAnswer[]> {
@@ -422,7 +433,7 @@ class Shard implements ShardEngine {
    * Makes directories of forks take over what somebody looked for: first what that rests on, forks of forks and directories on the
    * way to other names. Every step is a command that makes at least one more row stand on its own.
    */
-  async #materialise(wanted: Unmaterialised): Promise<void> {
+  async #materialise(wanted: Unmaterialised, acknowledgement: 'durable' | 'visible' = 'visible'): Promise<void> {
     const waiting = [wanted];
     for (let steps = 0; ; steps++) {
       const next = waiting.at(-1);
@@ -436,7 +447,7 @@ class Shard implements ShardEngine {
       const { directory, entry } = next;
       const args = { directory, entry, limit: MATERIALISE_ENTRIES };
       try {
-        await this.#submitInternal('materialise', args, this.#drawInodes(freshInodesOf('materialise', args))).wait('visible');
+        await this.#submitInternal('materialise', args, this.#drawInodes(freshInodesOf('materialise', args))).wait(acknowledgement);
         waiting.pop();
       } catch (error) {
         if (!(error instanceof Unmaterialised)) throw error;

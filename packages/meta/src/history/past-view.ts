@@ -86,10 +86,13 @@ export class PastView implements NamespaceView {
   }
 
   *entryRows(directory: Inode, after: Uint8Array | undefined): Generator<KvEntry> {
-    const { ino } = directory;
-    const start = after === undefined ? numberStart(FAMILY.dentry, ino) : keyAfter(dentryKey(ino, after));
-    const rows = rangeAt(this.#source, start, numberEnd(FAMILY.dentry, ino), this.version);
-    yield* untilUnmaterialised(this.#source, directory, rows);
+    yield* untilUnmaterialised(this.#source, directory, this.storedEntryRows(directory.ino, after));
+  }
+
+  /** Rows of entries as they are stored, whatever a directory of a fork may show beyond them. */
+  storedEntryRows(directory: InodeNumber, after?: Uint8Array): Generator<KvEntry> {
+    const start = after === undefined ? numberStart(FAMILY.dentry, directory) : keyAfter(dentryKey(directory, after));
+    return rangeAt(this.#source, start, numberEnd(FAMILY.dentry, directory), this.version);
   }
 
   *links(ino: InodeNumber): Generator<{ readonly parent: InodeNumber; readonly name: Uint8Array }> {
