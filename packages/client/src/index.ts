@@ -47,6 +47,7 @@ export type {
   StagedBody,
   TimeLike,
 } from './nokv-client.js';
+export type { Batch, MutationList, ReadFile, ReadManyOptions, Requirement, Transaction, TransactionOutcome } from './lists.js';
 export type { BodyHandle, BodyRange, BodyReuse } from './body-handle.js';
 export type { Progress, ProgressListener } from './progress.js';
 export type { PutSource } from './put-source.js';

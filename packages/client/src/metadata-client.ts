@@ -4,6 +4,8 @@
  */
 import type {
   AccessResult,
+  BatchAnswer,
+  BatchItem,
   Acknowledgement,
   ChangeCursor,
   ChangeFilter,
@@ -78,6 +80,11 @@ export interface MetadataClient {
    * that very moment, and `unlock` gives it back. Errors: those of `lock`, `deadlock`, `deadline-exceeded`.
    */
   waitForLock(args: LockArgs, options?: LockWaitOptions): Promise<Mutated<MutationResult<'lock'>>>;
+  /**
+   * Independent mutations in one request, with an answer each in their order. Each keeps a request id of its own: the one it brings, or
+   * that of the batch with its place. Sent again, the batch gives the first results.
+   */
+  mutateMany(items: readonly BatchItem[], options?: MutateOptions): Promise<readonly BatchAnswer[]>;
   /** How blocks are reached. */
   access(options?: CallOptions): Promise<AccessResult>;
   /** Changes after `since` (default: from now on), then live, until the signal fires; survives reconnects. */

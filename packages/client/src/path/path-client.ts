@@ -4,13 +4,16 @@ import type {
   EntryRef,
   Generation,
   InodeNumber,
+  ListedMutation,
   LockHolder,
   LogRow,
   NodeCard,
   NodeRef,
+  Precondition,
   SessionCard,
   SessionId,
   SetattrArgs,
+  Settled,
   StatfsResult,
 } from '@nokv/types';
 import { LIST_LIMIT_MAX, NokvError, SESSIONS_LIMIT_MAX, formatName, isNokvError } from '@nokv/types';
@@ -64,6 +67,11 @@ import { putInto, putTree } from '../tree/put-tree.js';
 import type { GetTreeOptions, PutTreeOptions, TreeReport } from '../trees.js';
 import { watchPath } from './watch-path.js';
 import type { Watch, WatchOptions } from '../watch-event.js';
+import type { Batch, ReadFile, ReadManyOptions, Transaction, TransactionOutcome } from '../lists.js';
+import { PathBatch, createMany, removeMany } from './batch.js';
+import { readMany, statMany } from './read-many.js';
+import { PathTransaction, transact } from './transaction.js';
+import { truncateBody } from './truncate.js';
 import { Commits } from './commits.js';
 import { comparePaths } from './compare.js';
 import { copyBody } from './copy-body.js';
@@ -144,6 +152,43 @@ export class PathClient implements NokvClient {
 
   async pathOf(ino: InodeNumber, options: CallOptions & AtOption = {}): Promise<string> {
     return formatName((await this.metadata.read('path-of', { ino, ...atArgument(options) }, options)).path);
+  }
+
+  async statMany(
+    paths: Iterable<PathLike>,
+    options: CallOptions & { readonly follow?: boolean } = {},
+  ): Promise<readonly Settled<NodeCard>[]> {
+    return statMany(this.#context, paths, options);
+  }
+
+  async readMany(paths: Iterable<PathLike>, options: ReadManyOptions = {}): Promise<readonly Settled<ReadFile>[]> {
+    return readMany(this.#context, paths, options);
+  }
+
+  async createMany(
+    paths: Iterable<PathLike>,
+    options: MutationOptions & { readonly mode?: number; readonly exclusive?: boolean } = {},
+  ): Promise<readonly Settled<NodeOutcome>[]> {
+    return createMany(this.#context, paths, options);
+  }
+
+  async removeMany(paths: Iterable<PathLike>, options: MutationOptions = {}): Promise<readonly Settled<Outcome>[]> {
+    return removeMany(this.#context, paths, options);
+  }
+
+  batch(): Batch {
+    return new PathBatch(this.#context);
+  }
+
+  transaction(): Transaction {
+    return new PathTransaction(this.#context);
+  }
+
+  async transact(
+    operations: readonly ListedMutation[],
+    options: Omit<MutationOptions, 'owner'> & { readonly preconditions?: readonly Precondition[] } = {},
+  ): Promise<TransactionOutcome> {
+    return transact(this.#context, operations, options.preconditions ?? [], options);
   }
 
   statfs(options?: CallOptions): Promise<StatfsResult> {
@@ -294,7 +339,7 @@ export class PathClient implements NokvClient {
   }
 
   async truncate(path: PathLike, size: number, options: MutationOptions = {}): Promise<NodeOutcome> {
-    return this.setattr(path, { size }, options);
+    return truncateBody(this.#context, at(path), size, options);
   }
 
   async getXattr(path: PathLike, name: string | Uint8Array, options: CallOptions & AtOption = {}): Promise<Uint8Array> {

@@ -35,11 +35,28 @@ export async function putBody(context: ClientContext, node: NodeRef, source: Put
 export async function publishBody(
   context: ClientContext,
   node: NodeRef,
-  { digest, staged }: Omit<StagedBody, 'size' | 'digest'> & { readonly digest?: string | undefined },
+  body: Publishable,
   options: PublishOptions,
 ): Promise<PutOutcome> {
   const requestId = options.requestId ?? context.requestIds.draw();
-  const args: PublishArgs = {
+  const { version, result } = await context.metadata.mutate('publish', publishArgs(context, node, body, options), {
+    signal: options.signal,
+    timeoutMs: options.timeoutMs,
+    requestId,
+  });
+  const { attributes, generation, created } = result;
+  return { version, requestId, attributes, generation, created, ...(body.digest === undefined ? {} : { digest: body.digest }) };
+}
+
+type Publishable = Omit<StagedBody, 'size' | 'digest'> & { readonly digest?: string | undefined };
+
+export function publishArgs(
+  context: ClientContext,
+  node: NodeRef,
+  { digest, staged }: Publishable,
+  options: PublishOptions,
+): PublishArgs {
+  return {
     node,
     body: staged.body,
     ...(options.owner ?? context.owner),
@@ -57,13 +74,6 @@ export async function publishBody(
     ...(options.parents === undefined ? {} : { parents: options.parents }),
     ...(options.mtime === undefined ? {} : { mtime: timespec(options.mtime) }),
   };
-  const { version, result } = await context.metadata.mutate('publish', args, {
-    signal: options.signal,
-    timeoutMs: options.timeoutMs,
-    requestId,
-  });
-  const { attributes, generation, created } = result;
-  return { version, requestId, attributes, generation, created, ...(digest === undefined ? {} : { digest }) };
 }
 
 /** Another request id that belongs to the caller's one. */

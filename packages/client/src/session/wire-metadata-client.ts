@@ -1,6 +1,9 @@
 /** {@link MetadataClient} over a {@link Link}: request ids, deadlines, retries and the change stream. */
 import type {
   AccessResult,
+  Acknowledgement,
+  BatchAnswer,
+  BatchItem,
   Caller,
   ChangeRecord,
   ChangeRoot,
@@ -137,6 +140,35 @@ export class WireMetadataClient implements MetadataClient {
     } finally {
       freed.abort();
     }
+  }
+
+  async mutateMany(items: readonly BatchItem[], options: MutateOptions = NO_OPTIONS): Promise<readonly BatchAnswer[]> {
+    const { signal, acknowledgement = 'durable' } = options;
+    const requestId = options.requestId ?? this.#options.requestIds.draw();
+    const firstAttemptMs = options.firstAttemptMs ?? this.#options.clock.nowMs();
+    const { actor, caller } = this.#options;
+    let partial: { readonly answers: readonly BatchAnswer[]; readonly because: NokvError } | undefined;
+    try {
+      return await this.#retry(options, requestId, async (connection, timeoutMs) => {
+        const call = { requestId, actor, acknowledgement, firstAttemptMs, caller, signal, timeoutMs };
+        const { answers } = await connection.call('batch', { items }, call);
+        this.#answeredMany(connection, answers, acknowledgement);
+        // Items that the server could not take for the moment: the batch is sent again, the others keep their results.
+        const passing = answers.find((answer) => !answer.ok && isPassing(answer.error));
+        if (passing === undefined || passing.ok) return answers;
+        partial = { answers, because: passing.error };
+        throw passing.error;
+      });
+    } catch (error) {
+      if (partial !== undefined && (error === partial.because || (error as Error).cause === partial.because)) return partial.answers;
+      throw error;
+    }
+  }
+
+  #answeredMany({ server }: Connection, answers: readonly BatchAnswer[], acknowledgement: Acknowledgement): void {
+    let newest = 0;
+    for (const answer of answers) if (answer.ok && answer.value.version > newest) newest = answer.value.version;
+    if (newest > 0) this.#durable.answered(server.incarnation, newest as Version, acknowledgement === 'durable');
   }
 
   access(options: CallOptions = NO_OPTIONS): Promise<AccessResult> {
