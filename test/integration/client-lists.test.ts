@@ -66,7 +66,9 @@ describe('a batch', () => {
         expect(codes(await client.removeMany(paths.with(3, `${dir}/none`)))).toEqual(paths.map((_, i) => (i === 3 ? 'not-found' : 'ok')));
       }),
     ).toBe(1);
-    expect(await rpcsOf(async () => expect(codes(await client.removeMany([paths[3] as string, `${dir}/d`]))).toEqual(['ok', 'ok']))).toBe(2);
+    expect(await rpcsOf(async () => expect(codes(await client.removeMany([paths[3] as string, `${dir}/d`]))).toEqual(['ok', 'ok']))).toBe(
+      2,
+    );
     expect((await client.listPage(dir)).entries).toEqual([]);
   });
 

@@ -2,6 +2,7 @@
 import { type AnyCommand, runs } from './command.js';
 import { fileCommands } from './table/file-commands.js';
 import { historyCommands } from './table/history-commands.js';
+import { listCommands } from './table/list-commands.js';
 import { mountCommands } from './table/mount-commands.js';
 import { otherCommands } from './table/other-commands.js';
 import { questionCommands } from './table/question-commands.js';
@@ -31,6 +32,8 @@ export const COMMANDS: readonly AnyCommand[] = [
   runs(fileCommands.chmod, async () => (await import('./commands/namespace.js')).chmod),
   runs(fileCommands.chown, async () => (await import('./commands/namespace.js')).chown),
   runs(fileCommands.touch, async () => (await import('./commands/namespace.js')).touch),
+  runs(fileCommands.truncate, async () => (await import('./commands/namespace.js')).truncate),
+  runs(listCommands.txn, async () => (await import('./commands/txn.js')).txn),
   runs(fileCommands.xattrGet, async () => (await import('./commands/xattr.js')).xattrGet),
   runs(fileCommands.xattrSet, async () => (await import('./commands/xattr.js')).xattrSet),
   runs(fileCommands.xattrList, async () => (await import('./commands/xattr.js')).xattrList),

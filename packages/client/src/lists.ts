@@ -1,23 +1,7 @@
 /** Several operations in one request: batches, transactions, and reads of many nodes. */
-import type {
-  Attributes,
-  BatchAnswer,
-  Generation,
-  InodeNumber,
-  InodeType,
-  ListedResult,
-  RequestId,
-  Version,
-} from '@nokv/types';
+import type { Attributes, BatchAnswer, Generation, InodeNumber, InodeType, ListedResult, RequestId, Version } from '@nokv/types';
 import type { CallOptions } from './metadata-client.js';
-import type {
-  AttributeChanges,
-  MkdirOptions,
-  MutationOptions,
-  PathLike,
-  PublishOptions,
-  StagedBody,
-} from './nokv-client.js';
+import type { AttributeChanges, MkdirOptions, MutationOptions, PathLike, PublishOptions, StagedBody } from './nokv-client.js';
 import type { PutSource } from './put-source.js';
 
 type Entry = Pick<MutationOptions, 'owner'>;

@@ -119,6 +119,12 @@ export async function touch(call: CallOf<Rows['touch']>): Promise<void> {
   });
 }
 
+export async function truncate(call: CallOf<Rows['truncate']>): Promise<void> {
+  const { size } = call.flags;
+  if (size === undefined) throw usageError('say how long the files are to be: -s SIZE');
+  await eachPath(call, async (client, path, options) => await client.truncate(path, size, options));
+}
+
 type ChangeOptions = ReturnType<typeof changeOptions>;
 
 export function changeOptions({

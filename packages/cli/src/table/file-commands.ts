@@ -1,6 +1,6 @@
 /** Changes to the namespace. */
 import { command, many, one, toggle, value } from '../command.js';
-import { parseMode } from '../quantities.js';
+import { parseMode, parseSize } from '../quantities.js';
 import { momentFlags, mutationFlags, recursive } from './shared-flags.js';
 
 const mkdir = command({
@@ -113,6 +113,17 @@ const touch = command({
   schema: 'change',
 });
 
+const truncate = command({
+  name: 'truncate',
+  group: 'files',
+  summary: 'cut files or extend them with zeros',
+  notes: ['Nothing is read and zeros take no room. A file that is not there is an error; `touch` makes one.'],
+  args: { paths: many('PATH', 'remote path') },
+  flags: { size: value('SIZE', 'The length that they get (0, 64KiB, 100GiB)', parseSize, 's'), ...mutationFlags },
+  example: 'nokv truncate -s 0 /runs/7/log.txt',
+  schema: 'change',
+});
+
 const xattrGet = command({
   name: 'xattr get',
   group: 'files',
@@ -168,6 +179,7 @@ export const fileCommands = {
   chmod,
   chown,
   touch,
+  truncate,
   xattrGet,
   xattrSet,
   xattrList,

@@ -1,13 +1,5 @@
 /** {@link Batch} and what is written over it: many files made or removed at once. */
-import {
-  BATCH_MAX,
-  isNokvError,
-  type BatchAnswer,
-  type BatchItem,
-  type ListedMutation,
-  type Settled,
-  type UploadId,
-} from '@nokv/types';
+import { BATCH_MAX, isNokvError, type BatchAnswer, type BatchItem, type ListedMutation, type Settled, type UploadId } from '@nokv/types';
 import type { ClientContext } from '../client-context.js';
 import type { Batch } from '../lists.js';
 import type { MutationOptions, NodeOutcome, Outcome, PathLike } from '../nokv-client.js';
@@ -107,4 +99,3 @@ function bytesOf({ args }: ListedMutation): number {
 function uploadsOf({ operation, args }: ListedMutation): readonly UploadId[] {
   return operation === 'publish' && args.upload !== undefined ? [args.upload] : [];
 }
-

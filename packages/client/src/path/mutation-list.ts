@@ -40,10 +40,7 @@ export class PathMutationList implements MutationList {
     return this.#add({ operation: 'mkdir', args: { entry: at(path), mode, parents, ...owner } });
   }
 
-  create(
-    path: PathLike,
-    options: Pick<MutationOptions, 'owner'> & { readonly mode?: number; readonly exclusive?: boolean } = {},
-  ): this {
+  create(path: PathLike, options: Pick<MutationOptions, 'owner'> & { readonly mode?: number; readonly exclusive?: boolean } = {}): this {
     const { mode = FILE_MODE, exclusive = true, owner = this.context.owner } = options;
     return this.#add({ operation: 'create', args: { entry: at(path), mode, type: 'file', exclusive, ...owner } });
   }

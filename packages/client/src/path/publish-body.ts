@@ -32,12 +32,7 @@ export async function putBody(context: ClientContext, node: NodeRef, source: Put
   }
 }
 
-export async function publishBody(
-  context: ClientContext,
-  node: NodeRef,
-  body: Publishable,
-  options: PublishOptions,
-): Promise<PutOutcome> {
+export async function publishBody(context: ClientContext, node: NodeRef, body: Publishable, options: PublishOptions): Promise<PutOutcome> {
   const requestId = options.requestId ?? context.requestIds.draw();
   const { version, result } = await context.metadata.mutate('publish', publishArgs(context, node, body, options), {
     signal: options.signal,
@@ -50,12 +45,7 @@ export async function publishBody(
 
 type Publishable = Omit<StagedBody, 'size' | 'digest'> & { readonly digest?: string | undefined };
 
-export function publishArgs(
-  context: ClientContext,
-  node: NodeRef,
-  { digest, staged }: Publishable,
-  options: PublishOptions,
-): PublishArgs {
+export function publishArgs(context: ClientContext, node: NodeRef, { digest, staged }: Publishable, options: PublishOptions): PublishArgs {
   return {
     node,
     body: staged.body,

@@ -76,7 +76,8 @@ async function fetch(context: ClientContext, plan: Settled<ReadPlan>, maxBytes: 
   const { attributes, generation, digest, contentType, body } = plan.value;
   const size = bodySize(body);
   try {
-    if (size > maxBytes) throw new NokvError('too-large', `expected a body of at most ${maxBytes} bytes, found ${size}; stream it or read ranges`);
+    if (size > maxBytes)
+      throw new NokvError('too-large', `expected a body of at most ${maxBytes} bytes, found ${size}; stream it or read ranges`);
     const bytes = body.kind === 'inline' ? body.bytes : await handleOf(context, plan.value).bytes({ ...options, maxBytes });
     const described = { ...(digest === undefined ? {} : { digest }), ...(contentType === undefined ? {} : { contentType }) };
     return { ok: true, value: { attributes, generation, ...described, bytes } };
