@@ -11,8 +11,7 @@ type Connected = Pick<Call, 'settings' | 'io' | 'signal' | 'command'>;
 export async function connectClient(call: Connected): Promise<NokvClient> {
   const options = await connectOptions(call);
   const { connect } = await import('@nokv/client');
-  const as = call.settings.get('as');
-  return await connect({ ...options, ...(as === undefined ? {} : { as }), signal: call.signal });
+  return await connect({ ...options, signal: call.signal });
 }
 
 /** How the configured server is reached, without anything that ends with this command. */

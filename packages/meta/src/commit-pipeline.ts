@@ -18,7 +18,6 @@
 import { NokvError, toNokvError, type ChangeRecord, type InodeNumber, type RequestId, type Version } from '@nokv/types';
 import type { Command } from './command.js';
 import { deferred, type Deferred } from './deferred.js';
-import { Unmaterialised } from './history/unmaterialised.js';
 import type { DurabilitySink } from './durability-sink.js';
 import {
   beginBatch,
@@ -54,9 +53,8 @@ export class Pending {
   readonly bytes: number;
   /** Set once evaluated with success. */
   evaluated: Evaluated | undefined;
-  /** Made when somebody waits: most commands have one who waits for one of the two. */
-  #visible: Waiter[] | undefined;
-  #durable: Waiter[] | undefined;
+  readonly #visible: Waiter[] = [];
+  readonly #durable: Waiter[] = [];
 
   constructor(command: Command, bytes: number) {
     this.command = command;
@@ -65,7 +63,7 @@ export class Pending {
 
   /** Somebody waits until it is durable. */
   get isAwaited(): boolean {
-    return this.#durable !== undefined;
+    return this.#durable.length > 0;
   }
 
   wait(acknowledgement: 'durable' | 'visible'): Promise<Evaluated> {
@@ -75,36 +73,28 @@ export class Pending {
   }
 
   tell(waiter: Waiter, acknowledgement: 'durable' | 'visible'): void {
-    if (acknowledgement === 'durable') (this.#durable ??= []).push(waiter);
-    else if (this.evaluated === undefined) (this.#visible ??= []).push(waiter);
+    if (acknowledgement === 'durable') this.#durable.push(waiter);
+    else if (this.evaluated === undefined) this.#visible.push(waiter);
     else waiter.resolve(this.evaluated);
   }
 
   becameVisible(evaluated: Evaluated): void {
     this.evaluated = evaluated;
-    const waiters = this.#visible;
-    this.#visible = undefined;
-    if (waiters !== undefined) for (const waiter of waiters) waiter.resolve(evaluated);
+    for (const waiter of this.#visible.splice(0)) waiter.resolve(evaluated);
   }
 
   becameDurable(evaluated: Evaluated): void {
-    const waiters = this.#durable;
-    this.#durable = undefined;
-    if (waiters !== undefined) for (const waiter of waiters) waiter.resolve(evaluated);
+    for (const waiter of this.#durable.splice(0)) waiter.resolve(evaluated);
   }
 
   /** Tells those who did not ask for durability. */
-  refuseVisible(error: Error): void {
-    const waiters = this.#visible;
-    this.#visible = undefined;
-    if (waiters !== undefined) for (const waiter of waiters) waiter.reject(error);
+  refuseVisible(error: NokvError): void {
+    for (const waiter of this.#visible.splice(0)) waiter.reject(error);
   }
 
-  fail(error: Error): void {
+  fail(error: NokvError): void {
     this.refuseVisible(error);
-    const waiters = this.#durable;
-    this.#durable = undefined;
-    if (waiters !== undefined) for (const waiter of waiters) waiter.reject(error);
+    for (const waiter of this.#durable.splice(0)) waiter.reject(error);
   }
 }
 
@@ -136,7 +126,6 @@ export class CommitPipeline {
   readonly #listeners: PipelineListeners;
   readonly #refusal: () => Error | undefined;
   readonly #pause: (ms: number) => Promise<void>;
-  readonly #materialise: (missing: Unmaterialised) => Promise<void>;
   readonly #queue: Pending[] = [];
   readonly #inFlight: Batch[] = [];
   /** Evaluated, and waiting for a place in flight or for company. Never empty. */
@@ -147,8 +136,6 @@ export class CommitPipeline {
   #current: PipelineState;
   #batchNumber = 0;
   #isPumpQueued = false;
-  /** Commands that wait for directories of forks to take something over. */
-  #detours = 0;
   #fatal: NokvError | undefined;
   readonly #failed = deferred<NokvError>();
   #idle: Deferred<void> | undefined;
@@ -164,7 +151,6 @@ export class CommitPipeline {
     listeners: PipelineListeners,
     refusal: () => Error | undefined,
     pause: (ms: number) => Promise<void>,
-    materialise: (missing: Unmaterialised) => Promise<void>,
   ) {
     this.#view = view;
     this.#sink = sink;
@@ -174,7 +160,6 @@ export class CommitPipeline {
     this.#listeners = listeners;
     this.#refusal = refusal;
     this.#pause = pause;
-    this.#materialise = materialise;
   }
 
   get visible(): PipelineState {
@@ -242,7 +227,7 @@ export class CommitPipeline {
 
   /** Resolves when nothing waits and nothing is in flight. */
   async drained(): Promise<void> {
-    if (this.#queue.length === 0 && this.#inFlight.length === 0 && this.#open === undefined && this.#detours === 0) return;
+    if (this.#queue.length === 0 && this.#inFlight.length === 0 && this.#open === undefined) return;
     this.hurry();
     this.#idle ??= deferred();
     await this.#idle.promise;
@@ -335,32 +320,13 @@ export class CommitPipeline {
     try {
       evaluated = evaluateCommand(this.#view, this.#roots, batch, pending.command);
     } catch (error) {
-      if (error instanceof Unmaterialised) this.#detour(pending, error);
-      else this.#refuseWhenDurable(batch, pending, notApplied(error), this.#view.touched);
+      this.#refuseWhenDurable(batch, pending, notApplied(error), this.#view.touched);
       return;
     }
     batch.bytes += pending.bytes;
     batch.done.push(pending);
     if (pending.isAwaited) batch.isAwaited = true;
     pending.becameVisible(evaluated);
-  }
-
-  /** No refusal: what the command looked for is made, then it is evaluated again, whoever waits for it meanwhile. */
-  #detour(pending: Pending, missing: Unmaterialised): void {
-    if (pending.command.operation === 'materialise') return this.#refuse(pending, missing);
-    this.#detours += 1;
-    const again = (): void => {
-      this.#detours -= 1;
-      if (this.#fatal !== undefined) return this.#refuse(pending, this.#fatal);
-      this.#queue.push(pending);
-      this.#schedule();
-    };
-    const refused = (error: unknown): void => {
-      this.#detours -= 1;
-      this.#refuse(pending, notApplied(error));
-      this.#tellIdle();
-    };
-    this.#materialise(missing).then(again, refused);
   }
 
   #commit(batch: Batch): void {
@@ -377,8 +343,7 @@ export class CommitPipeline {
       await commit.committed;
     } catch (error) {
       const cause = toNokvError(error);
-      // A store that fails without a word of ours has stored nothing: it keeps its promise of all or nothing.
-      if (error === cause && (cause.kind === 'fenced' || cause.outcome === 'unknown')) this.#stepDown(batch, cause);
+      if (cause.kind === 'fenced' || cause.outcome === 'unknown') this.#stepDown(batch, cause);
       else this.#lose(batch, cause);
       return;
     }
@@ -458,7 +423,7 @@ export class CommitPipeline {
   }
 
   #tellIdle(): void {
-    if (this.#queue.length > 0 || this.#inFlight.length > 0 || this.#open !== undefined || this.#detours > 0) return;
+    if (this.#queue.length > 0 || this.#inFlight.length > 0 || this.#open !== undefined) return;
     this.#idle?.resolve();
     this.#idle = undefined;
   }
@@ -488,7 +453,7 @@ export class CommitPipeline {
     else restsOn.refused.push({ pending, error });
   }
 
-  #refuse(pending: Pending, error: NokvError | Unmaterialised): void {
+  #refuse(pending: Pending, error: NokvError): void {
     this.#forgetRequest(pending);
     pending.fail(error);
   }

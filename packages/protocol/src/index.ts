@@ -77,8 +77,6 @@ export {
   type WatchArgs,
   type WatchItem,
   type WatchPathArgs,
-  type LockWaitArgs,
-  type LockWaitItem,
   type WatchPathItem,
   type WireCommitted,
   type WireMutationResult,

@@ -37,11 +37,10 @@ function ownership(number: number) {
     shard,
     epoch: epoch(number),
     isValid: () => isHeld,
-    noteServed: async () => {},
     ended: new Promise((resolve) => (tell = resolve)),
     release: async () => end('released'),
   };
-  const acquired = async (): Promise<Acquisition> => ({ kind: 'acquired', ownership: held, hasBeenServed: true });
+  const acquired = async (): Promise<Acquisition> => ({ kind: 'acquired', ownership: held });
   return { held, acquired, lose: () => end('lost'), expireSilently: () => (isHeld = false) };
 }
 

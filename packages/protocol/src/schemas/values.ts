@@ -2,7 +2,6 @@
 import type {
   Attributes,
   Body,
-  Caller,
   ChangeRecord,
   EntryRef,
   Extent,
@@ -17,7 +16,6 @@ import type {
   Version,
 } from '@nokv/types';
 import {
-  CALLER_GROUPS_MAX,
   CHANGE_KINDS,
   INLINE_BYTES_MAX,
   INODE_TYPES,
@@ -53,7 +51,6 @@ export const count: Schema<number> = int(0);
 export const permissions: Schema<number> = int(0, 0o7777);
 /** 2^32 - 1 is the kernel's "no id" and never a real one. */
 export const userId: Schema<number> = int(0, U32_MAX - 1);
-export const callerIds: Schema<Caller> = object<Caller>({ uid: userId, gid: userId, groups: list(userId, CALLER_GROUPS_MAX) });
 export const upload: Schema<UploadId> = parsedText('upload', 32, uploadId);
 export const label: Schema<string> = text(LABEL_BYTES_MAX);
 export const uploadTarget: Schema<string> = text(TARGET_BYTES_MAX);
