@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkSchema } from '@nokv/cli/testing';
+import { until } from '../services/server.js';
 import { NOKV, cleanEnv, jsonLines, startCliServer, type CliServer } from './cli-runner.js';
 
 interface EventLine {
@@ -122,4 +123,20 @@ describe('nokv watch', () => {
     expect(await server.run(['watch', '/', '--since', '999999999999'])).toMatchObject({ code: 2 });
     expect(await server.run(['watch', '/', '--kinds', 'exploded'])).toMatchObject({ code: 2 });
   });
+});
+
+test('a cursor that is older than the window ends with 5 and names the one to go on from after the tree was read again', async () => {
+  await using small = await startCliServer({ flags: ['--change-window-versions', '5'] });
+  const [{ version: since }] = (await small.json(['mkdir', '/d'])) as [{ version: number }];
+  for (let i = 0; i < 20; i++) await small.must(['mkdir', `/d/${i}`]);
+  const refusal = await until('the old changes are forgotten', async () => {
+    const ran = await small.run(['watch', '/d', '--json', '--since', String(since), '--limit', '1']);
+    return ran.code === 5 && ran;
+  });
+  const error = JSON.parse(refusal.stderr.trim().split('\n').at(-1) ?? '') as { code: string; details: { next: number } };
+  checkSchema('error', error);
+  expect(error.code).toBe('cursor-too-old');
+  await small.must(['mkdir', '/d/after']);
+  const [event] = (await small.json(['watch', '/d', '--since', String(error.details.next), '--limit', '1'])) as EventLine[];
+  expect(event).toMatchObject({ kind: 'created', path: '/d/after' });
 });

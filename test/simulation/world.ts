@@ -106,6 +106,7 @@ export class World {
     };
     this.#retention = {
       bodyMs: random.pick([0, 1000, 60_000, DAY_MS]),
+      bodiesKept: random.pick([0, 1]),
       uploadMs: random.pick([60_000, 600_000]),
       extentMs: random.pick([60_000, 600_000]),
     };

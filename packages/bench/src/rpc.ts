@@ -1,84 +1,75 @@
-/** Serial latency and pipelined rate of the smallest useful call, beside a bare echo of the same runtime. */
+/** The smallest useful calls, one at a time and many in flight, beside an echo of the same runtime under the same polling. */
 import { connect } from '@nokv/client';
-import { parsePath } from '@nokv/types';
+import { parsePath, type InodeNumber } from '@nokv/types';
 import { join } from 'node:path';
 import { startServer } from './child.js';
-import { drive } from './drive.js';
-import { median, rounds, type Bench } from './figure.js';
+import { drive, type DriveResult } from './drive.js';
+import { median, rounds, type Bench, type BenchContext } from './figure.js';
 import { EchoFloor } from './floors/echo.js';
+
+type Call = (i: number) => Promise<unknown>;
 
 export const rpcBench: Bench = {
   name: 'rpc',
-  about: 'stat over the wire at 1, 64 and 256 in flight',
+  about: 'stat and lookup over the wire at 1, 64 and 256 in flight',
   async run(context) {
     const server = await startServer(join(context.directory, 'rpc'));
-    const sleeping = await EchoFloor.start(false);
-    const polling = await EchoFloor.start(true);
+    const sleeping = await EchoFloor.start({ polls: false });
+    const polling = await EchoFloor.start({ polls: true });
+    const looking = await EchoFloor.start({ polls: true, getIn: join(context.directory, 'echo') });
     const client = await connect(server.rpc);
     try {
-      const parent = parsePath('/bench');
-      await client.metadata.mutate('mkdir', { entry: { path: parent }, mode: 0o755, uid: 0, gid: 0 });
+      const owner = { uid: 0, gid: 0 };
+      const made = await client.metadata.mutate('mkdir', { entry: { path: parsePath('/bench') }, mode: 0o755, ...owner });
+      const parent = made.result.attributes.ino;
+      const entry = { parent, name: Buffer.from('file') };
+      await client.metadata.mutate('create', { entry, mode: 0o644, type: 'file', exclusive: true, ...owner });
       const node = { path: parsePath('/bench/file') };
-      await client.metadata.mutate('create', { entry: node, mode: 0o644, type: 'file', exclusive: true, uid: 0, gid: 0 });
-      const stat = () => client.metadata.read('stat', { node });
-      const durationMs = context.quick ? 300 : 1000;
-      for (const depth of [1, 64, 256]) {
-        const runs = {
-          stat: [] as number[],
-          echo: [] as number[],
-          statP50: [] as number[],
-          echoP50: [] as number[],
-          pollP50: [] as number[],
-        };
-        for (let round = 0; round < rounds(context); round++) {
-          const echo = await drive(sleeping.call, depth, durationMs / 2);
-          const poll = await drive(polling.call, depth, durationMs / 2);
-          const ours = await drive(stat, depth, durationMs);
-          runs.echo.push(echo.perSecond);
-          runs.echoP50.push(echo.p50Us);
-          runs.pollP50.push(poll.p50Us);
-          runs.stat.push(ours.perSecond);
-          runs.statP50.push(ours.p50Us);
-        }
-        const [value, floor] = [median(runs.stat), median(runs.echo)];
-        const conditions = { depth, rounds: rounds(context), durationMs, transport: 'tcp loopback' };
-        context.report({
-          bench: 'rpc',
-          case: `stat-depth-${depth}`,
-          value,
-          unit: 'op/s',
-          floor,
-          floorName: 'echo',
-          ratio: value / floor,
-          conditions,
-        });
-        if (depth === 1) {
-          const [p50, echoP50, pollP50] = [median(runs.statP50), median(runs.echoP50), median(runs.pollP50)];
-          context.report({
-            bench: 'rpc',
-            case: 'stat-p50',
-            value: p50,
-            unit: 'us',
-            floor: echoP50,
-            floorName: 'echo',
-            ratio: echoP50 / p50,
-            conditions,
-          });
-          context.report({
-            bench: 'rpc',
-            case: 'stat-p50-polled',
-            value: p50,
-            unit: 'us',
-            floor: pollP50,
-            floorName: 'echo, server polling',
-            ratio: pollP50 / p50,
-            conditions,
-          });
-        }
+      const ours: Record<string, Call> = {
+        stat: () => client.metadata.read('stat', { node }),
+        lookup: () => client.metadata.read('lookup', { parent: parent as InodeNumber, name: entry.name }),
+      };
+      for (const [name, call] of Object.entries(ours)) {
+        await oneInFlight(context, name, call, sleeping, polling);
+        for (const depth of [64, 256]) await inFlight(context, name, call, depth, looking);
       }
     } finally {
       await client.close();
-      await Promise.all([server.stop(), sleeping.stop(), polling.stop()]);
+      await Promise.all([server.stop(), sleeping.stop(), polling.stop(), looking.stop()]);
     }
   },
 };
+
+async function oneInFlight(context: BenchContext, name: string, call: Call, sleeping: EchoFloor, polling: EchoFloor): Promise<void> {
+  const runs = await turns(context, 1, [sleeping.call, polling.call, call]);
+  const [asleep, awake, p50] = runs.map((results) => median(results.map(({ p50Us }) => p50Us))) as [number, number, number];
+  const conditions = conditionsOf(context, 1);
+  const figure = { bench: 'rpc', value: p50, unit: 'us', conditions };
+  context.report({ ...figure, case: `${name}-p50`, floor: awake, floorName: 'echo, same polling', ratio: awake / p50 });
+  context.report({ ...figure, case: `${name}-p50-vs-sleeping`, floor: asleep, floorName: 'echo, asleep', ratio: asleep / p50 });
+}
+
+async function inFlight(context: BenchContext, name: string, call: Call, depth: number, looking: EchoFloor): Promise<void> {
+  const runs = await turns(context, depth, [looking.call, call]);
+  const [floor, value] = runs.map((results) => median(results.map(({ perSecond }) => perSecond))) as [number, number];
+  const conditions = conditionsOf(context, depth);
+  const figure = { bench: 'rpc', case: `${name}-depth-${depth}`, value, unit: 'op/s', conditions };
+  context.report({ ...figure, floor, floorName: 'echo with an LMDB get', ratio: value / floor });
+}
+
+/** Each of `calls` in turn, round by round. */
+async function turns(context: BenchContext, depth: number, calls: readonly Call[]): Promise<DriveResult[][]> {
+  const runs: DriveResult[][] = calls.map(() => []);
+  for (let round = 0; round < rounds(context); round++) {
+    for (const [at, call] of calls.entries()) runs[at]?.push(await drive(call, depth, durationMs(context)));
+  }
+  return runs;
+}
+
+function durationMs(context: BenchContext): number {
+  return context.quick ? 250 : 1000;
+}
+
+function conditionsOf(context: BenchContext, depth: number): Record<string, string | number> {
+  return { depth, rounds: rounds(context), durationMs: durationMs(context), transport: 'tcp loopback' };
+}

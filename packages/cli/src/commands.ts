@@ -1,6 +1,8 @@
 /** The command table: help, parsing, completion and the reference are made from these rows. */
 import { type AnyCommand, runs } from './command.js';
 import { fileCommands } from './table/file-commands.js';
+import { historyCommands } from './table/history-commands.js';
+import { listCommands } from './table/list-commands.js';
 import { mountCommands } from './table/mount-commands.js';
 import { otherCommands } from './table/other-commands.js';
 import { questionCommands } from './table/question-commands.js';
@@ -30,11 +32,32 @@ export const COMMANDS: readonly AnyCommand[] = [
   runs(fileCommands.chmod, async () => (await import('./commands/namespace.js')).chmod),
   runs(fileCommands.chown, async () => (await import('./commands/namespace.js')).chown),
   runs(fileCommands.touch, async () => (await import('./commands/namespace.js')).touch),
+  runs(fileCommands.truncate, async () => (await import('./commands/namespace.js')).truncate),
+  runs(listCommands.txn, async () => (await import('./commands/txn.js')).txn),
   runs(fileCommands.xattrGet, async () => (await import('./commands/xattr.js')).xattrGet),
   runs(fileCommands.xattrSet, async () => (await import('./commands/xattr.js')).xattrSet),
   runs(fileCommands.xattrList, async () => (await import('./commands/xattr.js')).xattrList),
   runs(fileCommands.xattrRm, async () => (await import('./commands/xattr.js')).xattrRm),
   runs(watchCommands.watch, async () => (await import('./commands/watch.js')).watch),
+  runs(historyCommands.snapshotCreate, async () => (await import('./commands/snapshot.js')).snapshotCreate),
+  runs(historyCommands.snapshotList, async () => (await import('./commands/snapshot.js')).snapshotList),
+  runs(historyCommands.snapshotInfo, async () => (await import('./commands/snapshot.js')).snapshotInfo),
+  runs(historyCommands.snapshotRenew, async () => (await import('./commands/snapshot.js')).snapshotRenew),
+  runs(historyCommands.snapshotRetire, async () => (await import('./commands/snapshot.js')).snapshotRetire),
+  runs(historyCommands.tagCreate, async () => (await import('./commands/tag.js')).tagCreate),
+  runs(historyCommands.tagMove, async () => (await import('./commands/tag.js')).tagMove),
+  runs(historyCommands.tagList, async () => (await import('./commands/tag.js')).tagList),
+  runs(historyCommands.tagRm, async () => (await import('./commands/tag.js')).tagRm),
+  runs(historyCommands.clone, async () => (await import('./commands/clone.js')).clone),
+  runs(historyCommands.diff, async () => (await import('./commands/diff.js')).diff),
+  runs(historyCommands.merge, async () => (await import('./commands/clone.js')).merge),
+  runs(historyCommands.rollback, async () => (await import('./commands/clone.js')).rollback),
+  runs(historyCommands.log, async () => (await import('./commands/versions.js')).log),
+  runs(historyCommands.revert, async () => (await import('./commands/versions.js')).revert),
+  runs(historyCommands.undelete, async () => (await import('./commands/versions.js')).undelete),
+  runs(historyCommands.prune, async () => (await import('./commands/versions.js')).prune),
+  runs(historyCommands.retentionGet, async () => (await import('./commands/retention.js')).retentionGet),
+  runs(historyCommands.retentionSet, async () => (await import('./commands/retention.js')).retentionSet),
   runs(questionCommands.catalog, async () => (await import('./commands/questions.js')).catalog),
   runs(questionCommands.find, async () => (await import('./commands/questions.js')).find),
   runs(questionCommands.aggregate, async () => (await import('./commands/questions.js')).aggregate),

@@ -11,7 +11,8 @@ type Connected = Pick<Call, 'settings' | 'io' | 'signal' | 'command'>;
 export async function connectClient(call: Connected): Promise<NokvClient> {
   const options = await connectOptions(call);
   const { connect } = await import('@nokv/client');
-  return await connect({ ...options, signal: call.signal });
+  const as = call.settings.get('as');
+  return await connect({ ...options, ...(as === undefined ? {} : { as }), signal: call.signal });
 }
 
 /** How the configured server is reached, without anything that ends with this command. */

@@ -26,7 +26,8 @@ export function overview(table: readonly AnyCommand[]): string {
     'Usage: nokv COMMAND [ARGUMENT…] [--flag…]',
     ...sections,
     `Flags of every command:\n${flagLines(GLOBAL_FLAGS)}`,
-    'A remote path is absolute. PATH@G names generation G of a file where a command reads one; "@" itself is then written \\x40.',
+    'A remote path is absolute. Where a command reads one, PATH@G is generation G of a file, PATH@v3 its third body, PATH@tag:NAME and\n' +
+      'PATH@snap:ID what was there at a tag or snapshot; --at does the same for a whole command. A name that ends so is written with \\x40.',
     '"nokv help COMMAND" says more and shows an example.',
   ].join('\n\n');
 }

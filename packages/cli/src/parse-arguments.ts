@@ -32,6 +32,7 @@ export interface ParsedLine {
 export interface GlobalTexts {
   readonly server?: string;
   readonly tokenFile?: string;
+  readonly as?: string;
   readonly timeout?: string;
   readonly config?: string;
   readonly json: boolean;
@@ -154,7 +155,7 @@ export function argumentForm(args: Arguments): string {
 
 function globalTexts(written: Written): GlobalTexts {
   const last = (key: string) => written.get(key)?.at(-1);
-  const texts = { server: last('server'), tokenFile: last('tokenFile'), timeout: last('timeout'), config: last('config') };
+  const texts = { server: last('server'), tokenFile: last('tokenFile'), as: last('as'), timeout: last('timeout'), config: last('config') };
   const given = Object.fromEntries(Object.entries(texts).filter((entry) => entry[1] !== undefined));
   return { ...given, json: written.has('json'), quiet: written.has('quiet'), verbose: written.has('verbose'), help: written.has('help') };
 }

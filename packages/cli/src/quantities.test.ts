@@ -1,5 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { formatClock, formatSize, parseDuration, parseInteger, parseModeChange, parseOwner, parseRange, parseSize } from './quantities.js';
+import {
+  formatClock,
+  formatDuration,
+  formatSize,
+  parseLabel,
+  parseDuration,
+  parseInteger,
+  parseModeChange,
+  parseOwner,
+  parseRange,
+  parseSize,
+} from './quantities.js';
 
 describe('quantities', () => {
   it.each([
@@ -86,5 +97,21 @@ describe('quantities', () => {
       '5.00 TiB',
     ]);
     expect([0, 61, 3723].map(formatClock)).toEqual(['0:00', '1:01', '1:02:03']);
+  });
+});
+
+describe('formatDuration', () => {
+  it.each(['0ms', '250ms', '30s', '90m', '36h', '7d', '1001ms'])('%s is written as it is read', (text) => {
+    expect(formatDuration(parseDuration(text))).toBe(text);
+  });
+});
+
+describe('parseLabel', () => {
+  it('splits at the first "="', () => {
+    expect([parseLabel('a=b=c'), parseLabel('a=')]).toEqual([
+      ['a', 'b=c'],
+      ['a', ''],
+    ]);
+    for (const text of ['a', '=b', '']) expect(() => parseLabel(text)).toThrow(/KEY=VALUE/);
   });
 });

@@ -29,6 +29,12 @@ export function parseDuration(text: string): number {
   return checked(Number(match[1]) * unit, 'a duration', text);
 }
 
+/** The inverse of {@link parseDuration}: `7d`, `90m`, `250ms`, in the largest unit that is exact. */
+export function formatDuration(ms: number): string {
+  const exact = Object.entries(DURATION_UNITS_MS).findLast(([, unit]) => ms >= unit && ms % unit === 0);
+  return exact === undefined ? `${ms}ms` : `${ms / exact[1]}${exact[0]}`;
+}
+
 /** `64KiB 4MiB 10GB 512` in bytes. */
 export function parseSize(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text);
@@ -66,6 +72,13 @@ export function parseChoice<const T extends string>(...choices: readonly T[]): (
 export function parseDigest(text: string): string {
   if (!/^sha256:[0-9a-f]{64}$/.test(text)) throw expected('a digest sha256:<64 hex digits>', text);
   return text;
+}
+
+/** `key=value`; the value may be empty and hold "=". */
+export function parseLabel(text: string): readonly [key: string, value: string] {
+  const at = text.indexOf('=');
+  if (at < 1) throw expected('a label KEY=VALUE', text);
+  return [text.slice(0, at), text.slice(at + 1)];
 }
 
 /** `A-B` (both included), `A-` (to the end) or `-N` (the last N bytes). */

@@ -27,7 +27,9 @@ export function renderReference(table: readonly AnyCommand[]): string {
     '# The `nokv` command',
     'Made from the command table; a test keeps it current. `nokv help`, `nokv help COMMAND` and `nokv COMMAND --help` say the same.',
     'Results go to standard output, everything else to standard error. A remote path is absolute; a byte of a name that is not UTF-8 is written `\\xHH`, a backslash `\\\\`. ' +
-      'Where a command reads a body, `PATH@G` names its generation G; a name that ends in `@` and digits is then written with `\\x40`. ' +
+      'Where a command reads a path, a moment may stand behind it: `PATH@G` is generation G of a file (of a directory, its state after commit G), `PATH@v3` the third body of a file, ' +
+      '`PATH@tag:NAME`, `PATH@snap:ID` and `PATH@version:N` what was there at a tag, a snapshot or after commit N; `--at` does the same for a whole command and takes a time too. ' +
+      'A name that itself ends in `@` and one of these forms is written with `\\x40` for the "@". ' +
       'Durations are written `250ms 30s 5m 24h 7d`, sizes `64KiB 4MiB 10GB`. A setting is taken from its flag, else its environment variable, else the configuration file, else its default.',
     '## Flags of every command',
     flagTable(GLOBAL_FLAGS),

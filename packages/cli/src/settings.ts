@@ -2,10 +2,10 @@
  * Configuration: flag over environment over file over default. One table names every setting; `config show`, the
  * flags of `serve`, the environment and the file's keys are read from it.
  */
-import { DATA_DIRECTORY_DEFAULT, HTTP_PORT_DEFAULT, LOOPBACK, NokvError, RPC_PORT_DEFAULT } from '@nokv/types';
+import { DATA_DIRECTORY_DEFAULT, HTTP_PORT_DEFAULT, LOOPBACK, NokvError, RPC_PORT_DEFAULT, parseCaller } from '@nokv/types';
 import type { ConfigFile } from './config-file.js';
 import { type Flag, flagName, value } from './command.js';
-import { parseChoice, parseDuration, parseText } from './quantities.js';
+import { parseChoice, parseDuration, parseInteger, parseSize, parseText } from './quantities.js';
 
 interface Setting<T> {
   readonly label: string;
@@ -28,6 +28,12 @@ export const CLIENT_SETTINGS = {
     default: `${LOOPBACK}:${RPC_PORT_DEFAULT}`,
   }),
   tokenFile: setting({ label: 'FILE', env: 'NOKV_TOKEN_FILE', help: 'File that holds the access token', parse: parseText }),
+  as: setting({
+    label: 'UID[:GID,…]',
+    env: 'NOKV_AS',
+    help: 'Act for this user and these groups: the server checks permissions; without it calls are trusted. Mounts go by the kernel instead',
+    parse: parseCaller,
+  }),
   timeout: setting({
     label: 'D',
     env: 'NOKV_TIMEOUT',
@@ -76,8 +82,8 @@ export const SERVER_SETTINGS = {
   durability: setting({
     label: 'MODE',
     env: 'NOKV_DURABILITY',
-    help: 'When a write is acknowledged; local: after fsync',
-    parse: parseChoice('local'),
+    help: 'When a write is acknowledged; local: after fsync; shared: once it is in the log in the object store, from which other nodes take over',
+    parse: parseChoice('local', 'shared'),
     default: 'local',
   }),
   nodeId: setting({
@@ -92,6 +98,27 @@ export const SERVER_SETTINGS = {
     help: 'Time to live of the ownership lease',
     parse: parseDuration,
     default: '3s',
+  }),
+  changeWindow: setting({
+    label: 'D',
+    env: 'NOKV_CHANGE_WINDOW',
+    help: 'How long changes are kept for "nokv watch --since"',
+    parse: parseDuration,
+    default: '24h',
+  }),
+  changeWindowBytes: setting({
+    label: 'SIZE',
+    env: 'NOKV_CHANGE_WINDOW_BYTES',
+    help: 'How many bytes of changes are kept',
+    parse: parseSize,
+    default: '2GiB',
+  }),
+  changeWindowVersions: setting({
+    label: 'N',
+    env: 'NOKV_CHANGE_WINDOW_VERSIONS',
+    help: 'How many versions back changes are kept',
+    parse: parseInteger(1, Number.MAX_SAFE_INTEGER),
+    default: '134217728',
   }),
   logLevel: setting({
     label: 'LEVEL',

@@ -1,5 +1,5 @@
 /** What lies below a directory, parents before children, page by page. */
-import type { DirectoryEntry, NokvClient } from '@nokv/client';
+import type { AtLike, DirectoryEntry, NokvClient } from '@nokv/client';
 import { NokvError, PATH_BYTES_MAX } from '@nokv/types';
 import { childPath, showPath } from './remote-path.js';
 
@@ -9,27 +9,30 @@ export interface Walked {
   readonly entry: DirectoryEntry;
 }
 
-/** Directories are held on a stack of open listings: memory follows the depth, not the size of the tree. */
-export async function* walk(client: NokvClient, root: Uint8Array, signal: AbortSignal, levels = PATH_BYTES_MAX): AsyncGenerator<Walked> {
-  yield* below(client, root, 1, levels, signal);
+export interface WalkOptions {
+  readonly signal: AbortSignal;
+  /** Directories to go down; default all. */
+  readonly levels?: number | undefined;
+  /** The tree as it was then. */
+  readonly at?: AtLike | undefined;
 }
 
-async function* below(
-  client: NokvClient,
-  directory: Uint8Array,
-  depth: number,
-  levels: number,
-  signal: AbortSignal,
-): AsyncGenerator<Walked> {
-  for await (const entry of client.list(directory, { signal })) {
+/** Directories are held on a stack of open listings: memory follows the depth, not the size of the tree. */
+export async function* walk(client: NokvClient, root: Uint8Array, options: WalkOptions): AsyncGenerator<Walked> {
+  yield* below(client, root, 1, options);
+}
+
+async function* below(client: NokvClient, directory: Uint8Array, depth: number, options: WalkOptions): AsyncGenerator<Walked> {
+  const { signal, at, levels = PATH_BYTES_MAX } = options;
+  for await (const entry of client.list(directory, { signal, at })) {
     const path = childPath(directory, entry.nameBytes);
     yield { path, depth, entry };
     if (entry.type !== 'directory' || depth >= levels) continue;
     try {
-      yield* below(client, path, depth + 1, levels, signal);
+      yield* below(client, path, depth + 1, options);
     } catch (error) {
-      // Removed by someone else between its listing and its turn: it is no longer part of the tree.
-      if (!(error instanceof NokvError && error.code === 'not-found')) throw error;
+      // Removed by someone else between its listing and its turn: it is no longer part of the tree. The past does not change.
+      if (at !== undefined || !(error instanceof NokvError && error.code === 'not-found')) throw error;
     }
   }
 }

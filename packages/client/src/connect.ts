@@ -1,6 +1,6 @@
 /** The door of the SDK. */
-import type { BlockAccess, Clock, Owner, Random } from '@nokv/types';
-import { LOOPBACK, NokvError, RPC_PORT_DEFAULT, systemClock, systemRandom } from '@nokv/types';
+import type { BlockAccess, Caller, Clock, Owner, Random } from '@nokv/types';
+import { LOOPBACK, NokvError, RPC_PORT_DEFAULT, checkCaller, parseCaller, systemClock, systemRandom } from '@nokv/types';
 import { parseAddress } from '@nokv/protocol';
 import { BodyReader } from '@nokv/object';
 import { LazyBlocks } from './body/lazy-blocks.js';
@@ -28,7 +28,12 @@ export interface ConnectOptions {
   readonly patienceMs?: number | undefined;
   /** Aborts connecting; an open client is closed with `close`. */
   readonly signal?: AbortSignal | undefined;
-  /** Who owns what is created; default: user and group of this process. */
+  /**
+   * Whom every call acts for: the server then applies the permission rules of POSIX. Text is `UID[:GID[,GID…]]`. Absent: calls are
+   * trusted. The ids are this client's word, not an authentication. What is not about single nodes (changes, history) is refused.
+   */
+  readonly as?: Caller | string | undefined;
+  /** Who owns what is created; default: the caller of `as`, else user and group of this process. */
   readonly owner?: Owner | undefined;
   /** Where credentials of a bucket are looked up (AWS names); without it blocks go through the server or the file store. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
@@ -53,6 +58,7 @@ export async function connect(to: string | readonly string[] | ConnectOptions = 
   const options: ConnectOptions = typeof to === 'string' || isList(to) ? { address: to } : to;
   const { clock = systemClock, timeoutMs = TIMEOUT_MS_DEFAULT, actor = 'sdk' } = options;
   if (!(timeoutMs > 0)) throw new NokvError('invalid-argument', `expected a timeout of more than 0 ms, found ${timeoutMs}`);
+  const caller = typeof options.as === 'string' ? parseCaller(options.as) : options.as && checkCaller(options.as);
   const random = pooledRandom(options.random ?? systemRandom);
   const link = new Link({
     addresses: addressesOf(options.address),
@@ -61,7 +67,7 @@ export async function connect(to: string | readonly string[] | ConnectOptions = 
     random,
   });
   const requestIds = new RequestIds(clock, random);
-  const metadata = new WireMetadataClient({ link, actor, timeoutMs, clock, random, requestIds });
+  const metadata = new WireMetadataClient({ link, actor, timeoutMs, clock, random, requestIds, caller });
   const blocks = new LazyBlocks({ metadata, clock, random, env: options.env, ways: options.ways });
   try {
     await firstConnection(link, options, clock);
@@ -69,7 +75,7 @@ export async function connect(to: string | readonly string[] | ConnectOptions = 
     await link.close();
     throw error;
   }
-  const owner = options.owner ?? ownerOfProcess();
+  const owner = options.owner ?? (caller === undefined ? ownerOfProcess() : { uid: caller.uid, gid: caller.gid });
   const context = {
     metadata,
     owner,

@@ -25,7 +25,8 @@ export type {
   Tags,
   UndeleteOptions,
 } from './history.js';
-export type { CallOptions, MetadataClient, MutateOptions, Mutated, TicketedUpload } from './metadata-client.js';
+export type { ClientSession, FileLike, HeldLock, LockOptions, OpenFile, SessionOptions } from './sessions.js';
+export type { CallOptions, LockWaitOptions, MetadataClient, MutateOptions, Mutated, TicketedUpload } from './metadata-client.js';
 export type {
   AttributeChanges,
   CopyOptions,
@@ -46,6 +47,7 @@ export type {
   StagedBody,
   TimeLike,
 } from './nokv-client.js';
+export type { Batch, MutationList, ReadFile, ReadManyOptions, Requirement, Transaction, TransactionOutcome } from './lists.js';
 export type { BodyHandle, BodyRange, BodyReuse } from './body-handle.js';
 export type { Progress, ProgressListener } from './progress.js';
 export type { PutSource } from './put-source.js';

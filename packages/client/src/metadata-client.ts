@@ -4,6 +4,8 @@
  */
 import type {
   AccessResult,
+  BatchAnswer,
+  BatchItem,
   Acknowledgement,
   ChangeCursor,
   ChangeFilter,
@@ -11,6 +13,7 @@ import type {
   ChangeRoot,
   DiffArgs,
   DiffItem,
+  LockArgs,
   MutationOperation,
   MutationOperations,
   MutationResult,
@@ -43,6 +46,11 @@ export interface MutateOptions extends CallOptions {
   readonly acknowledgement?: Acknowledgement | undefined;
 }
 
+export interface LockWaitOptions extends Omit<MutateOptions, 'acknowledgement' | 'visible'> {
+  /** Hears once why the lock cannot be had at once: who holds it, for people. */
+  readonly onWaiting?: ((why: string) => void) | undefined;
+}
+
 export interface Mutated<Result> {
   readonly version: Version;
   readonly result: Result;
@@ -66,6 +74,17 @@ export interface MetadataClient {
     args: MutationOperations[Op]['args'],
     options?: MutateOptions,
   ): Promise<Mutated<Op extends 'begin-upload' | 'renew-upload' ? TicketedUpload : MutationResult<Op>>>;
+  /**
+   * Takes a lock, waiting for it in the order of arrival; without `timeoutMs` as long as it takes. After a lost connection it waits
+   * at the end of the queue. A wait that the signal or the deadline ends has the outcome `unknown`: the lock may have come at
+   * that very moment, and `unlock` gives it back. Errors: those of `lock`, `deadlock`, `deadline-exceeded`.
+   */
+  waitForLock(args: LockArgs, options?: LockWaitOptions): Promise<Mutated<MutationResult<'lock'>>>;
+  /**
+   * Independent mutations in one request, with an answer each in their order. Each keeps a request id of its own: the one it brings, or
+   * that of the batch with its place. Sent again, the batch gives the first results.
+   */
+  mutateMany(items: readonly BatchItem[], options?: MutateOptions): Promise<readonly BatchAnswer[]>;
   /** How blocks are reached. */
   access(options?: CallOptions): Promise<AccessResult>;
   /** Changes after `since` (default: from now on), then live, until the signal fires; survives reconnects. */

@@ -7,7 +7,23 @@
  * `requestId` in its details: call again with that id to learn what happened.
  */
 import type { BlockStore } from '@nokv/object';
-import type { Attributes, Generation, InodeNumber, LogRow, NodeCard, Owner, RequestId, StatfsResult, Timespec, Version } from '@nokv/types';
+import type {
+  Attributes,
+  Generation,
+  InodeNumber,
+  ListedMutation,
+  LockHolder,
+  LogRow,
+  NodeCard,
+  Owner,
+  Precondition,
+  RequestId,
+  SessionCard,
+  Settled,
+  StatfsResult,
+  Timespec,
+  Version,
+} from '@nokv/types';
 import type { BodyHandle, BodyRange } from './body-handle.js';
 import type {
   AtLike,
@@ -28,9 +44,11 @@ import type {
   Tags,
   UndeleteOptions,
 } from './history.js';
+import type { Batch, ReadFile, ReadManyOptions, Transaction, TransactionOutcome } from './lists.js';
 import type { CallOptions, MetadataClient } from './metadata-client.js';
 import type { ProgressListener } from './progress.js';
 import type { PutSource } from './put-source.js';
+import type { ClientSession, SessionOptions } from './sessions.js';
 import type { GetTreeOptions, PutTreeOptions, TreeReport } from './trees.js';
 import type { Watch, WatchOptions } from './watch-event.js';
 
@@ -50,6 +68,10 @@ export interface NokvClient extends AsyncDisposable {
   readlink(path: PathLike, options?: CallOptions & AtOption): Promise<Uint8Array>;
   /** The absolute path of an inode. */
   pathOf(ino: InodeNumber, options?: CallOptions & AtOption): Promise<string>;
+  /** The cards of many paths, one request for each 256; one that fails does not touch the others. In the order of the paths. */
+  statMany(paths: Iterable<PathLike>, options?: CallOptions & { readonly follow?: boolean }): Promise<readonly Settled<NodeCard>[]>;
+  /** Whole small files; bodies inside the metadata come with the request, one for each 256 paths. */
+  readMany(paths: Iterable<PathLike>, options?: ReadManyOptions): Promise<readonly Settled<ReadFile>[]>;
   /** What is used and free in the namespace. */
   statfs(options?: CallOptions): Promise<StatfsResult>;
 
@@ -92,12 +114,29 @@ export interface NokvClient extends AsyncDisposable {
   /** A symlink at `path` that says `target` (any bytes, need not exist). */
   symlink(target: string | Uint8Array, path: PathLike, options?: MutationOptions): Promise<NodeOutcome>;
 
+  /** Makes files without bodies in one request, with an answer each. */
+  createMany(
+    paths: Iterable<PathLike>,
+    options?: MutationOptions & { readonly mode?: number; readonly exclusive?: boolean },
+  ): Promise<readonly Settled<NodeOutcome>[]>;
+  /** Removes files, symlinks and empty directories in one request (two where there are directories), with an answer each. */
+  removeMany(paths: Iterable<PathLike>, options?: MutationOptions): Promise<readonly Settled<Outcome>[]>;
+  /** Gathers independent mutations to be sent in one request. */
+  batch(): Batch;
+  /** Gathers mutations that take effect together or not at all. */
+  transaction(): Transaction;
+  /** The same by operations: for those who know inodes. */
+  transact(
+    operations: readonly ListedMutation[],
+    options?: Omit<MutationOptions, 'owner'> & { readonly preconditions?: readonly Precondition[] },
+  ): Promise<TransactionOutcome>;
+
   /** Changes several attributes in one commit. */
   setattr(path: PathLike, changes: AttributeChanges, options?: MutationOptions & { readonly follow?: boolean }): Promise<NodeOutcome>;
   chmod(path: PathLike, mode: number, options?: MutationOptions): Promise<NodeOutcome>;
   chown(path: PathLike, uid: number, gid: number, options?: MutationOptions & { readonly follow?: boolean }): Promise<NodeOutcome>;
   utimes(path: PathLike, atime: TimeLike, mtime: TimeLike, options?: MutationOptions & { readonly follow?: boolean }): Promise<NodeOutcome>;
-  /** Cuts or extends a body with zeros, without reading it. */
+  /** Cuts or extends a body with zeros, without reading it (save for a body of at most 16 KiB that grows beyond that). */
   truncate(path: PathLike, size: number, options?: MutationOptions): Promise<NodeOutcome>;
 
   getXattr(path: PathLike, name: string | Uint8Array, options?: CallOptions & AtOption): Promise<Uint8Array>;
@@ -154,6 +193,13 @@ export interface NokvClient extends AsyncDisposable {
    * or repeat. Errors: `not-found` (nothing is there, and no `since`), `cursor-too-old` (read the tree again and go on from `details.next`).
    */
   watch(path: PathLike, options?: WatchOptions): Watch;
+
+  /** Opens a session and keeps it alive: what is held under it (locks, open files) ends with it. Close it, or use `await using`. */
+  openSession(options?: SessionOptions): Promise<ClientSession>;
+  /** Sessions, the oldest first, with what they hold. */
+  sessions(options?: CallOptions): AsyncIterable<SessionCard>;
+  /** Locks that are held on what lies at a path. */
+  locks(path: PathLike, options?: CallOptions): Promise<readonly LockHolder[]>;
 
   /** The block store as this client reaches it (directory, bucket or the server's HTTP port); opened by its first use, closed with the client. */
   blocks(): Promise<BlockStore>;

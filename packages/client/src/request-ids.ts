@@ -11,6 +11,9 @@ export class RequestIds {
   readonly mark: string;
   readonly #clock: Clock;
   #count: number;
+  /** Time and mark of the last id: many are drawn in one millisecond. */
+  #headMs = -1;
+  #head = '';
 
   constructor(clock: Clock, random: Random) {
     this.#clock = clock;
@@ -19,8 +22,12 @@ export class RequestIds {
   }
 
   draw(): RequestId {
+    const nowMs = Math.floor(this.#clock.nowMs());
+    if (nowMs !== this.#headMs) {
+      this.#headMs = nowMs;
+      this.#head = requestId(nowMs.toString(16).padStart(12, '0') + this.mark);
+    }
     this.#count = (this.#count + 1) % COUNTS;
-    const time = Math.floor(this.#clock.nowMs()).toString(16).padStart(12, '0');
-    return requestId(`${time}${this.mark}${this.#count.toString(16).padStart(8, '0')}`);
+    return (this.#head + this.#count.toString(16).padStart(8, '0')) as RequestId;
   }
 }

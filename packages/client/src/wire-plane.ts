@@ -3,38 +3,39 @@ import type { Plane, PlaneBody, PlaneEntry, PlaneOptions, PlanePage } from '@nok
 // The port alone: the verbs behind the package's main door bring a schema library that a client has no use for.
 import { PLANE_READ_BYTES_MAX } from '@nokv/agent/plane';
 import { NokvError, formatName, parsePath } from '@nokv/types';
+import type { AtOption } from './history.js';
 import type { NokvClient } from './nokv-client.js';
 
-/** The plane borrows the client; closing the client ends it. */
-export function wirePlane(client: NokvClient): Plane {
+/** The plane borrows the client; closing the client ends it. With `at` it shows the namespace as it was at that moment. */
+export function wirePlane(client: NokvClient, { at }: AtOption = {}): Plane {
   return {
     async stat(path, options = {}) {
       const normal = normalPath(path);
-      return entryOf(
-        normal,
-        await client.stat(normal, { signal: options.signal, ...(options.follow === undefined ? {} : { follow: options.follow }) }),
-      );
+      const follow = options.follow === undefined ? {} : { follow: options.follow };
+      return entryOf(normal, await client.stat(normal, { signal: options.signal, at, ...follow }));
     },
     async list(path, options) {
       const normal = normalPath(path);
-      const { entries, more } = await client.listPage(normal, { signal: options.signal, limit: options.limit, after: options.after });
+      const { entries, more } = await client.listPage(normal, { signal: options.signal, at, limit: options.limit, after: options.after });
       const prefix = normal === '/' ? '' : normal;
       return {
         entries: entries.map(({ name, attributes }) => ({ path: `${prefix}/${name}`, name, card: mustHave(attributes) })),
         more,
       } satisfies PlanePage;
     },
-    open: (path, options = {}) => openPlaneBody(client, path, options),
+    open: (path, options = {}) => openPlaneBody(client, path, { ...options, at }),
   };
 }
 
 async function openPlaneBody(
   client: NokvClient,
   path: string,
-  options: PlaneOptions & { readonly generation?: number },
+  options: PlaneOptions & AtOption & { readonly generation?: number },
 ): Promise<PlaneBody> {
   const normal = normalPath(path);
-  const handle = await client.get(normal, { signal: options.signal, generation: options.generation });
+  const { signal, generation: asked, at } = options;
+  // A generation is cited with its path as it is now: it answers for itself, whatever moment the rest is shown at.
+  const handle = await client.get(normal, asked === undefined ? { signal, at } : { signal, generation: asked });
   const { attributes, digest, contentType, generation, size } = handle;
   const card = { ...attributes, ...(digest === undefined ? {} : { digest }), ...(contentType === undefined ? {} : { contentType }) };
   return {

@@ -33,10 +33,17 @@ export interface NodeIdentity {
   readonly endpoint: string;
   /** Names the copy of the shard's data that this node holds; two copies that may differ have two names. */
   readonly home: string;
+  /** The home that this one takes the place of: the same data, from now on known under another name. */
+  readonly formerHome?: string | undefined;
 }
 
 export type Acquisition =
-  | { readonly kind: 'acquired'; readonly ownership: Ownership }
+  | {
+      readonly kind: 'acquired';
+      readonly ownership: Ownership;
+      /** Somebody has noted that the shard was served: an empty one is not to be made in its place. */
+      readonly hasBeenServed: boolean;
+    }
   | { readonly kind: 'held'; readonly by: NodeIdentity; readonly epoch: Epoch }
   /** The shard has been served from other data than this node's. */
   | { readonly kind: 'foreign'; readonly home: string; readonly epoch: Epoch };
@@ -48,6 +55,8 @@ export interface Ownership {
   isValid(): boolean;
   /** Resolves once the ownership has ended for good (lost or released); the holder must acquire again. */
   readonly ended: Promise<'lost' | 'released'>;
+  /** Notes for every later owner that the shard has been served, before it is. Rejects with `control-unavailable`. */
+  noteServed(): Promise<void>;
   /** Gives the shard up at once; a successor need not wait for the lease. Harmless when repeated or already lost. */
   release(): Promise<void>;
 }

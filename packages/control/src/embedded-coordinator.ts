@@ -37,11 +37,13 @@ export function embeddedCoordinator(records: EmbeddedRecords): Coordinator {
     const holder = holders.get(shard);
     if (holder !== undefined) return { kind: 'held', by: holder.node, epoch: holder.epoch };
     const last = await records.load(shard);
-    if (last !== undefined && last.home !== node.home) return { kind: 'foreign', home: last.home, epoch: last.epoch };
+    if (last !== undefined && last.home !== node.home && last.home !== node.formerHome)
+      return { kind: 'foreign', home: last.home, epoch: last.epoch };
     const raised = epoch(Math.max(last?.epoch ?? 0, above) + 1);
     await records.save(shard, { epoch: raised, home: node.home });
     known.set(shard, { epoch: raised, home: node.home });
-    return { kind: 'acquired', ownership: hold(shard, node, raised) };
+    // The record lies with the data: where there is one, there is a shard.
+    return { kind: 'acquired', ownership: hold(shard, node, raised), hasBeenServed: last !== undefined };
   }
 
   function hold(shard: ShardId, node: NodeIdentity, raised: Epoch): Ownership {
@@ -61,6 +63,7 @@ export function embeddedCoordinator(records: EmbeddedRecords): Coordinator {
       epoch: raised,
       ended,
       isValid: () => isHeld,
+      noteServed: async () => {},
       release: async () => end('released'),
     };
   }

@@ -2,7 +2,7 @@
  * Coordination through etcd. Two keys a shard, small whatever the traffic:
  *
  *   <prefix>/shards/<4 digits>/owner   {"id","endpoint","home","epoch"}, bound to the owner's lease
- *   <prefix>/shards/<4 digits>/record  {"format":1,"epoch","home"}, stays
+ *   <prefix>/shards/<4 digits>/record  {"format":1,"epoch","home","served"}, stays; without "served" it counts as served
  *
  * Taking a shard is one transaction: the owner key is absent, the record is as it was read, put both with the epoch
  * raised. An answer that got lost is followed by revoking the lease, so that a taken key never outlives an owner who
@@ -30,6 +30,7 @@ interface StoredRecord {
   readonly format: number;
   readonly epoch: Epoch;
   readonly home: string;
+  readonly served: boolean;
 }
 
 interface StoredOwner extends NodeIdentity {
@@ -67,7 +68,7 @@ export async function etcdCoordinator(options: EtcdCoordinatorOptions): Promise<
   async function acquire(shard: ShardId, node: NodeIdentity, above: Epoch): Promise<Acquisition> {
     if (isClosed) throw new NokvError('control-unavailable', 'this coordinator is closed; open it again');
     const seen = await readShard(shard);
-    if (seen.record !== undefined && seen.record.home !== node.home) {
+    if (seen.record !== undefined && seen.record.home !== node.home && seen.record.home !== node.formerHome) {
       return { kind: 'foreign', home: seen.record.home, epoch: seen.record.epoch };
     }
     if (seen.owner !== undefined) return { kind: 'held', by: identityOf(seen.owner), epoch: seen.owner.epoch };
@@ -86,14 +87,14 @@ export async function etcdCoordinator(options: EtcdCoordinatorOptions): Promise<
       await ownership.release();
       throw new NokvError('control-unavailable', 'this coordinator was closed while the shard was being taken');
     }
-    return { kind: 'acquired', ownership };
+    return { kind: 'acquired', ownership, hasBeenServed: seen.record?.served ?? false };
   }
 
   async function take(shard: ShardId, node: NodeIdentity, seen: ShardState, raised: Epoch, lease: string): Promise<boolean> {
     const ownerKey = `${prefixOf(shard)}owner`;
     const recordKey = `${prefixOf(shard)}record`;
     const owner: StoredOwner = { ...identityOf(node), epoch: raised };
-    const record: StoredRecord = { format: RECORD_FORMAT, epoch: raised, home: node.home };
+    const record: StoredRecord = { format: RECORD_FORMAT, epoch: raised, home: node.home, served: seen.record?.served ?? false };
     try {
       return await client.transaction(
         [
@@ -111,6 +112,14 @@ export async function etcdCoordinator(options: EtcdCoordinatorOptions): Promise<
     }
   }
 
+  /** As long as the record is that of this ownership; a later owner notes it himself. */
+  async function noteServed(shard: ShardId, raised: Epoch): Promise<void> {
+    const { record, recordRevision } = await readShard(shard);
+    if (record === undefined || record.epoch !== raised || record.served) return;
+    const key = `${prefixOf(shard)}record`;
+    await client.transaction([{ key, modRevision: recordRevision }], [{ key, value: JSON.stringify({ ...record, served: true }) }]);
+  }
+
   function hold(shard: ShardId, raised: Epoch, lease: string, grantSentAtMs: number): Ownership {
     const term: HeldLease = holdLease({ ttlMs: leaseTtlMs, clock, grantSentAtMs, renew: () => client.keepAlive(lease) });
     let releasing: Promise<void> | undefined;
@@ -119,6 +128,7 @@ export async function etcdCoordinator(options: EtcdCoordinatorOptions): Promise<
       epoch: raised,
       isValid: term.isValid,
       ended: term.ended,
+      noteServed: () => noteServed(shard, raised),
       release() {
         term.end('released');
         releasing ??= revokeLease(lease);
@@ -225,7 +235,9 @@ function parseRecord(entry: EtcdEntry): StoredRecord {
       `expected format ${RECORD_FORMAT} of the shard record ${entry.key}, found ${JSON.stringify(value['format'])}; use the version of nokv that wrote it`,
     );
   }
-  return { format: RECORD_FORMAT, epoch: parseEpoch(entry, value['epoch']), home: parseText(entry, value['home']) };
+  const { served = true } = value;
+  if (typeof served !== 'boolean') throw corrupt(entry);
+  return { format: RECORD_FORMAT, epoch: parseEpoch(entry, value['epoch']), home: parseText(entry, value['home']), served };
 }
 
 function parseOwner(entry: EtcdEntry): StoredOwner {

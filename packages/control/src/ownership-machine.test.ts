@@ -19,8 +19,8 @@ const events: Record<OwnershipEvent['name'], OwnershipEvent> = {
   start: { name: 'start' },
   acquired: { name: 'acquired', epoch: e2 },
   'not-acquired': { name: 'not-acquired' },
-  recovered: { name: 'recovered' },
-  'recovery-failed': { name: 'recovery-failed' },
+  recovered: { name: 'recovered', epoch: e1 },
+  'recovery-failed': { name: 'recovery-failed', epoch: e1 },
   lost: { name: 'lost', epoch: e1 },
   stop: { name: 'stop' },
   drained: { name: 'drained' },
@@ -63,7 +63,13 @@ describe('ownership', () => {
   it('never serves under an epoch that was not acquired', () => {
     const recovering = stepOwnership(states.acquiring, events.acquired).state;
     expect(recovering).toEqual({ name: 'recovering', epoch: e2 });
-    expect(stepOwnership(recovering, events.recovered).state).toEqual({ name: 'serving', epoch: e2 });
+    expect(stepOwnership(recovering, { name: 'recovered', epoch: e2 }).state).toEqual({ name: 'serving', epoch: e2 });
+  });
+
+  it('ignores the end of the recovery of an earlier ownership', () => {
+    const recovering: OwnershipState = { name: 'recovering', epoch: e2 };
+    expect(stepOwnership(recovering, events.recovered)).toEqual({ state: recovering, work: [] });
+    expect(stepOwnership(recovering, events['recovery-failed'])).toEqual({ state: recovering, work: [] });
   });
 
   it('ignores the loss of an earlier ownership', () => {

@@ -28,8 +28,9 @@ export type OwnershipEvent =
   | { readonly name: 'acquired'; readonly epoch: Epoch }
   /** Held by another, or the coordinator did not answer. */
   | { readonly name: 'not-acquired' }
-  | { readonly name: 'recovered' }
-  | { readonly name: 'recovery-failed' }
+  /** The recovery under this epoch is over; a late word of an earlier one changes nothing. */
+  | { readonly name: 'recovered'; readonly epoch: Epoch }
+  | { readonly name: 'recovery-failed'; readonly epoch: Epoch }
   /** The ownership with this epoch ended against our will; a late word about an older one changes nothing. */
   | { readonly name: 'lost'; readonly epoch: Epoch }
   | { readonly name: 'stop' }
@@ -66,8 +67,9 @@ export function stepOwnership(state: OwnershipState, event: OwnershipEvent): Own
       if (event.name === 'stop') return to({ name: 'released' }, { name: 'release' });
       return stay(state);
     case 'recovering':
-      if (event.name === 'recovered') return to({ name: 'serving', epoch: state.epoch }, { name: 'open-gate' });
-      if (event.name === 'recovery-failed') {
+      if (event.name === 'recovered' && event.epoch === state.epoch)
+        return to({ name: 'serving', epoch: state.epoch }, { name: 'open-gate' });
+      if (event.name === 'recovery-failed' && event.epoch === state.epoch) {
         return to({ name: 'fenced', lastEpoch: state.epoch }, { name: 'release' }, { name: 'acquire', attempt: 1 });
       }
       if (event.name === 'lost' && event.epoch === state.epoch) return fenced(state.epoch);

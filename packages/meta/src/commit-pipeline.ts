@@ -18,6 +18,7 @@
 import { NokvError, toNokvError, type ChangeRecord, type InodeNumber, type RequestId, type Version } from '@nokv/types';
 import type { Command } from './command.js';
 import { deferred, type Deferred } from './deferred.js';
+import { Unmaterialised } from './history/unmaterialised.js';
 import type { DurabilitySink } from './durability-sink.js';
 import {
   beginBatch,
@@ -53,8 +54,9 @@ export class Pending {
   readonly bytes: number;
   /** Set once evaluated with success. */
   evaluated: Evaluated | undefined;
-  readonly #visible: Waiter[] = [];
-  readonly #durable: Waiter[] = [];
+  /** Made when somebody waits: most commands have one who waits for one of the two. */
+  #visible: Waiter[] | undefined;
+  #durable: Waiter[] | undefined;
 
   constructor(command: Command, bytes: number) {
     this.command = command;
@@ -63,7 +65,7 @@ export class Pending {
 
   /** Somebody waits until it is durable. */
   get isAwaited(): boolean {
-    return this.#durable.length > 0;
+    return this.#durable !== undefined;
   }
 
   wait(acknowledgement: 'durable' | 'visible'): Promise<Evaluated> {
@@ -73,28 +75,36 @@ export class Pending {
   }
 
   tell(waiter: Waiter, acknowledgement: 'durable' | 'visible'): void {
-    if (acknowledgement === 'durable') this.#durable.push(waiter);
-    else if (this.evaluated === undefined) this.#visible.push(waiter);
+    if (acknowledgement === 'durable') (this.#durable ??= []).push(waiter);
+    else if (this.evaluated === undefined) (this.#visible ??= []).push(waiter);
     else waiter.resolve(this.evaluated);
   }
 
   becameVisible(evaluated: Evaluated): void {
     this.evaluated = evaluated;
-    for (const waiter of this.#visible.splice(0)) waiter.resolve(evaluated);
+    const waiters = this.#visible;
+    this.#visible = undefined;
+    if (waiters !== undefined) for (const waiter of waiters) waiter.resolve(evaluated);
   }
 
   becameDurable(evaluated: Evaluated): void {
-    for (const waiter of this.#durable.splice(0)) waiter.resolve(evaluated);
+    const waiters = this.#durable;
+    this.#durable = undefined;
+    if (waiters !== undefined) for (const waiter of waiters) waiter.resolve(evaluated);
   }
 
   /** Tells those who did not ask for durability. */
-  refuseVisible(error: NokvError): void {
-    for (const waiter of this.#visible.splice(0)) waiter.reject(error);
+  refuseVisible(error: Error): void {
+    const waiters = this.#visible;
+    this.#visible = undefined;
+    if (waiters !== undefined) for (const waiter of waiters) waiter.reject(error);
   }
 
-  fail(error: NokvError): void {
+  fail(error: Error): void {
     this.refuseVisible(error);
-    for (const waiter of this.#durable.splice(0)) waiter.reject(error);
+    const waiters = this.#durable;
+    this.#durable = undefined;
+    if (waiters !== undefined) for (const waiter of waiters) waiter.reject(error);
   }
 }
 
@@ -126,6 +136,7 @@ export class CommitPipeline {
   readonly #listeners: PipelineListeners;
   readonly #refusal: () => Error | undefined;
   readonly #pause: (ms: number) => Promise<void>;
+  readonly #materialise: (missing: Unmaterialised) => Promise<void>;
   readonly #queue: Pending[] = [];
   readonly #inFlight: Batch[] = [];
   /** Evaluated, and waiting for a place in flight or for company. Never empty. */
@@ -136,6 +147,8 @@ export class CommitPipeline {
   #current: PipelineState;
   #batchNumber = 0;
   #isPumpQueued = false;
+  /** Commands that wait for directories of forks to take something over. */
+  #detours = 0;
   #fatal: NokvError | undefined;
   readonly #failed = deferred<NokvError>();
   #idle: Deferred<void> | undefined;
@@ -151,6 +164,7 @@ export class CommitPipeline {
     listeners: PipelineListeners,
     refusal: () => Error | undefined,
     pause: (ms: number) => Promise<void>,
+    materialise: (missing: Unmaterialised) => Promise<void>,
   ) {
     this.#view = view;
     this.#sink = sink;
@@ -160,6 +174,7 @@ export class CommitPipeline {
     this.#listeners = listeners;
     this.#refusal = refusal;
     this.#pause = pause;
+    this.#materialise = materialise;
   }
 
   get visible(): PipelineState {
@@ -227,7 +242,7 @@ export class CommitPipeline {
 
   /** Resolves when nothing waits and nothing is in flight. */
   async drained(): Promise<void> {
-    if (this.#queue.length === 0 && this.#inFlight.length === 0 && this.#open === undefined) return;
+    if (this.#queue.length === 0 && this.#inFlight.length === 0 && this.#open === undefined && this.#detours === 0) return;
     this.hurry();
     this.#idle ??= deferred();
     await this.#idle.promise;
@@ -320,13 +335,32 @@ export class CommitPipeline {
     try {
       evaluated = evaluateCommand(this.#view, this.#roots, batch, pending.command);
     } catch (error) {
-      this.#refuseWhenDurable(batch, pending, notApplied(error), this.#view.touched);
+      if (error instanceof Unmaterialised) this.#detour(pending, error);
+      else this.#refuseWhenDurable(batch, pending, notApplied(error), this.#view.touched);
       return;
     }
     batch.bytes += pending.bytes;
     batch.done.push(pending);
     if (pending.isAwaited) batch.isAwaited = true;
     pending.becameVisible(evaluated);
+  }
+
+  /** No refusal: what the command looked for is made, then it is evaluated again, whoever waits for it meanwhile. */
+  #detour(pending: Pending, missing: Unmaterialised): void {
+    if (pending.command.operation === 'materialise') return this.#refuse(pending, missing);
+    this.#detours += 1;
+    const again = (): void => {
+      this.#detours -= 1;
+      if (this.#fatal !== undefined) return this.#refuse(pending, this.#fatal);
+      this.#queue.push(pending);
+      this.#schedule();
+    };
+    const refused = (error: unknown): void => {
+      this.#detours -= 1;
+      this.#refuse(pending, notApplied(error));
+      this.#tellIdle();
+    };
+    this.#materialise(missing).then(again, refused);
   }
 
   #commit(batch: Batch): void {
@@ -343,7 +377,8 @@ export class CommitPipeline {
       await commit.committed;
     } catch (error) {
       const cause = toNokvError(error);
-      if (cause.kind === 'fenced' || cause.outcome === 'unknown') this.#stepDown(batch, cause);
+      // A store that fails without a word of ours has stored nothing: it keeps its promise of all or nothing.
+      if (error === cause && (cause.kind === 'fenced' || cause.outcome === 'unknown')) this.#stepDown(batch, cause);
       else this.#lose(batch, cause);
       return;
     }
@@ -423,7 +458,7 @@ export class CommitPipeline {
   }
 
   #tellIdle(): void {
-    if (this.#queue.length > 0 || this.#inFlight.length > 0 || this.#open !== undefined) return;
+    if (this.#queue.length > 0 || this.#inFlight.length > 0 || this.#open !== undefined || this.#detours > 0) return;
     this.#idle?.resolve();
     this.#idle = undefined;
   }
@@ -453,7 +488,7 @@ export class CommitPipeline {
     else restsOn.refused.push({ pending, error });
   }
 
-  #refuse(pending: Pending, error: NokvError): void {
+  #refuse(pending: Pending, error: NokvError | Unmaterialised): void {
     this.#forgetRequest(pending);
     pending.fail(error);
   }

@@ -303,8 +303,8 @@ describe('opening', () => {
     await shard.kv.commit([{ key, value: row }]).flushed;
     await expect(TestShard.open((shard.kv as MemoryKv).powerCut())).rejects.toMatchObject({
       code: 'unsupported-format',
-      message: expect.stringMatching(/format 1.*format 9/) as string,
-      details: { expected: 1, found: 9 },
+      message: expect.stringMatching(/format 2.*format 9/) as string,
+      details: { expected: 2, found: 9 },
     });
   });
 

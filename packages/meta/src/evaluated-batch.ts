@@ -4,12 +4,12 @@
  *
  * Invariants: versions in a batch follow on each other without a gap; a command that fails leaves no trace in it.
  */
-import { localOfInode, type ChangeRecord, type InodeNumber, type Timespec, type Version } from '@nokv/types';
+import { localOfInode, type ChangeRecord, type InodeNumber, type RequestId, type Timespec, type Version } from '@nokv/types';
 import { apply } from './apply.js';
 import type { Command, MutationCommand } from './command.js';
 import { SYSTEM_ITEM, changeKey, countersKey, requestKey, systemKey } from './key.js';
 import type { KvWrite } from './ordered-kv.js';
-import { OverlayRow, type ShardView } from './overlay.js';
+import { OverlayRow, rowId, type ShardView } from './overlay.js';
 import { encodeResult, operationNumber, type AnyMutationResult } from './request-result.js';
 import { Transaction, type ChangeDraft, type ShardRoots } from './transaction.js';
 import {
@@ -35,9 +35,6 @@ export interface PipelineState {
   readonly counters: CountersRow;
   readonly progress: ProgressRow;
 }
-
-/** Stands in change records for the request, where a shard mends itself. */
-const NO_REQUEST = 'nokv-repair';
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -72,7 +69,8 @@ export function beginBatch(number: number, { counters, progress }: PipelineState
 /** Applies a command to the view and notes what it writes in the batch. Throws where it fails; nothing has happened then. */
 export function evaluateCommand(view: ShardView, roots: ShardRoots, batch: EvaluatedBatch, command: Command): Evaluated {
   const version = (batch.progress.version + 1) as Version;
-  const transaction = new Transaction(view, roots, version, command.time);
+  const transaction = new Transaction(view, roots, version, command, batch.progress);
+  if ('caller' in command) transaction.caller = command.caller;
   view.touched = 0;
   const result = apply(transaction, command);
   for (const { id, key, value, decoded, before } of transaction.finish()) {
@@ -80,13 +78,18 @@ export function evaluateCommand(view: ShardView, roots: ShardRoots, batch: Evalu
     view.overlay.set(id, row);
     batch.rows.set(id, row);
   }
+  for (const { key, value } of transaction.history) {
+    const id = rowId(key);
+    const row = new OverlayRow(key, value, undefined, undefined, batch.number);
+    view.overlay.set(id, row);
+    batch.rows.set(id, row);
+  }
   for (const write of transaction.blind) batch.writes.push(write);
   if (transaction.released !== undefined) for (const ino of transaction.released) batch.released.add(ino);
   if ('requestId' in command) log(batch, command, transaction, result as AnyMutationResult);
-  else logChanges(batch, command, transaction, NO_REQUEST);
   batch.counters.bytes += transaction.bytesDelta;
   batch.counters.inodes += transaction.inodesDelta;
-  advance(batch.progress, command, version);
+  advance(batch.progress, command, transaction);
   return { version, result };
 }
 
@@ -102,26 +105,24 @@ export function takeWrites(batch: EvaluatedBatch, roots: ShardRoots): KvWrite[] 
 
 /** Rows of the change log and the request's result. */
 function log(batch: EvaluatedBatch, command: MutationCommand, transaction: Transaction, result: AnyMutationResult): void {
-  const { version, changes, root } = transaction;
-  const { requestId, operation } = command;
+  const { version, time, changes, root } = transaction;
+  const { requestId, actor, operation } = command;
   // A request that changes nothing still leaves a row, by which its result is found when its time is over.
   if (changes.length === 0) changes.push({ kind: 'request', ino: root, type: 'directory' });
-  logChanges(batch, command, transaction, requestId);
+  for (let ordinal = 0; ordinal < changes.length; ordinal++) {
+    const change = changeOf(version, ordinal, changes[ordinal] as ChangeDraft, requestId, actor, time);
+    const key = changeKey(version, ordinal);
+    const value = encodeChange(change);
+    batch.progress.changeBytes += key.length + value.length;
+    batch.writes.push({ key, value });
+    if (isWatchable(change)) batch.changes.push(change);
+  }
   const row = { version, digest: command.digest, operation: operationNumber(operation), result: encodeResult(operation, result) };
   batch.writes.push({ key: requestKey(requestId), value: encodeRequest(row) });
 }
 
-function logChanges(batch: EvaluatedBatch, { actor }: Command, transaction: Transaction, requestId: string): void {
-  const { version, time, changes } = transaction;
-  for (let ordinal = 0; ordinal < changes.length; ordinal++) {
-    const change = changeOf(version, ordinal, changes[ordinal] as ChangeDraft, requestId, actor, time);
-    batch.writes.push({ key: changeKey(version, ordinal), value: encodeChange(change) });
-    if (isWatchable(change)) batch.changes.push(change);
-  }
-}
-
 /** Written out: spreading the draft costs more than encoding the row. */
-function changeOf(version: Version, ordinal: number, draft: ChangeDraft, requestId: string, actor: string, time: Timespec): ChangeRow {
+function changeOf(version: Version, ordinal: number, draft: ChangeDraft, requestId: RequestId, actor: string, time: Timespec): ChangeRow {
   const { kind, ino, type, parent, name, fromParent, fromName, generation } = draft;
   const change: { -readonly [Key in keyof ChangeRow]: ChangeRow[Key] } = { version, ordinal, kind, ino, type, requestId, actor, time };
   if (parent !== undefined) change.parent = parent;
@@ -136,14 +137,20 @@ export function isWatchable(change: ChangeRow): change is ChangeRecord {
   return change.kind !== 'request';
 }
 
-function advance(progress: Mutable<ProgressRow>, command: Command, version: Version): void {
-  progress.version = version;
+function advance(progress: Mutable<ProgressRow>, command: Command, transaction: Transaction): void {
+  progress.version = transaction.version;
+  progress.newestPinned = transaction.newestPinned;
+  progress.pins += transaction.pinsDelta;
+  progress.forks += transaction.forksDelta;
+  progress.policies += transaction.policiesDelta;
+  progress.pinsEnded += transaction.pinsEndedDelta;
   const needed = localOfInode(command.freshInode) + RESERVED_LEFT_MIN;
   if (needed > progress.inodesReserved) progress.inodesReserved = needed + RESERVED_AHEAD;
   if (command.operation !== 'forget') return;
   progress.requestsForgotten = command.args.requestsForgotten;
   progress.requestsForgottenMs = command.args.requestsForgottenMs;
   progress.changesForgotten = command.args.changesForgotten;
+  progress.changeBytes -= command.args.changeBytes;
 }
 
 /** What a reopened shard counts on from: nothing below was ever shown to anyone. */

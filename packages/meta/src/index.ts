@@ -19,5 +19,4 @@ export { MemoryLogStore, type LogFault } from './log/memory-log-store.js';
 export { changeScope, type ChangeScope, type LocatedChange } from './change-scope.js';
 export type { PathLog, PathLogPage } from './path-log.js';
 export { ImageKeeper, type ImageKeeperOptions, type ImagePolicy, type ImageTurn } from './log/image-keeper.js';
-export type { FsckOptions } from './fsck/fsck.js';
-export type { BlockInventory, BlockPart, StoredBlock } from './fsck/block-inventory.js';
+export { isInTheWay, type LockRange } from './operations/lock.js';

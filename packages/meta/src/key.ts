@@ -10,6 +10,9 @@
  * | 12 link         | ino u64, parent u64, name                                                |
  * | 13 body         | ino u64, generation u64                                                  |
  * | 14 xattr        | ino u64, name                                                            |
+ * | 15 origin       | ino u64 of a directory that shows another until it has entries of its own |
+ * | 16 whiteout     | parent u64, name: an entry of the origin that is not shown any more      |
+ * | 17 counterpart  | fork u64, ino u64 in the base: directories of a fork that are there      |
  * | 20 extent       | upload id (16 bytes)                                                     |
  * | 21 upload       | upload id (16 bytes)                                                     |
  * | 30 history      | a key of family 10 to 14, 00, version u64 at which its value was replaced |
@@ -17,6 +20,10 @@
  * | 50 request      | form u8, request id: form 0 its 32 hex characters as 16 bytes, form 1 its text |
  * | 60 gc           | due time in ms u64, kind u8, then by kind (see {@link GC_KIND})          |
  * | 70 counters     | root of the subtree u64                                                  |
+ * | 80 pin          | id u64                                                                   |
+ * | 81 tag          | name (UTF-8)                                                             |
+ * | 82 fork         | ino u64 of its root                                                      |
+ * | 83 policy       | ino u64 of a directory                                                   |
  * | 90 session      | session id (16 bytes)                                                    |
  * | 91 hold         | ino u64, kind u8 (see {@link HOLD_KIND}), session id; of a lock also owner u64, start u64 |
  * | 92 session hold | session id, ino u64                                                      |
@@ -24,7 +31,7 @@
  *
  * u64 holds safe integers only. The longest key is a history key of a link: 282 bytes.
  */
-import type { Generation, InodeNumber, LockKind, RequestId, SessionId, UploadId, Version } from '@nokv/types';
+import type { Generation, InodeNumber, LockKind, PinId, RequestId, SessionId, UploadId, Version } from '@nokv/types';
 import { readU64 } from './row-reader.js';
 import { RowWriter, isPackable } from './row-writer.js';
 
@@ -38,6 +45,9 @@ export const FAMILY = {
   link: 0x12,
   body: 0x13,
   xattr: 0x14,
+  origin: 0x15,
+  whiteout: 0x16,
+  counterpart: 0x17,
   extent: 0x20,
   upload: 0x21,
   history: 0x30,
@@ -45,6 +55,10 @@ export const FAMILY = {
   request: 0x50,
   gc: 0x60,
   counters: 0x70,
+  pin: 0x80,
+  tag: 0x81,
+  fork: 0x82,
+  policy: 0x83,
   session: 0x90,
   hold: 0x91,
   sessionHold: 0x92,
@@ -63,10 +77,10 @@ export const FAMILIES_APART: readonly Family[] = [FAMILY.inode, FAMILY.dentry, F
 export const SYSTEM_ITEM = { format: 1, epoch: 2, progress: 3, log: 16, outbox: 17 } as const;
 
 /**
- * Work that waits in the gc family: upload and extent rows by upload id, bodies by inode and generation, trees by inode, sessions
- * by session id.
+ * Work that waits in the gc family: upload and extent rows by upload id, bodies by inode and generation, trees and ended forks by
+ * inode, sessions by session id.
  */
-export const GC_KIND = { upload: 1, extent: 2, body: 3, tree: 4, session: 16 } as const;
+export const GC_KIND = { upload: 1, extent: 2, body: 3, tree: 4, fork: 5, session: 16 } as const;
 
 /** What a session can hold of an inode; the kinds of locks are those of `LockKind`. */
 export const HOLD_KIND = { handle: 1, flock: 2, range: 3 } as const satisfies Record<LockKind | 'handle', number>;
@@ -119,6 +133,44 @@ export function xattrKey(ino: InodeNumber, name: Uint8Array): Buffer {
     .end();
 }
 
+export function originKey(directory: InodeNumber): Buffer {
+  return writer.begin(9).u8(FAMILY.origin).u64(directory).end();
+}
+
+export function whiteoutKey(parent: InodeNumber, name: Uint8Array): Buffer {
+  return writer
+    .begin(9 + name.length)
+    .u8(FAMILY.whiteout)
+    .u64(parent)
+    .bytes(name)
+    .end();
+}
+
+export function counterpartKey(fork: InodeNumber, base: InodeNumber): Buffer {
+  return writer.begin(17).u8(FAMILY.counterpart).u64(fork).u64(base).end();
+}
+
+export function pinKey(id: PinId): Buffer {
+  return writer.begin(9).u8(FAMILY.pin).u64(id).end();
+}
+
+export function tagKey(name: string): Buffer {
+  const bytes = Buffer.from(name);
+  return writer
+    .begin(1 + bytes.length)
+    .u8(FAMILY.tag)
+    .bytes(bytes)
+    .end();
+}
+
+export function forkKey(root: InodeNumber): Buffer {
+  return writer.begin(9).u8(FAMILY.fork).u64(root).end();
+}
+
+export function policyKey(directory: InodeNumber): Buffer {
+  return writer.begin(9).u8(FAMILY.policy).u64(directory).end();
+}
+
 export function extentKey(upload: UploadId): Buffer {
   return writer.begin(17).u8(FAMILY.extent).hex16(upload).end();
 }
@@ -137,6 +189,18 @@ export function historyKey(key: Uint8Array, replacedAt: Version): Buffer {
     .end();
 }
 
+/** First history key of the rows that replaced values of keys from `key` on. */
+export function historyStart(key: Uint8Array): Buffer {
+  return writer
+    .begin(1 + key.length)
+    .u8(FAMILY.history)
+    .bytes(key)
+    .end();
+}
+
+/** Bytes of a history key beyond those of the key whose value it keeps: the family before it, a NUL and the version behind it. */
+export const HISTORY_KEY_EXTRA = 10;
+
 export function changeKey(version: Version, ordinal: number): Buffer {
   return writer.begin(11).u8(FAMILY.change).u64(version).u16(ordinal).end();
 }
@@ -154,8 +218,15 @@ export function gcBodyKey(dueMs: number, ino: InodeNumber, generation: Generatio
   return writer.begin(26).u8(FAMILY.gc).u64(dueMs).u8(GC_KIND.body).u64(ino).u64(generation).end();
 }
 
+/** A due time that never comes: work that waits until a pin goes. */
+export const GC_HELD_MS = Number.MAX_SAFE_INTEGER;
+
 export function gcTreeKey(dueMs: number, root: InodeNumber): Buffer {
   return writer.begin(18).u8(FAMILY.gc).u64(dueMs).u8(GC_KIND.tree).u64(root).end();
+}
+
+export function gcForkKey(dueMs: number, root: InodeNumber): Buffer {
+  return writer.begin(18).u8(FAMILY.gc).u64(dueMs).u8(GC_KIND.fork).u64(root).end();
 }
 
 export function countersKey(root: InodeNumber): Buffer {
@@ -269,7 +340,7 @@ export function keyAfter(key: Uint8Array): Buffer {
 export type GcWork =
   | { readonly kind: 'upload' | 'extent'; readonly dueMs: number; readonly upload: UploadId }
   | { readonly kind: 'body'; readonly dueMs: number; readonly ino: InodeNumber; readonly generation: Generation }
-  | { readonly kind: 'tree'; readonly dueMs: number; readonly root: InodeNumber }
+  | { readonly kind: 'tree' | 'fork'; readonly dueMs: number; readonly root: InodeNumber }
   | { readonly kind: 'session'; readonly dueMs: number; readonly session: SessionId };
 
 export function parseGcKey(key: Uint8Array): GcWork | undefined {
@@ -285,7 +356,8 @@ export function parseGcKey(key: Uint8Array): GcWork | undefined {
     case GC_KIND.body:
       return { kind: 'body', dueMs, ino: readU64(key, 10) as InodeNumber, generation: readU64(key, 18) as Generation };
     case GC_KIND.tree:
-      return { kind: 'tree', dueMs, root: readU64(key, 10) as InodeNumber };
+    case GC_KIND.fork:
+      return { kind: key[9] === GC_KIND.tree ? 'tree' : 'fork', dueMs, root: readU64(key, 10) as InodeNumber };
     case GC_KIND.session:
       return { kind: 'session', dueMs, session: Buffer.from(key.subarray(10, 26)).toString('hex') as SessionId };
     default:

@@ -1,7 +1,7 @@
 /** Locks: byte ranges as fcntl(2) has them, whole files as flock(2) has them. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { LOCKS_PER_INODE_MAX, LOCK_END_MAX, isNokvError, type InodeNumber, type LockType, type SessionId } from '@nokv/types';
+import { LOCKS_PER_INODE_MAX, LOCK_END_MAX, isNokvError, requestId, type InodeNumber, type LockType, type SessionId } from '@nokv/types';
 import { setRange, type LockRange } from './operations/lock.js';
 import { contradictions } from './testing/check-rows.js';
 import { TestShard, at } from './testing/test-shard.js';
@@ -236,4 +236,38 @@ test('random locks over random sessions never exclude each other, and equal a ta
     }),
     { numRuns: 60 },
   );
+});
+
+describe('a caller of limited rights', () => {
+  const caller = { uid: 1001, gid: 1001, groups: [] };
+  const context = (request: string) => ({ requestId: requestId(request), actor: 't', acknowledgement: 'durable', caller }) as const;
+
+  test.each([
+    [0o600, { open: false, flock: false, shared: false, exclusive: false }],
+    [0o604, { open: true, flock: true, shared: true, exclusive: false }],
+    [0o602, { open: true, flock: true, shared: false, exclusive: true }],
+    [0o606, { open: true, flock: true, shared: true, exclusive: true }],
+  ])("may, of a stranger's file of mode %o: %o", async (mode, expected) => {
+    const shard = await TestShard.open();
+    await shard.put('/f', 'x', { mode });
+    const { session } = (await shard.engine.mutate('open-session', { name: '', ttlMs: 30_000 }, context('s'))).result;
+    const node = at('/f');
+    const range = { node, session, owner: 1, kind: 'range', start: 0, end: 1 } as const;
+    const asked = {
+      open: shard.engine.mutate('open-handle', { node, session }, context('o')),
+      flock: shard.engine.mutate('lock', { node, session, owner: 1, ...FLOCK, type: 'exclusive' }, context('f')),
+      shared: shard.engine.mutate('lock', { ...range, type: 'shared' }, context('r')),
+      exclusive: shard.engine.mutate('lock', { ...range, type: 'exclusive' }, context('w')),
+    };
+    const got: Record<string, boolean> = {};
+    for (const [what, answer] of Object.entries(asked)) {
+      got[what] = await answer.then(
+        () => true,
+        (error: unknown) => !isNokvError(error, 'permission-denied'),
+      );
+    }
+    expect(got).toEqual(expected);
+    await expect(shard.engine.mutate('close-session', { session }, context('c'))).resolves.toBeDefined();
+    await shard.engine.close();
+  });
 });

@@ -5,10 +5,13 @@
  * Nothing is deleted that could still be read or published: blocks go only when their upload is over and no stored body
  * names it, both of them durably, and only while the gate is open; their rows go after them.
  */
-import { timespecToMs, type Clock, type UploadId, type Version } from '@nokv/types';
+import { timespecToMs, type Clock, type PinId, type UploadId, type Version } from '@nokv/types';
 import type { CommitPipeline } from './commit-pipeline.js';
 import type { InternalOperation, InternalOperations } from './command.js';
 import type { Evaluated } from './evaluated-batch.js';
+import { HistoryReader } from './history/history-view.js';
+import { birthOf, keyOfHistory, replacedAt } from './history/past-rows.js';
+import { PinCoverage, placeOfRow } from './history/pin-coverage.js';
 import {
   FAMILY,
   changeKey,
@@ -16,6 +19,7 @@ import {
   familyEnd,
   familyStart,
   gcUploadKey,
+  GC_HELD_MS,
   GC_KIND,
   inodeKey,
   keyAfter,
@@ -25,7 +29,6 @@ import {
   uploadKey,
 } from './key.js';
 import type { ShardView } from './overlay.js';
-import { readU64 } from './row-reader.js';
 import type { ShardRoots } from './transaction.js';
 import { decodeExtent, decodeUpload } from './value-body.js';
 import { decodeInode } from './value-inode.js';
@@ -35,9 +38,13 @@ export interface LogWindow {
   /** Results of requests (default 1 hour, 1,000,000 versions). */
   readonly requestMs: number;
   readonly requestVersionsMax: number;
-  /** Changes, and with them history (default 24 hours, 10,000,000 versions); never less than the window of requests. */
+  /**
+   * Changes, and with them history (default 24 hours, 10,000,000 versions, 2 GiB of log); by time and versions never less than the
+   * window of requests. Where the log has too many bytes its oldest requests are forgotten with their changes.
+   */
   readonly changeMs: number;
   readonly changeVersionsMax: number;
+  readonly changeBytesMax: number;
 }
 
 const WINDOW_DEFAULT: LogWindow = {
@@ -45,12 +52,18 @@ const WINDOW_DEFAULT: LogWindow = {
   requestVersionsMax: 1_000_000,
   changeMs: 24 * 3600 * 1000,
   changeVersionsMax: 10_000_000,
+  changeBytesMax: 2 * 2 ** 30,
 };
 const DUE_ROWS_MAX = 64;
 /** What a slice writes when it takes trash apart: some milliseconds of work. */
 const TRASH_ROWS_MAX = 2048;
 const TRASH_BYTES_MAX = 4 * 1024 * 1024;
 const LOG_ROWS_MAX = 1024;
+const HISTORY_ROWS_MAX = 512;
+const HISTORY_WALK_MS = 60 * 1000;
+/** Ended snapshots that are still known to have been there. */
+const ENDED_PINS_MAX = 1000;
+const PINS_A_COMMAND_MAX = 256;
 
 type Submit = <Op extends InternalOperation>(operation: Op, args: InternalOperations[Op]) => Promise<Evaluated>;
 
@@ -67,6 +80,12 @@ export class Maintenance {
   #historyAt: Uint8Array | undefined;
   /** Changes forgotten when the last walk over history began. */
   #historyFloor: Version = 0 as Version;
+  #historyPinsEnded = -1;
+  #historyWalkedMs = Number.NEGATIVE_INFINITY;
+  /** Where the walk over what pins hold goes on; undefined while none is under way. */
+  #heldAt: Buffer | undefined;
+  #heldPinsEnded = -1;
+  readonly #history: HistoryReader;
 
   constructor(
     view: ShardView,
@@ -78,6 +97,7 @@ export class Maintenance {
     window: Partial<LogWindow>,
   ) {
     this.#view = view;
+    this.#history = new HistoryReader(view, roots.root);
     this.#roots = roots;
     this.#pipeline = pipeline;
     this.#submit = submit;
@@ -99,20 +119,29 @@ export class Maintenance {
     const trash = await this.#reapTrash();
     const requests = await this.#forgetRequests();
     const changes = await this.#forgetChanges();
+    const pins = await this.#endPins();
     const history = await this.#forgetHistory();
-    return { more: due || trash || requests || changes || history };
+    const held = await this.#sweepHeld(removeBlocks);
+    return { more: due || trash || requests || changes || pins || history || held };
   }
 
   async #sweepDue(removeBlocks: (upload: UploadId) => Promise<void>): Promise<boolean> {
     const end = gcUploadKey(Math.max(0, Math.floor(this.#clock.nowMs())) + 1, GC_KIND.upload, '0'.repeat(32) as UploadId);
-    const keys: Uint8Array[] = [];
-    for (const { key } of this.#view.kv.range(familyStart(FAMILY.gc), end, { limit: DUE_ROWS_MAX })) keys.push(Uint8Array.from(key));
-    const leftOver = await Promise.all(keys.map((key) => this.#sweepOne(key, removeBlocks)));
-    return keys.length === DUE_ROWS_MAX || leftOver.includes(true);
+    const rows = this.#gcRows(familyStart(FAMILY.gc), end);
+    const leftOver = await Promise.all(rows.map((row) => this.#sweepOne(row, removeBlocks)));
+    return rows.length === DUE_ROWS_MAX || leftOver.includes(true);
+  }
+
+  #gcRows(start: Buffer, end: Buffer): GcRow[] {
+    const rows: GcRow[] = [];
+    for (const { key, value } of this.#view.kv.range(start, end, { limit: DUE_ROWS_MAX })) {
+      rows.push({ key: Uint8Array.from(key), value: Uint8Array.from(value) });
+    }
+    return rows;
   }
 
   /** @returns whether there is more of it to do at once. */
-  async #sweepOne(key: Uint8Array, removeBlocks: (upload: UploadId) => Promise<void>): Promise<boolean> {
+  async #sweepOne({ key, value }: GcRow, removeBlocks: (upload: UploadId) => Promise<void>): Promise<boolean> {
     const work = parseGcKey(key);
     const removes = work?.kind === 'extent' && this.#isGarbage(work.upload);
     if (work?.kind === 'extent' && removes) {
@@ -120,7 +149,7 @@ export class Maintenance {
       if (refusal !== undefined) throw refusal;
       await removeBlocks(work.upload);
     }
-    await this.#submit('sweep', { key, blocksRemoved: removes });
+    await this.#submit('sweep', { key, value, blocksRemoved: removes });
     // A session that holds much ends in several slices.
     return work?.kind === 'session' && this.#view.kv.get(key) !== undefined;
   }
@@ -149,7 +178,7 @@ export class Maintenance {
   async #forgetRequests(): Promise<boolean> {
     const { progress } = this.#pipeline.durable;
     const oldestMs = this.#clock.nowMs() - this.#window.requestMs;
-    const oldestVersion = progress.version - this.#window.requestVersionsMax;
+    const oldestVersion = Math.max(progress.version - this.#window.requestVersionsMax, this.#oversizeUpTo());
     const keys: Uint8Array[] = [];
     let { requestsForgotten, requestsForgottenMs } = progress;
     let rows = 0;
@@ -166,7 +195,8 @@ export class Maintenance {
     }
     if (rows === 0) return false;
     const stale = keys.filter((key) => this.#isOfVersion(key, requestsForgotten));
-    await this.#submit('forget', { keys: stale, requestsForgotten, requestsForgottenMs, changesForgotten: progress.changesForgotten });
+    const { changesForgotten } = progress;
+    await this.#submit('forget', { keys: stale, requestsForgotten, requestsForgottenMs, changesForgotten, changeBytes: 0 });
     return rows >= LOG_ROWS_MAX;
   }
 
@@ -179,40 +209,109 @@ export class Maintenance {
   async #forgetChanges(): Promise<boolean> {
     const { progress } = this.#pipeline.durable;
     const oldestMs = this.#clock.nowMs() - this.#window.changeMs;
-    const oldestVersion = progress.version - this.#window.changeVersionsMax;
+    const oldestVersion = Math.max(progress.version - this.#window.changeVersionsMax, this.#oversizeUpTo());
     const keys: Uint8Array[] = [];
     let { changesForgotten } = progress;
+    let changeBytes = 0;
     for (const { key, value } of this.#view.kv.range(changeKey(0 as Version, 0), familyEnd(FAMILY.change))) {
       const { version, ordinal } = parseChangeKey(key);
       if (version > progress.requestsForgotten || (keys.length >= LOG_ROWS_MAX && ordinal === 0)) break;
       if (timespecToMs(decodeChange(version, ordinal, value).time) > oldestMs && version > oldestVersion) break;
       keys.push(Uint8Array.from(key));
+      changeBytes += key.length + value.length;
       changesForgotten = version;
     }
     if (keys.length === 0) return false;
     const { requestsForgotten, requestsForgottenMs } = progress;
-    await this.#submit('forget', { keys, requestsForgotten, requestsForgottenMs, changesForgotten });
+    await this.#submit('forget', { keys, requestsForgotten, requestsForgottenMs, changesForgotten, changeBytes });
     return keys.length >= LOG_ROWS_MAX;
   }
 
-  /** Walks all of history once after changes were forgotten, and drops what was replaced at one of their versions. */
+  /** The version up to which changes have to go so that the log has no more bytes than it may, as far as one slice sees. */
+  #oversizeUpTo(): Version {
+    const { progress } = this.#pipeline.durable;
+    let oversize = progress.changeBytes - this.#window.changeBytesMax;
+    let upTo = 0 as Version;
+    if (oversize <= 0) return upTo;
+    const start = changeKey((progress.changesForgotten + 1) as Version, 0);
+    for (const { key, value } of this.#view.kv.range(start, familyEnd(FAMILY.change), { limit: LOG_ROWS_MAX })) {
+      if (oversize <= 0) break;
+      oversize -= key.length + value.length;
+      upTo = parseChangeKey(key).version;
+    }
+    return upTo;
+  }
+
+  /**
+   * Walks all of history after changes were forgotten or pins ended, and drops what was replaced before that and is not held. Not
+   * more often than once a minute: the walk costs what is kept, not what may go.
+   */
   async #forgetHistory(): Promise<boolean> {
-    const { changesForgotten } = this.#pipeline.durable.progress;
+    const { changesForgotten, pinsEnded } = this.#pipeline.durable.progress;
     if (this.#historyAt === undefined) {
-      if (changesForgotten <= this.#historyFloor) return false;
+      const isDue = this.#clock.nowMs() >= this.#historyWalkedMs + HISTORY_WALK_MS;
+      if (!isDue || (changesForgotten <= this.#historyFloor && pinsEnded === this.#historyPinsEnded)) return false;
+      this.#historyWalkedMs = this.#clock.nowMs();
       this.#historyFloor = changesForgotten;
+      this.#historyPinsEnded = pinsEnded;
       this.#historyAt = familyStart(FAMILY.history);
     }
+    const coverage = new PinCoverage(this.#history);
     const keys: Uint8Array[] = [];
     let last: Uint8Array | undefined;
     let rows = 0;
-    for (const { key } of this.#view.kv.range(this.#historyAt, familyEnd(FAMILY.history), { limit: LOG_ROWS_MAX })) {
+    for (const { key, value } of this.#view.kv.range(this.#historyAt, familyEnd(FAMILY.history), { limit: HISTORY_ROWS_MAX })) {
       rows += 1;
       last = key;
-      if (readU64(key, key.length - 8) <= this.#historyFloor) keys.push(Uint8Array.from(key));
+      const replaced = replacedAt(key);
+      if (replaced > this.#historyFloor || coverage.covers(placeOfRow(keyOfHistory(key)), birthOf(value), replaced)) continue;
+      keys.push(Uint8Array.from(key));
     }
-    this.#historyAt = rows < LOG_ROWS_MAX || last === undefined ? undefined : keyAfter(last);
-    if (keys.length > 0) await this.#submit('forget-history', { keys });
+    this.#historyAt = rows < HISTORY_ROWS_MAX || last === undefined ? undefined : keyAfter(last);
+    // The command decides again, by the pins that are there when it is evaluated.
+    if (keys.length > 0) await this.#submit('forget-history', { keys, floor: this.#historyFloor });
     return this.#historyAt !== undefined;
   }
+
+  /** Ends snapshots whose lease is over, and forgets ended ones after the window of changes, the newest for so long. */
+  async #endPins(): Promise<boolean> {
+    const nowMs = this.#clock.nowMs();
+    const endedBeforeMs = nowMs - this.#window.changeMs;
+    const due: PinId[] = [];
+    const ended: PinId[] = [];
+    for (const { id, row } of this.#history.pins()) {
+      if (row.state === 'ended') (row.endedMs <= endedBeforeMs ? due : ended).push(id);
+      else if (row.expires !== undefined && timespecToMs(row.expires) <= nowMs) due.push(id);
+    }
+    const tooMany = ended.slice(0, Math.max(0, ended.length - ENDED_PINS_MAX));
+    if (due.length === 0 && tooMany.length === 0) return false;
+    if (due.length > 0) await this.#submit('end-pins', { ids: due.slice(0, PINS_A_COMMAND_MAX), endedBeforeMs });
+    if (tooMany.length > 0) await this.#submit('end-pins', { ids: tooMany.slice(0, PINS_A_COMMAND_MAX), endedBeforeMs: nowMs });
+    return due.length > PINS_A_COMMAND_MAX || tooMany.length > PINS_A_COMMAND_MAX;
+  }
+
+  /** Bodies that pins held come up again once a pin has ended. */
+  async #sweepHeld(removeBlocks: (upload: UploadId) => Promise<void>): Promise<boolean> {
+    const { pinsEnded } = this.#pipeline.durable.progress;
+    if (this.#heldAt === undefined) {
+      if (pinsEnded === this.#heldPinsEnded) return false;
+      this.#heldPinsEnded = pinsEnded;
+      this.#heldAt = heldStart();
+    }
+    const rows = this.#gcRows(this.#heldAt, familyEnd(FAMILY.gc));
+    const last = rows.at(-1);
+    this.#heldAt = rows.length < DUE_ROWS_MAX || last === undefined ? undefined : keyAfter(last.key);
+    await Promise.all(rows.map((row) => this.#sweepOne(row, removeBlocks)));
+    return this.#heldAt !== undefined;
+  }
+}
+
+interface GcRow {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** First key of work that waits for a pin to go. */
+function heldStart(): Buffer {
+  return gcUploadKey(GC_HELD_MS, GC_KIND.upload, '0'.repeat(32) as UploadId);
 }

@@ -2,7 +2,7 @@
  * What evaluated batches changed and the store has not flushed yet, above what the store holds.
  *
  * Invariants: a row is here from the evaluation of the batch that wrote it last until the flush of that batch; it then equals
- * the row in the store. Rows that are only ever added (history, changes, request results, gc work) are not kept here.
+ * the row in the store. Rows that no command reads (changes, request results, gc work) are not kept here.
  */
 import { FAMILY } from './key.js';
 import type { KvEntry, OrderedKv } from './ordered-kv.js';
@@ -32,11 +32,9 @@ export function rowId(key: Buffer): string {
   return key.latin1Slice(0, key.length);
 }
 
-const GROUP_LENGTH = 9;
-
 export class Overlay {
   readonly #rows = new Map<string, OverlayRow>();
-  /** Rows of ranged families by the family and number that their keys begin with. */
+  /** Rows of ranged families by what the keys of one range share. */
   readonly #groups = new Map<string, Map<string, OverlayRow>>();
 
   get size(): number {
@@ -50,7 +48,7 @@ export class Overlay {
   set(id: string, row: OverlayRow): void {
     this.#rows.set(id, row);
     if (!isRanged(id)) return;
-    const groupId = id.slice(0, GROUP_LENGTH);
+    const groupId = groupOf(id);
     const group = this.#groups.get(groupId);
     if (group === undefined) this.#groups.set(groupId, new Map([[id, row]]));
     else group.set(id, row);
@@ -62,7 +60,7 @@ export class Overlay {
     if (row === undefined || row.batch !== batch) return;
     this.#rows.delete(id);
     if (!isRanged(id)) return;
-    const groupId = id.slice(0, GROUP_LENGTH);
+    const groupId = groupOf(id);
     const group = this.#groups.get(groupId);
     if (group === undefined) return;
     group.delete(id);
@@ -74,9 +72,9 @@ export class Overlay {
     this.#groups.clear();
   }
 
-  /** Rows whose keys begin as `start` does and lie in `[start, end)`, in key order. */
+  /** Rows of the group of `start` that lie in `[start, end)`, in key order. */
   range(start: string, end: string): [string, OverlayRow][] {
-    const group = this.#groups.get(start.slice(0, GROUP_LENGTH));
+    const group = this.#groups.get(groupOf(start));
     if (group === undefined) return [];
     const rows: [string, OverlayRow][] = [];
     for (const entry of group) if (entry[0] >= start && entry[0] < end) rows.push(entry);
@@ -86,7 +84,18 @@ export class Overlay {
 
 function isRanged(id: string): boolean {
   const family = id.charCodeAt(0);
-  return (family >= FAMILY.dentry && family <= FAMILY.xattr) || family === FAMILY.hold || family === FAMILY.sessionHold;
+  return (family >= FAMILY.dentry && family <= FAMILY.xattr) || family >= FAMILY.pin || family === FAMILY.history || isForkRow(family);
+}
+
+function isForkRow(family: number): boolean {
+  return family === FAMILY.whiteout || family === FAMILY.counterpart;
+}
+
+/** What the keys of one range share: family and number; the family alone where rows are few; both families of history. */
+function groupOf(id: string): string {
+  const family = id.charCodeAt(0);
+  if (family >= FAMILY.pin && family <= FAMILY.policy) return id.slice(0, 1);
+  return id.slice(0, family === FAMILY.history ? 10 : 9);
 }
 
 /**
@@ -122,7 +131,7 @@ export class ShardView {
     return this.kv.get(key);
   }
 
-  /** Rows from `start` to `end`, which share family and number; values are valid until the next read. */
+  /** Rows from `start` to `end`, which are of one group; values are valid until the next read. */
   *range(start: Buffer, end: Buffer): Generator<KvEntry> {
     const added = this.overlay.size === 0 ? [] : this.overlay.range(rowId(start), rowId(end));
     if (added.length === 0) {

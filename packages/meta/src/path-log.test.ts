@@ -120,6 +120,38 @@ describe('paths of changes', () => {
     await shard.put('/t/f', 'y');
     expect((await below(shard, at('/t'))).map(line)).toEqual(['created /t', 'published /t/f']);
   });
+
+  test('in forks and after a rollback are those that readers see', async () => {
+    const shard = await TestShard.open();
+    await shard.mkdir('/base/deep/down', true);
+    await shard.put('/base/deep/down/f', 'one');
+    const { result: taken } = await shard.do('snapshot-create', { node: at('/base'), ttlMs: 60_000 });
+    const before = wholeVersion(shard.engine.durableVersion);
+    await shard.do('clone', { from: at('/base'), to: at('/fork'), ...OWNER });
+    await shard.put('/fork/deep/down/f', 'two');
+    await shard.put('/base/deep/down/f', 'three');
+    await shard.do('rename', { from: at('/base/deep/down'), to: at('/base/up'), mode: 'replace' });
+    await shard.do('rollback', { node: at('/base'), at: { snapshot: taken.pin.id }, undoTtlMs: 60_000 });
+    await shard.put('/base/deep/down/f', 'four');
+    await shard.do('rename', { from: at('/base'), to: at('/moved'), mode: 'replace' });
+    await shard.put('/moved/deep/down/f', 'five');
+    const told = [
+      'cloned /fork',
+      'published /fork/deep/down/f',
+      'published /base/deep/down/f',
+      'renamed /base/deep/down /base/up',
+      'rolled-back /base',
+      'published /base/deep/down/f',
+      'renamed /base /moved',
+      'published /moved/deep/down/f',
+    ];
+    expect(readAll(shard, before).map(line)).toEqual(told);
+    expect(readAll(shard, before, 1, 1).map(line)).toEqual(told);
+    const page = await shard.read('path-changes', { root: at('/'), from: before, limit: 100 });
+    expect(page.changes.map((change) => line(shown(change)))).toEqual(told);
+    await shard.maintain();
+    expect(readAll(shard, before).map(line)).toEqual(told);
+  });
 });
 
 describe('a root', () => {

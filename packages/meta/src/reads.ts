@@ -6,9 +6,9 @@ import {
   READ_MANY_MAX,
   NokvError,
   checkName,
-  joinPath,
   toNokvError,
   unreachable,
+  type At,
   type Body,
   type ChangeRecord,
   type ChangesResult,
@@ -17,45 +17,43 @@ import {
   type ListEntry,
   type ListResult,
   type NodeCard,
+  type NodeRef,
   type ReadOperation,
   type ReadOperations,
   type ReadPlan,
   type ReadResult,
+  type RetentionPolicy,
   type Settled,
   type StatfsResult,
   type Timespec,
   type Version,
 } from '@nokv/types';
-import {
-  FAMILY,
-  changeKey,
-  dentryKey,
-  familyEnd,
-  historyKey,
-  inodeKey,
-  keyAfter,
-  NAME_AT,
-  numberEnd,
-  numberStart,
-  parseChangeKey,
-  xattrKey,
-} from './key.js';
 import { isWatchable } from './evaluated-batch.js';
+import { log } from './history/log.js';
+import { livePin, momentOf, versionAtTime, type Moment } from './history/moment.js';
+import { PastView } from './history/past-view.js';
+import { pathOf } from './history/path-of.js';
+import { listPins, pinInfo } from './history/pins.js';
+import { planPrune } from './history/prune.js';
+import { retentionOf } from './history/retention.js';
+import { FAMILY, NAME_AT, changeKey, familyEnd, historyKey, inodeKey, parseChangeKey } from './key.js';
 import { checkXattrName, noXattr } from './operations/xattr.js';
 import { pathChanges } from './path-changes.js';
 import type { PathLogOptions } from './path-log.js';
-import type { ReadView } from './read-view.js';
-import { describe, notDirectory, notFound, resolveInode } from './resolve.js';
-import { readU64 } from './row-reader.js';
+import { READ, SEARCH, checkAccess, checkTrusted, checkXattr, restricted } from './permissions.js';
+import type { NamespaceView, ReadView } from './read-view.js';
+import { describe, notDirectory, notFound, resolveInode, resolvePlace } from './resolve.js';
 import { listLocks, listSessions, testLock } from './session-reads.js';
 import { copyBytes } from './row-writer.js';
-import { decodeXattr } from './value-body.js';
 import { decodeDentry, decodeInode, toAttributes, type Inode } from './value-inode.js';
 import { decodeChange, type CountersRow } from './value-log.js';
 
 /** What reads need to know beside the rows. */
 export interface ReadState {
   readonly counters: CountersRow;
+  /** Newest version that anything can be read at; reads of what is not flushed wait. */
+  readonly visible: Version;
+  readonly retentionDefault: RetentionPolicy;
   /** Newest version that a change listing may show. */
   readonly newest: Version;
   readonly changesForgotten: Version;
@@ -68,8 +66,6 @@ export interface ReadState {
 const NO_NAMES: readonly Uint8Array[] = [];
 const NO_TARGET = new Uint8Array(0);
 const CHANGES_LIMIT_MAX = 65_536;
-/** Names of a hard link that are tried for one that a path leads to. */
-const LINKS_TRIED_MAX = 1024;
 
 export function read<Op extends ReadOperation>(
   reader: ReadView,
@@ -83,26 +79,50 @@ export function read<Op extends ReadOperation>(
 type AnyRead = { readonly [Op in ReadOperation]: ReadOperations[Op]['result'] }[ReadOperation];
 type Args<Op extends ReadOperation> = ReadOperations[Op]['args'];
 
+/** Reads that callers of limited rights may ask for: those that check them. */
+const GUARDED: ReadonlySet<ReadOperation> = new Set<ReadOperation>([
+  'lookup',
+  'getattr',
+  'stat',
+  'list',
+  'readlink',
+  'path-of',
+  'xattr-get',
+  'xattr-list',
+  'open-read',
+  'statfs',
+  'stat-many',
+  'read-many',
+  'test-lock',
+  'list-locks',
+]);
+
 function answer(reader: ReadView, state: ReadState, operation: ReadOperation, args: unknown): AnyRead {
+  if (restricted(reader.caller) !== undefined) {
+    if (!GUARDED.has(operation)) checkTrusted(reader.caller, operation);
+    if ((args as Args<'stat'>).at !== undefined) checkTrusted(reader.caller, 'the past');
+  }
+  const { at } = args as { readonly at?: At };
+  const view = at === undefined ? reader : openMoment(reader, state, at);
   switch (operation) {
     case 'lookup':
-      return lookup(reader, args as Args<'lookup'>);
+      return lookup(view, args as Args<'lookup'>);
     case 'getattr':
-      return toAttributes(resolveInode(reader, args as Args<'getattr'>, false));
+      return toAttributes(mustShow(view, args as Args<'getattr'>, false));
     case 'stat':
-      return stat(reader, args as Args<'stat'>);
+      return stat(view, args as Args<'stat'>);
     case 'list':
-      return list(reader, args as Args<'list'>);
+      return list(view, args as Args<'list'>);
     case 'readlink':
-      return readlink(reader, args as Args<'readlink'>);
+      return readlink(view, args as Args<'readlink'>);
     case 'path-of':
-      return pathOf(reader, args as Args<'path-of'>);
+      return { path: pathOf(view, (args as Args<'path-of'>).ino) };
     case 'xattr-get':
-      return xattrGet(reader, args as Args<'xattr-get'>);
+      return xattrGet(view, args as Args<'xattr-get'>);
     case 'xattr-list':
-      return { names: xattrNames(reader, resolveInode(reader, (args as Args<'xattr-list'>).node, true)) };
+      return { names: xattrNames(view, mustShow(view, (args as Args<'xattr-list'>).node, true)) };
     case 'open-read':
-      return openRead(reader, args as Args<'open-read'>);
+      return openRead(reader, view, state, args as Args<'open-read'>);
     case 'test-lock':
       return testLock(reader, state.now(), args as Args<'test-lock'>);
     case 'list-locks':
@@ -114,16 +134,23 @@ function answer(reader: ReadView, state: ReadState, operation: ReadOperation, ar
     case 'changes':
       return changes(reader, state, args as Args<'changes'>);
     case 'pins':
-    case 'pin':
+      return listPins(reader, args as Args<'pins'>);
+    case 'pin': {
+      const { id, row } = livePin(reader.view, (args as Args<'pin'>).pin, state.now());
+      return pinInfo(id, row);
+    }
     case 'log':
+      return log(reader, args as Args<'log'>);
     case 'retention-get':
+      return retentionOf(reader, args as Args<'retention-get'>, state.retentionDefault);
     case 'prune-plan':
+      return planPrune(reader, args as Args<'prune-plan'>, { now: state.now(), retention: state.retentionDefault });
     case 'version-at':
-      throw new NokvError('unsupported', `${operation} is not served by this build`);
+      return { version: moment(reader, state, (args as Args<'version-at'>).at).version };
     case 'stat-many':
       return statMany(reader, args as Args<'stat-many'>);
     case 'read-many':
-      return readMany(reader, args as Args<'read-many'>);
+      return readMany(reader, state, args as Args<'read-many'>);
     case 'path-changes':
       return pathChanges(state.log, args as Args<'path-changes'>);
     default:
@@ -131,18 +158,38 @@ function answer(reader: ReadView, state: ReadState, operation: ReadOperation, ar
   }
 }
 
-function lookup(reader: ReadView, { parent, name }: Args<'lookup'>): ReadResult<'lookup'> {
+function openMoment(reader: ReadView, state: ReadState, at: At): PastView {
+  const { version, pinned } = moment(reader, state, at);
+  return new PastView(reader.view, reader.root, version, pinned);
+}
+
+function moment(reader: ReadView, state: ReadState, at: At): Moment {
+  const { newest, changesForgotten: forgotten } = state;
+  const bounds = { newest: state.visible, forgotten, time: state.now() };
+  if ('time' in at) return { version: versionAtTime(reader.view.kv, at.time, newest, forgotten), pinned: undefined, isExact: false };
+  return momentOf(reader.view, at, bounds);
+}
+
+/** The inode that a reference names, where the view may show it. */
+function mustShow(view: NamespaceView, ref: NodeRef, follow: boolean): Inode {
+  const inode = resolveInode(view, ref, follow);
+  if (!view.shows(inode.ino)) throw notFound(ref, 'it lies outside what the snapshot shows');
+  return inode;
+}
+
+function lookup(reader: NamespaceView, { parent, name }: Args<'lookup'>): ReadResult<'lookup'> {
   checkName(name);
+  if (restricted(reader.caller) !== undefined) resolvePlace(reader, { parent, name }, { follow: false });
   const found = reader.attributesAt(parent, name);
-  if (found !== undefined) return found;
+  if (found !== undefined && reader.shows(found.ino)) return found;
   const directory = reader.inode(parent);
   if (directory === undefined) throw notFound({ parent, name }, `directory inode ${parent} does not exist`);
   if (directory.type !== 'directory') throw notDirectory({ parent, name }, `inode ${parent}`);
   throw notFound({ parent, name });
 }
 
-function stat(reader: ReadView, { node, follow }: Args<'stat'>): NodeCard {
-  const inode = resolveInode(reader, node, follow !== false);
+function stat(reader: NamespaceView, { node, follow }: Args<'stat'>): NodeCard {
+  const inode = mustShow(reader, node, follow !== false);
   const head = inode.generation === 0 ? undefined : reader.bodyHead(inode.ino, inode.generation);
   // Grown in place: this is the hottest answer of all, and spreading costs more than the reads.
   const card = toAttributes(inode) as { -readonly [Key in keyof NodeCard]: NodeCard[Key] };
@@ -165,7 +212,7 @@ function statMany(reader: ReadView, { nodes, follow }: Args<'stat-many'>): ReadR
 const PLAN_BYTES = 512;
 const EXTENT_BYTES = 64;
 
-function readMany(reader: ReadView, { nodes, bytesMax }: Args<'read-many'>): ReadResult<'read-many'> {
+function readMany(reader: ReadView, state: ReadState, { nodes, bytesMax }: Args<'read-many'>): ReadResult<'read-many'> {
   checkMany(nodes);
   if (!Number.isInteger(bytesMax) || bytesMax < 1 || bytesMax > READ_MANY_BYTES_MAX) {
     throw new NokvError('invalid-argument', `an answer holds 1 to ${READ_MANY_BYTES_MAX} bytes, found bytesMax ${bytesMax}`);
@@ -173,7 +220,7 @@ function readMany(reader: ReadView, { nodes, bytesMax }: Args<'read-many'>): Rea
   let left = bytesMax;
   const answers = nodes.map((node) =>
     settled(() => {
-      const plan = openRead(reader, { node });
+      const plan = openRead(reader, reader, state, { node });
       const { body } = plan;
       const bytes = PLAN_BYTES + (body.kind === 'inline' ? body.bytes.length : body.manifest.extents.length * EXTENT_BYTES);
       if (bytes > left) {
@@ -201,18 +248,18 @@ function settled<Value>(answerOne: () => Value): Settled<Value> {
 }
 
 /** One scan over the entries of a directory; attributes come with the entries, save for directories and shared files. */
-function list(reader: ReadView, { node, after, limit, attributes }: Args<'list'>): ListResult {
+function list(reader: NamespaceView, { node, after, limit, attributes }: Args<'list'>): ListResult {
   if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT_MAX) {
     throw new NokvError('invalid-argument', `a page holds 1 to ${LIST_LIMIT_MAX} entries, found limit ${limit}`);
   }
-  const directory = resolveInode(reader, node, true);
+  const directory = mustShow(reader, node, true);
   if (directory.type !== 'directory') throw notDirectory(node);
-  const start = after === undefined ? numberStart(FAMILY.dentry, directory.ino) : keyAfter(dentryKey(directory.ino, after));
+  checkAccess(reader.caller, directory, attributes ? READ | SEARCH : READ, () => describe(node));
   const entries: ListEntry[] = [];
   /** Entries that repeat no attributes: read once the scan is over, since the scan's values last until the next read. */
   const bare: number[] = [];
   let more = false;
-  for (const { key, value } of reader.view.range(start, numberEnd(FAMILY.dentry, directory.ino))) {
+  for (const { key, value } of reader.entryRows(directory, after)) {
     if (entries.length === limit) {
       more = true;
       break;
@@ -220,7 +267,7 @@ function list(reader: ReadView, { node, after, limit, attributes }: Args<'list'>
     const { ino, type } = decodeDentry(value);
     const entry = { name: copyBytes(key, NAME_AT, key.length), ino, type };
     if (!attributes) entries.push(entry);
-    else if (value.length > BARE_ENTRY_BYTES) entries.push({ ...entry, ...withAttributes(reader, value) });
+    else if (reader.repeatsAttributes && value.length > BARE_ENTRY_BYTES) entries.push({ ...entry, ...withAttributes(reader, value) });
     else {
       bare.push(entries.length);
       entries.push(entry);
@@ -236,79 +283,42 @@ function list(reader: ReadView, { node, after, limit, attributes }: Args<'list'>
 
 const BARE_ENTRY_BYTES = 17;
 
-function withAttributes(reader: ReadView, value: Uint8Array): Pick<ListEntry, 'attributes'> {
+function withAttributes(reader: NamespaceView, value: Uint8Array): Pick<ListEntry, 'attributes'> {
   const attributes = reader.attributesOf(value);
   return attributes === undefined ? {} : { attributes };
 }
 
-function readlink(reader: ReadView, { node }: Args<'readlink'>): ReadResult<'readlink'> {
-  const { type, target } = resolveInode(reader, node, false);
+function readlink(reader: NamespaceView, { node }: Args<'readlink'>): ReadResult<'readlink'> {
+  const { type, target } = mustShow(reader, node, false);
   if (type !== 'symlink') throw new NokvError('not-symlink', `${describe(node)} is a ${type}, not a symlink`);
   return { target };
 }
 
-function pathOf(reader: ReadView, { ino }: Args<'path-of'>): ReadResult<'path-of'> {
-  const inode = reader.inode(ino);
-  if (inode === undefined) throw notFound({ ino });
-  if (ino === reader.root) return { path: joinPath([]) };
-  for (const { parent, name } of placesOf(reader, inode)) {
-    const names = namesAbove(reader, parent);
-    if (names !== undefined) return { path: joinPath([...names, name]) };
-  }
-  throw notFound({ ino }, 'no path leads to it');
-}
-
-/** Names from the root down to a directory; undefined where it lies in the trash or in a staged tree. */
-function namesAbove(reader: ReadView, directory: InodeNumber): Uint8Array[] | undefined {
-  const names: Uint8Array[] = [];
-  // Ends at a root: parents of directories form a tree.
-  for (let at = directory; at !== reader.root;) {
-    const inode = reader.inode(at);
-    if (inode === undefined || inode.parent === 0) return undefined;
-    names.push(inode.name);
-    at = inode.parent;
-  }
-  return names.reverse();
-}
-
-/** The one place of an inode, or those of one with several names; no more than is useful of many. */
-function placesOf(reader: ReadView, inode: Inode): { readonly parent: InodeNumber; readonly name: Uint8Array }[] {
-  if (inode.parent !== 0 || inode.type === 'directory') return inode.parent === 0 ? [] : [inode];
-  const places: { parent: InodeNumber; name: Uint8Array }[] = [];
-  for (const { key } of reader.view.range(numberStart(FAMILY.link, inode.ino), numberEnd(FAMILY.link, inode.ino))) {
-    places.push({ parent: readU64(key, 9) as InodeNumber, name: copyBytes(key, 17, key.length) });
-    if (places.length === LINKS_TRIED_MAX) break;
-  }
-  return places;
-}
-
-function xattrGet(reader: ReadView, { node, name }: Args<'xattr-get'>): ReadResult<'xattr-get'> {
+function xattrGet(reader: NamespaceView, { node, name }: Args<'xattr-get'>): ReadResult<'xattr-get'> {
   checkXattrName(name);
-  const { ino, xattrListBytes } = resolveInode(reader, node, true);
-  const bytes = xattrListBytes === 0 ? undefined : reader.view.get(xattrKey(ino, name));
-  if (bytes === undefined) throw noXattr(describe(node), name);
-  return { value: decodeXattr(bytes) };
+  const inode = mustShow(reader, node, true);
+  checkXattr(reader.caller, inode, name, READ, () => describe(node));
+  const value = inode.xattrListBytes === 0 ? undefined : reader.xattr(inode.ino, name);
+  if (value === undefined) throw noXattr(describe(node), name);
+  return { value };
 }
 
-function xattrNames(reader: ReadView, { ino, xattrListBytes }: Inode): readonly Uint8Array[] {
+function xattrNames(reader: NamespaceView, { ino, xattrListBytes }: Inode): readonly Uint8Array[] {
   if (xattrListBytes === 0) return NO_NAMES;
-  const names: Uint8Array[] = [];
-  for (const { key } of reader.view.range(numberStart(FAMILY.xattr, ino), numberEnd(FAMILY.xattr, ino))) {
-    names.push(copyBytes(key, NAME_AT, key.length));
-  }
-  return names;
+  return Array.from(reader.xattrs(ino), ({ name }) => name);
 }
 
-function openRead(reader: ReadView, { node, generation }: Args<'open-read'>): ReadPlan {
+function openRead(reader: ReadView, view: NamespaceView, state: ReadState, { node, generation }: Args<'open-read'>): ReadPlan {
   const wanted = generation === undefined || generation === 0 ? undefined : generation;
-  const inode = wanted !== undefined && 'ino' in node ? (reader.inode(node.ino) ?? removedInode(reader, node.ino)) : undefined;
-  const found = inode ?? resolveInode(reader, node, true);
+  const inode = wanted !== undefined && 'ino' in node ? (view.inode(node.ino) ?? removedInode(reader, node.ino)) : undefined;
+  const found = inode ?? (wanted === undefined ? mustShow(view, node, true) : publisherOf(reader, view, state, node, wanted));
   if (found.type === 'directory') throw new NokvError('is-directory', `${describe(node)} is a directory; list it instead`);
   if (found.type !== 'file') throw new NokvError('not-regular-file', `${describe(node)} is a ${found.type}; only files have bodies`);
+  checkAccess(reader.caller, found, READ, () => describe(node));
   const attributes = toAttributes(found);
   const shown = wanted ?? found.generation;
   if (shown === 0) return { attributes, generation: shown, body: { kind: 'inline', bytes: NO_TARGET } };
-  const row = reader.body(found.ino, shown);
+  const row = view.body(found.ino, shown);
   if (row === undefined) throw noBody(node, shown, found.generation);
   const { digest, contentType, body } = row;
   return {
@@ -318,6 +328,30 @@ function openRead(reader: ReadView, { node, generation }: Args<'open-read'>): Re
     ...(contentType === undefined ? {} : { contentType }),
     body,
   };
+}
+
+/** The file that has or had a generation: the one at the path now, else the one that lay there when that was published. */
+function publisherOf(reader: ReadView, view: NamespaceView, state: ReadState, node: Args<'open-read'>['node'], wanted: Generation): Inode {
+  let now: Inode | undefined;
+  let absent: unknown;
+  try {
+    now = mustShow(view, node, true);
+    if (now.type !== 'file' || view.bodyHead(now.ino, wanted) !== undefined) return now;
+  } catch (error) {
+    if (!(error instanceof NokvError)) throw error;
+    absent = error;
+  }
+  const version = wanted as number as Version;
+  if (version <= state.visible && version >= state.changesForgotten) {
+    try {
+      const then = resolveInode(new PastView(reader.view, reader.root, version), node, true);
+      if (then.type === 'file' && view.bodyHead(then.ino, wanted) !== undefined) return view.inode(then.ino) ?? gone(then);
+    } catch (error) {
+      if (!(error instanceof NokvError)) throw error;
+    }
+  }
+  if (now !== undefined) return now;
+  throw absent;
 }
 
 function sizeOf(body: Body): number {

@@ -65,15 +65,22 @@ function hashNumber(value: number, seed: number): number {
 
 function hashText(text: string, seed: number): number {
   let hash = mix(seed, text.length);
-  for (let i = 0; i < text.length; i++) hash = mix(hash, text.charCodeAt(i));
-  return hash;
+  let i = 0;
+  for (; i + 1 < text.length; i += 2) hash = mix(hash, text.charCodeAt(i) | (text.charCodeAt(i + 1) << 16));
+  return i < text.length ? mix(hash, text.charCodeAt(i)) : hash;
 }
 
 function hashBytes(bytes: Uint8Array, seed: number): number {
   let hash = mix(seed, bytes.length);
   // The same checksum serves both halves of the digest of long bytes: 32 bits are enough for a mistake.
   if (bytes.length > LONG_BYTES) return mix(hash, crc32(bytes) | 0);
-  for (let i = 0; i < bytes.length; i++) hash = mix(hash, bytes[i] as number);
+  let i = 0;
+  for (; i + 3 < bytes.length; i += 4) {
+    const word =
+      ((bytes[i] as number) << 24) | ((bytes[i + 1] as number) << 16) | ((bytes[i + 2] as number) << 8) | (bytes[i + 3] as number);
+    hash = mix(hash, word);
+  }
+  for (; i < bytes.length; i++) hash = mix(hash, bytes[i] as number);
   return hash;
 }
 

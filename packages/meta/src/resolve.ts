@@ -2,12 +2,15 @@
  * Path resolution with Linux's rules (path_resolution(7)): symlinks before the last component are always followed, at most
  * 40 of them; a "/" at the start of a target leads to the namespace's root; ".." at the root stays there.
  */
-import { NokvError, checkName, formatName, splitPath, type EntryRef, type InodeNumber, type NodeRef } from '@nokv/types';
+import { NokvError, checkName, formatName, splitPath, type Caller, type EntryRef, type InodeNumber, type NodeRef } from '@nokv/types';
+import { SEARCH, checkAccess, restricted } from './permissions.js';
 import type { Dentry, Inode } from './value-inode.js';
 
 /** What resolution reads: a transaction or a read view. */
 export interface NodeReader {
   readonly root: InodeNumber;
+  /** Whom it reads for: every directory on a way must let it search. */
+  readonly caller: Caller | undefined;
   inode(ino: InodeNumber): Inode | undefined;
   entry(parent: InodeNumber, name: Uint8Array): Dentry | undefined;
 }
@@ -62,8 +65,10 @@ function walk(reader: NodeReader, from: InodeNumber, names: readonly Uint8Array[
   /** Components that are left, the next one last. */
   const waiting = [...names].reverse();
   let symlinks = 0;
+  const isRestricted = restricted(reader.caller) !== undefined;
   // Ends: every turn takes a component, and components are added at most SYMLINKS_MAX times.
   for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
+    if (isRestricted) maySearch(reader, directory, ref);
     if (isDots(name)) {
       if (name.length === 2) directory = parentOf(reader, directory);
       continue;
@@ -92,6 +97,12 @@ function walk(reader: NodeReader, from: InodeNumber, names: readonly Uint8Array[
   }
   const { parent, name, birth } = reader.inode(directory) ?? { parent: NO_PARENT, name: NO_NAME, birth: 0 };
   return { parent, name, entry: { birth: birth as Dentry['birth'], ino: directory, type: 'directory' } };
+}
+
+function maySearch(reader: NodeReader, directory: InodeNumber, ref: NodeRef): void {
+  const inode = reader.inode(directory);
+  if (inode === undefined) throw notFound(ref);
+  checkAccess(reader.caller, inode, SEARCH, () => `directory inode ${directory} on the way to ${describe(ref)}`);
 }
 
 function isDots(name: Uint8Array): boolean {

@@ -74,8 +74,12 @@ export class RowReader {
 
   /** 16 bytes as 32 lower-case hex characters. */
   hex16(): string {
-    const at = this.#take(16);
-    return hexSlice.call(this.#bytes, at, at + 16);
+    return this.hex(16);
+  }
+
+  hex(length: number): string {
+    const at = this.#take(length);
+    return hexSlice.call(this.#bytes, at, at + length);
   }
 
   get rest(): number {

@@ -14,6 +14,8 @@ const TWO_32 = 4_294_967_296;
 
 export class RowWriter {
   #slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  /** Of the slab: asking a buffer for it is a call into the runtime. */
+  #memory: ArrayBuffer = this.#slab.buffer as ArrayBuffer;
   /** The slab belongs to the last row alone. */
   #isOwn = false;
   #start = 0;
@@ -22,16 +24,21 @@ export class RowWriter {
   /** Begins a row of at most `bytesMax` bytes. */
   begin(bytesMax: number): this {
     if (bytesMax > SHARED_ROW_BYTES_MAX) {
-      this.#slab = Buffer.allocUnsafeSlow(bytesMax);
+      this.#take(bytesMax);
       this.#at = 0;
       this.#isOwn = true;
     } else if (this.#isOwn || this.#at + bytesMax > SLAB_BYTES) {
-      this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+      this.#take(SLAB_BYTES);
       this.#at = 0;
       this.#isOwn = false;
     }
     this.#start = this.#at;
     return this;
+  }
+
+  #take(bytes: number): void {
+    this.#slab = Buffer.allocUnsafeSlow(bytes);
+    this.#memory = this.#slab.buffer as ArrayBuffer;
   }
 
   u8(value: number): this {
@@ -81,19 +88,30 @@ export class RowWriter {
 
   /** Characters of one byte each. */
   latin1(text: string): this {
-    this.#at += this.#slab.latin1Write(text, this.#at);
+    const slab = this.#slab;
+    const at = this.#at;
+    // Ids are short: a call of the runtime costs more than the loop.
+    for (let i = 0; i < text.length; i++) slab[at + i] = text.charCodeAt(i);
+    this.#at = at + text.length;
     return this;
   }
 
   /** 32 lower-case hex characters as 16 bytes; see {@link isPackable}. */
   hex16(id: string): this {
-    this.#at += this.#slab.hexWrite(id, this.#at, 16);
+    const slab = this.#slab;
+    const at = this.#at;
+    for (let i = 0; i < 16; i++) slab[at + i] = (hexDigit(id.charCodeAt(2 * i)) << 4) | hexDigit(id.charCodeAt(2 * i + 1));
+    this.#at = at + 16;
     return this;
   }
 
   end(): Buffer {
-    return this.#slab.subarray(this.#start, this.#at);
+    return Buffer.from(this.#memory, this.#start, this.#at - this.#start);
   }
+}
+
+function hexDigit(code: number): number {
+  return code < 0x40 ? code - 0x30 : code - 0x57;
 }
 
 /** Whether a text is 32 lower-case hex characters, as ids are that this project draws. */
@@ -111,8 +129,6 @@ declare global {
     /** Node's own, not in its published types: `toString` and `write` without their dispatch. */
     latin1Slice(start: number, end: number): string;
     hexSlice(start: number, end: number): string;
-    latin1Write(text: string, at: number): number;
-    hexWrite(text: string, at: number, length: number): number;
   }
 }
 

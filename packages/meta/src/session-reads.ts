@@ -15,7 +15,8 @@ import {
 import { FAMILY, familyEnd, familyStart, holdsEnd, holdsStart, keyAfter, parseHoldKey, sessionKey } from './key.js';
 import { checkLockArguments, isInTheWay } from './operations/lock.js';
 import type { ReadView } from './read-view.js';
-import { resolveInode } from './resolve.js';
+import { checkOpen } from './permissions.js';
+import { describe, resolveInode } from './resolve.js';
 import { LOCK, SESSION, type SessionRow } from './value-session.js';
 
 type Args<Op extends keyof ReadOperations> = ReadOperations[Op]['args'];
@@ -23,7 +24,9 @@ type Result<Op extends keyof ReadOperations> = ReadOperations[Op]['result'];
 
 export function testLock(reader: ReadView, now: Timespec, args: Args<'test-lock'>): Result<'test-lock'> {
   checkLockArguments(args);
-  const { ino } = resolveInode(reader, args.node, true);
+  const inode = resolveInode(reader, args.node, true);
+  checkOpen(reader.caller, inode, () => describe(args.node));
+  const { ino } = inode;
   const holder = liveLocks(reader, now, ino, args.kind).find(
     (held) => (held.session !== args.session || held.owner !== args.owner) && isInTheWay(held, args),
   );
@@ -31,7 +34,9 @@ export function testLock(reader: ReadView, now: Timespec, args: Args<'test-lock'
 }
 
 export function listLocks(reader: ReadView, now: Timespec, { node }: Args<'list-locks'>): Result<'list-locks'> {
-  const { ino } = resolveInode(reader, node, true);
+  const inode = resolveInode(reader, node, true);
+  checkOpen(reader.caller, inode, () => describe(node));
+  const { ino } = inode;
   return { ino, locks: LOCK_KINDS.flatMap((kind) => liveLocks(reader, now, ino, kind)) };
 }
 

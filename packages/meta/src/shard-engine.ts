@@ -12,7 +12,6 @@ import type {
   BatchItem,
   Caller,
   InodeNumber,
-  FsckItem,
   MutationOperation,
   MutationOperations,
   MutationResult,
@@ -24,7 +23,6 @@ import type {
   Version,
 } from '@nokv/types';
 import type { PathLog } from './path-log.js';
-import type { FsckOptions } from './fsck/fsck.js';
 
 export interface MutateContext {
   readonly requestId: RequestId;
@@ -107,11 +105,6 @@ export interface ShardEngine {
    * past their window to drop). `removeBlocks` deletes an upload's blocks and is awaited before the ledger row goes.
    */
   maintain(removeBlocks: (upload: UploadId) => Promise<void>): Promise<{ readonly more: boolean }>;
-  /**
-   * Checks the whole shard while it serves, and mends what it is asked to. One check at a time: `too-busy`. The caller pulls;
-   * a check that is not pulled costs one state of the store that is kept.
-   */
-  fsck(options: FsckOptions): AsyncIterable<FsckItem>;
   readonly stats: ShardStats;
   /** Finishes what is queued, then closes the environment. */
   close(): Promise<void>;

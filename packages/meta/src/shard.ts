@@ -10,7 +10,9 @@ import {
   ID_RANDOM_BYTES,
   NokvError,
   REQUEST_ID_CHARACTERS_MAX,
+  RETENTION_POLICY_DEFAULT,
   assert,
+  checkCaller,
   makeInodeNumber,
   makeSessionId,
   makeUploadId,
@@ -24,7 +26,6 @@ import {
   type DiffArgs,
   type DiffItem,
   type Epoch,
-  type FsckItem,
   type InodeNumber,
   type ListedResult,
   type MutationOperation,
@@ -35,20 +36,25 @@ import {
   type ReadOperations,
   type ReadResult,
   type RequestId,
+  type RetentionPolicy,
   type SessionId,
   type ShardId,
+  type Timespec,
   type TransactArgs,
   type UploadId,
   type Version,
 } from '@nokv/types';
 import { deferred } from './deferred.js';
-import { fsck, type FsckOptions } from './fsck/fsck.js';
 import { freshInodesOf } from './operations/fresh-inodes.js';
 import { checkTransact } from './operations/transact.js';
 import type { Command, InternalOperation, InternalOperations, Retention } from './command.js';
 import { CommitPipeline, type Pending, type Waiter } from './commit-pipeline.js';
 import { localSink, type DurabilitySink } from './durability-sink.js';
 import { RESERVED_AHEAD, RESERVED_LEFT_MIN, reserveFrom, type Evaluated, type PipelineState } from './evaluated-batch.js';
+import { diffItems } from './history/diff-items.js';
+import { versionAtTime } from './history/moment.js';
+import { policyDefault } from './history/superseded.js';
+import { Unmaterialised } from './history/unmaterialised.js';
 import { SYSTEM_ITEM, countersKey, inodeKey, requestKey, systemKey, uploadKey } from './key.js';
 import { Maintenance, type LogWindow } from './maintenance.js';
 import type { KvWrite, OrderedKv } from './ordered-kv.js';
@@ -83,7 +89,7 @@ export interface ShardOptions {
   readonly shard: ShardId;
   readonly clock: Clock;
   readonly random: Random;
-  /** Default: bodies 24 hours, blocks of ended uploads 1 minute, blocks that no body names any more 10 minutes. */
+  /** Default: bodies 24 hours and at least one, blocks of ended uploads 1 minute, blocks that no body names any more 10 minutes. */
   readonly retention?: Partial<Retention>;
   /** How long and how many request results and changes are kept; see {@link LogWindow} for the defaults. */
   readonly window?: Partial<LogWindow>;
@@ -91,7 +97,12 @@ export interface ShardOptions {
   readonly bytesCapacity?: number;
 }
 
-const RETENTION_DEFAULT: Retention = { bodyMs: 24 * 3600 * 1000, uploadMs: 60 * 1000, extentMs: 10 * 60 * 1000 };
+const RETENTION_DEFAULT: Retention = {
+  bodyMs: RETENTION_POLICY_DEFAULT.keepMs,
+  bodiesKept: RETENTION_POLICY_DEFAULT.keepLast,
+  uploadMs: 60 * 1000,
+  extentMs: 10 * 60 * 1000,
+};
 const BYTES_CAPACITY_DEFAULT = 2 ** 50;
 /** Directories whose places one page of past changes keeps. */
 const DIRECTORIES_OF_A_PAGE_MAX = 4096;
@@ -103,6 +114,9 @@ const FRESH_INODES_MAX = RESERVED_LEFT_MIN / 2;
 const LISTED: ReadonlySet<string> = new Set(LISTED_OPERATIONS);
 /** What is added to the id of a batch. */
 const PLACE_CHARACTERS_MAX = 1 + String(BATCH_MAX).length;
+/** Entries that a directory of a fork takes over at once: little beside what a flush costs. */
+const MATERIALISE_ENTRIES = 256;
+const MATERIALISE_STEPS_MAX = 10_000;
 
 /** Opens a shard, making it where the store is empty. Refuses stores of another format or another shard. */
 export async function openShard(options: ShardOptions): Promise<ShardEngine> {
@@ -126,17 +140,19 @@ class Shard implements ShardEngine {
   readonly #durableListeners = new Set<Parameters<ShardEngine['onDurable']>[0]>();
   readonly #lostListeners = new Set<Parameters<ShardEngine['onLost']>[0]>();
   readonly #releasedListeners = new Set<Parameters<ShardEngine['onReleased']>[0]>();
+  readonly #retentionDefault: RetentionPolicy;
+  readonly #now = (): Timespec => this.#options.clock.now();
   #gate: ShardGate | undefined;
   #nextLocal: number;
   #epoch: Epoch;
   #reads = 0;
   #closing: Promise<void> | undefined;
-  #isChecking = false;
 
   constructor(options: ShardOptions, roots: ShardRoots, state: PipelineState) {
     this.#options = options;
     this.#roots = roots;
     this.#retention = { ...RETENTION_DEFAULT, ...options.retention };
+    this.#retentionDefault = policyDefault(this.#retention);
     this.#view = new ShardView(options.kv, new Overlay());
     this.#reader = new ReadView(this.#view, roots.root);
     this.#nextLocal = state.progress.inodesReserved - RESERVED_AHEAD;
@@ -153,12 +169,13 @@ class Shard implements ShardEngine {
       },
       () => this.#gate?.refusal(),
       (ms) => options.clock.sleep(ms),
+      (missing) => this.#materialise(missing),
     );
     this.#maintenance = new Maintenance(
       this.#view,
       roots,
       this.#pipeline,
-      (operation, args) => this.#submitInternal(operation, args),
+      (operation, args) => this.#submitInternal(operation, args).wait('durable'),
       () => this.#gate?.refusal(),
       options.clock,
       options.window ?? {},
@@ -176,8 +193,9 @@ class Shard implements ShardEngine {
     view.touched = 0;
     let result: ReadResult<Op>;
     try {
-      result = this.#answer(operation, args, context.visible);
+      result = this.#answer(operation, args, context);
     } catch (error) {
+      if (error instanceof Unmaterialised) return this.#materialise(error).then(() => this.read(operation, args, context));
       const flush = context.visible || view.touched === 0 ? undefined : this.#pipeline.whenFlushed(view.touched);
       if (flush === undefined) throw error;
       return flush.then(() => {
@@ -204,8 +222,18 @@ class Shard implements ShardEngine {
     }
   }
 
-  diff(_args: DiffArgs): AsyncIterable<DiffItem> {
-    throw new NokvError('unsupported', 'diff is not served by this build');
+  diff(args: DiffArgs): AsyncIterable<DiffItem> {
+    this.#refuseIfClosed();
+    const { progress } = this.#pipeline.durable;
+    const bounds = { newest: progress.version, forgotten: progress.changesForgotten, time: this.#now() };
+    const source = {
+      view: this.#view,
+      root: this.#roots.root,
+      bounds,
+      materialise: (missing: Unmaterialised) => this.#materialise(missing, 'durable'),
+      refuse: () => this.#refuseIfClosed(),
+    };
+    return diffItems(source, args);
   }
 
   mutateMany(items: readonly BatchItem[], context: MutateContext): Promise<readonly BatchAnswer[]> {
@@ -298,7 +326,7 @@ class Shard implements ShardEngine {
         details: { epoch: this.#epoch, asked: epoch },
       });
     }
-    await this.#submitInternal('adopt-epoch', { epoch });
+    await this.#submitInternal('adopt-epoch', { epoch }).wait('durable');
     if (epoch > this.#epoch) this.#epoch = epoch;
   }
 
@@ -315,31 +343,6 @@ class Shard implements ShardEngine {
     return this.#maintenance.slice(removeBlocks);
   }
 
-  async *fsck(options: FsckOptions): AsyncGenerator<FsckItem> {
-    this.#refuseIfClosed();
-    if (this.#isChecking) throw new NokvError('too-busy', 'another check of this shard is under way; wait for its end');
-    this.#isChecking = true;
-    try {
-      const { clock, kv } = this.#options;
-      yield* fsck(
-        {
-          kv,
-          roots: Object.values(this.#roots),
-          nowMs: () => clock.nowMs(),
-          inodes: this.#pipeline.durable.counters.inodes,
-          repair: (fix) => this.#submitInternal('repair', { fix }),
-          pause: async () => {
-            await new Promise<void>((resolve) => setImmediate(resolve));
-            this.#refuseIfClosed();
-          },
-        },
-        options,
-      );
-    } finally {
-      this.#isChecking = false;
-    }
-  }
-
   get stats(): ShardStats {
     const { commands, batches, flushes, queued } = this.#pipeline;
     return { commands, batches, flushes, queued, reads: this.#reads, rowsRead: this.#view.rowsRead };
@@ -350,18 +353,22 @@ class Shard implements ShardEngine {
     return this.#closing;
   }
 
-  #answer<Op extends ReadOperation>(operation: Op, args: ReadOperations[Op]['args'], visible: boolean): ReadResult<Op> {
+  #answer<Op extends ReadOperation>(operation: Op, args: ReadOperations[Op]['args'], { visible, caller }: ReadContext): ReadResult<Op> {
     const { visible: current, durable } = this.#pipeline;
+    // Reads are synchronous: the reader acts for nobody else before this one is answered.
+    this.#reader.caller = caller;
     return read(
       this.#reader,
       {
         counters: (visible ? current : durable).counters,
         newest: durable.progress.version,
+        visible: current.progress.version,
+        retentionDefault: this.#retentionDefault,
         // Rows go from the store as soon as their removal is committed, before it is flushed: whoever asks then must be told.
         changesForgotten: current.progress.changesForgotten,
         bytesCapacity: this.#options.bytesCapacity ?? BYTES_CAPACITY_DEFAULT,
         log: this.#logOptions(DIRECTORIES_OF_A_PAGE_MAX),
-        now: () => this.#options.clock.now(),
+        now: this.#now,
       },
       operation,
       args,
@@ -384,18 +391,20 @@ class Shard implements ShardEngine {
   /** Throws what keeps it out of the queue; everything else is told to the waiter. */
   #mutate(
     operation: MutationOperation,
-    args: MutationOperations[MutationOperation]['args'],
+    original: MutationOperations[MutationOperation]['args'],
     requestId: RequestId,
     context: MutateContext,
     waiter: Waiter,
   ): void {
     const { acknowledgement } = context;
-    const digest = digestOf(operation, args);
+    const caller = context.caller === undefined ? undefined : checkCaller(context.caller);
+    const digest = digestOf(operation, caller === undefined ? original : { args: original, caller });
     const underWay = this.#pipeline.underWay(requestId);
     if (underWay !== undefined) return this.#join(underWay, digest, requestId, context, waiter);
     const stored = this.#storedResult(requestId, digest);
     if (stored !== undefined) return waiter.resolve(stored);
     this.#refuseExpired(requestId, context.attemptAgeMs);
+    const args = this.#versioned(original);
     const bytes = COMMAND_BYTES + bytesOf(operation, args);
     const fresh = freshInodesOf(operation, args);
     if (fresh > FRESH_INODES_MAX) {
@@ -415,8 +424,44 @@ class Shard implements ShardEngine {
       freshUpload: operation === 'begin-upload' ? this.#drawUpload() : undefined,
       ...(operation === 'open-session' ? { freshSession: this.#drawSession() } : {}),
       retention: this.#retention,
+      ...(caller === undefined ? {} : { caller }),
     } as Command;
     this.#pipeline.submit(command, bytes).tell(waiter, acknowledgement);
+  }
+
+  /**
+   * Makes directories of forks take over what somebody looked for: first what that rests on, forks of forks and directories on the
+   * way to other names. Every step is a command that makes at least one more row stand on its own.
+   */
+  async #materialise(wanted: Unmaterialised, acknowledgement: 'durable' | 'visible' = 'visible'): Promise<void> {
+    const waiting = [wanted];
+    for (let steps = 0; ; steps++) {
+      const next = waiting.at(-1);
+      if (next === undefined) return;
+      if (steps === MATERIALISE_STEPS_MAX) {
+        throw new NokvError(
+          'too-busy',
+          `forks of forks lie more than ${MATERIALISE_STEPS_MAX} steps deep here; list the directories in between first`,
+        );
+      }
+      const { directory, entry } = next;
+      const args = { directory, entry, limit: MATERIALISE_ENTRIES };
+      try {
+        await this.#submitInternal('materialise', args, this.#drawInodes(freshInodesOf('materialise', args))).wait(acknowledgement);
+        waiting.pop();
+      } catch (error) {
+        if (!(error instanceof Unmaterialised)) throw error;
+        waiting.push(error);
+      }
+    }
+  }
+
+  /** Commands say versions, not times: which version a time names is decided here, by the change log. */
+  #versioned<Args extends MutationOperations[MutationOperation]['args']>(args: Args): Args {
+    const at = 'at' in args ? args.at : undefined;
+    if (at === undefined || !('time' in at)) return args;
+    const { version, changesForgotten } = this.#pipeline.durable.progress;
+    return { ...args, at: { version: versionAtTime(this.#options.kv, at.time, version, changesForgotten) } };
   }
 
   /** The same request while its first arrival is under way. */
@@ -447,18 +492,17 @@ class Shard implements ShardEngine {
     }
   }
 
-  #submitInternal<Op extends InternalOperation>(operation: Op, args: InternalOperations[Op]): Promise<Evaluated> {
-    const fresh = freshInodesOf(operation, args);
+  #submitInternal<Op extends InternalOperation>(operation: Op, args: InternalOperations[Op], freshInode = this.#roots.root): Pending {
     const command = {
       operation,
       args,
       actor: 'nokv',
       time: this.#options.clock.now(),
-      freshInode: fresh === 0 ? this.#roots.root : this.#drawInodes(fresh),
+      freshInode,
       freshUpload: undefined,
       retention: this.#retention,
     } as Command;
-    return this.#pipeline.submit(command, COMMAND_BYTES).wait('durable');
+    return this.#pipeline.submit(command, COMMAND_BYTES);
   }
 
   #drawInodes(count: number): InodeNumber {
@@ -524,6 +568,12 @@ export async function bootstrapShard(kv: OrderedKv, shard: ShardId, clock: Clock
     requestsForgotten: 0 as Version,
     requestsForgottenMs: 0,
     changesForgotten: 0 as Version,
+    newestPinned: 0 as Version,
+    pins: 0,
+    forks: 0,
+    policies: 0,
+    pinsEnded: 0,
+    changeBytes: 0,
   };
   const directories = Object.values(roots).map((ino: InodeNumber): KvWrite => {
     const inode = new Inode(ino, 'directory', time);

@@ -1,20 +1,24 @@
 import { expect, test } from 'vitest';
 import { ROOT_INODE, STAGING_INODE, TRASH_INODE, timespecFromMs, type Generation, type InodeNumber, type Version } from '@nokv/types';
+import { SYSTEM_ITEM, systemKey } from './key.js';
 import { MemoryKv } from './memory-kv.js';
 import { unlinkName } from './operations/directory.js';
 import { Overlay, ShardView } from './overlay.js';
 import { TestShard } from './testing/test-shard.js';
 import { Transaction } from './transaction.js';
+import { decodeProgress } from './value-log.js';
 
 const roots = { root: ROOT_INODE, staging: STAGING_INODE, trash: TRASH_INODE };
-const retention = { bodyMs: 1000, uploadMs: 1000, extentMs: 1000 };
+const retention = { bodyMs: 1000, bodiesKept: 0, uploadMs: 1000, extentMs: 1000 };
 const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text));
 const text = (name: Uint8Array): string => Buffer.from(name).toString();
 
 async function begin(fill: (shard: TestShard) => Promise<unknown>): Promise<Transaction> {
   const shard = await TestShard.open(new MemoryKv());
   await fill(shard);
-  return new Transaction(new ShardView(shard.kv, new Overlay()), roots, 1000 as Version, timespecFromMs(1));
+  const progress = shard.kv.get(systemKey(SYSTEM_ITEM.progress));
+  const command = { time: timespecFromMs(1), actor: 'tester' };
+  return new Transaction(new ShardView(shard.kv, new Overlay()), roots, 1000 as Version, command, decodeProgress(progress as Uint8Array));
 }
 
 test('entries show what the command entered, replaced and removed, in the order of names', async () => {
@@ -57,7 +61,7 @@ test('names of extended attributes and bodies include those of the command', asy
   transaction.putXattr(ino, bytes('user.b'), bytes('y'));
   transaction.putXattr(ino, bytes('user.c'), undefined);
   expect(transaction.xattrNames(ino).map(text)).toEqual(['user.a', 'user.b']);
-  transaction.putBody(ino, { digest: 'd', contentType: undefined, producer: undefined, body: { kind: 'inline', bytes: bytes('new') } });
+  transaction.putBody(ino, 2, { digest: 'd', contentType: undefined, producer: undefined, body: { kind: 'inline', bytes: bytes('new') } });
   const shown = [...transaction.bodies(ino)].map(({ body }) => body.kind === 'inline' && text(body.bytes));
   expect(shown).toEqual(['new', 'old']);
   transaction.dropBody(ino, 1000 as Generation);

@@ -9,31 +9,47 @@
 import {
   NokvError,
   assert,
+  type Caller,
   type ChangeKind,
   type Generation,
   type InodeNumber,
   type InodeType,
+  type PinId,
+  type RetentionPolicy,
   type Timespec,
   type UploadId,
   type Version,
 } from '@nokv/types';
+import { livePin, momentOf, type Moment, type VersionedAt } from './history/moment.js';
+import { birthOf, replacedAt } from './history/past-rows.js';
+import { PastView, refuseShownByOrigin, type PinnedRoot } from './history/past-view.js';
 import {
   FAMILY,
   bodyKey,
+  counterpartKey,
   dentryKey,
   extentKey,
+  familyEnd,
+  familyStart,
+  forkKey,
   historyKey,
   inodeKey,
   linkKey,
   NAME_AT,
   numberEnd,
   numberStart,
+  originKey,
+  pinKey,
+  policyKey,
+  tagKey,
   uploadKey,
+  whiteoutKey,
   xattrKey,
   type Family,
 } from './key.js';
 import type { KvWrite } from './ordered-kv.js';
 import { rowId, type ShardView } from './overlay.js';
+import { ReadView } from './read-view.js';
 import { readU64 } from './row-reader.js';
 import { copyBytes } from './row-writer.js';
 import {
@@ -50,7 +66,24 @@ import {
 } from './value-body.js';
 import { Inode, decodeDentry, decodeInode, encodeDentry, encodeInode, encodeLink, type Dentry } from './value-inode.js';
 import { encodeHeld, type HeldCodec, type HeldRow } from './value-session.js';
-import type { ChangeRow } from './value-log.js';
+import type { ChangeRow, ProgressRow } from './value-log.js';
+import {
+  decodeCounterpart,
+  decodeFork,
+  decodeOrigin,
+  decodePin,
+  decodePolicy,
+  decodeTag,
+  encodeCounterpart,
+  encodeFork,
+  encodeOrigin,
+  encodePin,
+  encodePolicy,
+  encodeTag,
+  type ForkRow,
+  type OriginRow,
+  type PinRow,
+} from './value-pin.js';
 
 type RowState = 'read' | 'put' | 'removed' | 'refreshed';
 
@@ -59,11 +92,27 @@ export interface TransactionRow {
   readonly id: string;
   readonly key: Buffer;
   readonly before: Uint8Array | undefined;
+  /** `before`, decoded: shared, never changed. */
+  readonly decodedBefore: unknown;
   decoded: unknown;
   state: RowState;
   /** Set by `finish` for rows that are written. */
   value: Buffer | undefined;
 }
+
+/** What a command brings that its rows carry. */
+export interface CommandOrigin {
+  readonly time: Timespec;
+  readonly actor: string;
+}
+
+export interface HistoryWrite {
+  readonly key: Buffer;
+  readonly value: Buffer | undefined;
+}
+
+/** A body as its publisher gives it. */
+export type NewBody = Pick<BodyRow, 'digest' | 'contentType' | 'producer' | 'body'>;
 
 export type ChangeDraft = Omit<ChangeRow, 'version' | 'ordinal' | 'requestId' | 'actor' | 'time'>;
 
@@ -80,13 +129,25 @@ export class Transaction {
   readonly trash: InodeNumber;
   readonly version: Version;
   readonly time: Timespec;
+  /** Whom the command acts for; permissions are checked where there is one. */
+  caller: Caller | undefined = undefined;
+  readonly actor: string;
+  /** As before this command. */
+  readonly progress: ProgressRow;
   readonly changes: ChangeDraft[] = [];
-  /** Rows that nobody reads through the overlay: history, and what commands add to or take from the gc queue. */
+  /** Rows that no command reads: what commands add to or take from the gc queue. */
   readonly blind: KvWrite[] = [];
   /** Inodes whose locks the command lets go or lowers; undefined for none. */
   released: Set<InodeNumber> | undefined;
+  /** Rows of history that are added or dropped. */
+  readonly history: HistoryWrite[] = [];
   bytesDelta = 0;
   inodesDelta = 0;
+  pinsDelta = 0;
+  forksDelta = 0;
+  policiesDelta = 0;
+  pinsEndedDelta = 0;
+  newestPinned: Version;
   readonly #view: ShardView;
   readonly #rows = new Map<string, TransactionRow>();
   readonly #inodes = new Map<InodeNumber, TransactionRow>();
@@ -94,13 +155,16 @@ export class Transaction {
   #groups: Map<string, TransactionRow[]> | undefined;
   #lastEntry: { readonly parent: InodeNumber; readonly name: Uint8Array; readonly row: TransactionRow } | undefined;
 
-  constructor(view: ShardView, roots: ShardRoots, version: Version, time: Timespec) {
+  constructor(view: ShardView, roots: ShardRoots, version: Version, { time, actor }: CommandOrigin, progress: ProgressRow) {
     this.#view = view;
     this.root = roots.root;
     this.staging = roots.staging;
     this.trash = roots.trash;
     this.version = version;
     this.time = time;
+    this.actor = actor;
+    this.progress = progress;
+    this.newestPinned = progress.newestPinned;
   }
 
   /* ------------------------------------------------------------- inodes */
@@ -143,7 +207,17 @@ export class Transaction {
 
   /* ------------------------------------------------------------ entries */
 
+  /** Throws `Unmaterialised` where a directory of a fork shows an entry of its origin. */
   entry(parent: InodeNumber, name: Uint8Array): Dentry | undefined {
+    const row = this.#entryRow(parent, name);
+    if (row.decoded === undefined && row.state === 'read' && this.inode(parent)?.isLazy === true) {
+      refuseShownByOrigin(this.#view, parent, name);
+    }
+    return row.decoded as Dentry | undefined;
+  }
+
+  /** The entry that has a row, whatever a directory of a fork may show beyond it. */
+  storedEntry(parent: InodeNumber, name: Uint8Array): Dentry | undefined {
     return this.#entryRow(parent, name).decoded as Dentry | undefined;
   }
 
@@ -157,20 +231,17 @@ export class Transaction {
     const row = this.#entryRow(parent, name);
     row.decoded = undefined;
     row.state = 'removed';
+    if (this.inode(parent)?.isLazy === true && this.origin(parent) !== undefined) {
+      const whiteout = this.#load(whiteoutKey(parent, name), decodeNothing);
+      whiteout.decoded = true;
+      whiteout.state = 'put';
+    }
   }
 
   /** Writes the entry anew with the attributes that its inode has now, or without when it has several names. */
   refreshEntry(parent: InodeNumber, name: Uint8Array): void {
     const row = this.#entryRow(parent, name);
     if (row.state === 'read' && row.decoded !== undefined) row.state = 'refreshed';
-  }
-
-  /** Corrects what an entry says of its inode; its birth stays that of the name. */
-  rewriteEntry(parent: InodeNumber, name: Uint8Array, type: InodeType): void {
-    const row = this.#entryRow(parent, name);
-    if (row.decoded === undefined) return;
-    row.decoded = { ...(row.decoded as Dentry), type };
-    if (row.state === 'read') row.state = 'refreshed';
   }
 
   /** Entries of a directory in byte order of names; changes made while it runs may be missed. */
@@ -183,20 +254,20 @@ export class Transaction {
 
   /* -------------------------------------------------------------- links */
 
-  putLink(ino: InodeNumber, parent: InodeNumber, name: Uint8Array): void {
-    const row = this.#load(linkKey(ino, parent, name), decodeLink);
-    row.decoded = true;
+  putLink(ino: InodeNumber, parent: InodeNumber, name: Uint8Array, birth = this.version): void {
+    const row = this.#load(linkKey(ino, parent, name), birthOf);
+    row.decoded = birth;
     row.state = 'put';
   }
 
   removeLink(ino: InodeNumber, parent: InodeNumber, name: Uint8Array): void {
-    const row = this.#load(linkKey(ino, parent, name), decodeLink);
+    const row = this.#load(linkKey(ino, parent, name), birthOf);
     row.decoded = undefined;
     row.state = 'removed';
   }
 
   /** Places of an inode with several names. */
-  links(ino: InodeNumber, limit: number): { readonly parent: InodeNumber; readonly name: Uint8Array }[] {
+  links(ino: InodeNumber, limit = Number.POSITIVE_INFINITY): { readonly parent: InodeNumber; readonly name: Uint8Array }[] {
     const links: { parent: InodeNumber; name: Uint8Array }[] = [];
     for (const { key } of this.#range(FAMILY.link, ino)) {
       links.push({ parent: readU64(key, 9) as InodeNumber, name: copyBytes(key, 17, key.length) });
@@ -221,9 +292,20 @@ export class Transaction {
     }
   }
 
-  putBody(ino: InodeNumber, body: Omit<BodyRow, 'birth'>): void {
-    const row = this.#load(bodyKey(ino, this.version as number as Generation), decodeBody);
-    row.decoded = { ...body, birth: this.version } satisfies BodyRow;
+  /** Makes a body the one of this command's generation. */
+  putBody(ino: InodeNumber, ordinal: number, body: NewBody): void {
+    const { version, time, actor } = this;
+    this.#putBodyRow(ino, version as number as Generation, { ...body, birth: version, time, ordinal, actor });
+  }
+
+  /** A body that another inode has or had, under its own generation. */
+  copyBody(ino: InodeNumber, generation: Generation, body: BodyRow): void {
+    this.#putBodyRow(ino, generation, body);
+  }
+
+  #putBodyRow(ino: InodeNumber, generation: Generation, body: BodyRow): void {
+    const row = this.#load(bodyKey(ino, generation), decodeBody);
+    row.decoded = body;
     row.state = 'put';
   }
 
@@ -257,12 +339,12 @@ export class Transaction {
   /* -------------------------------------------------------------- xattrs */
 
   xattr(ino: InodeNumber, name: Uint8Array): Uint8Array | undefined {
-    return this.#load(xattrKey(ino, name), decodeXattrRow).decoded as Uint8Array | undefined;
+    return (this.#load(xattrKey(ino, name), decodeXattrRow).decoded as XattrRow | undefined)?.value;
   }
 
   putXattr(ino: InodeNumber, name: Uint8Array, value: Uint8Array | undefined): void {
     const row = this.#load(xattrKey(ino, name), decodeXattrRow);
-    row.decoded = value;
+    row.decoded = value === undefined ? undefined : { birth: this.version, value };
     row.state = value === undefined ? 'removed' : 'put';
   }
 
@@ -310,10 +392,211 @@ export class Transaction {
     this.released.add(ino);
   }
 
+  /* ------------------------------------------------------ pins and forks */
+
+  /** The namespace as it was before this command. */
+  reader(): ReadView {
+    return new ReadView(this.#view, this.root);
+  }
+
+  /** The namespace at a version, as the state before this command has it. */
+  past(version: Version, pinned?: PinnedRoot): PastView {
+    return new PastView(this.#view, this.root, version, pinned);
+  }
+
+  /** What a moment names, for a command. */
+  moment(at: VersionedAt): Moment {
+    const { changesForgotten, version } = this.progress;
+    return momentOf(this.#view, at, { newest: version, forgotten: changesForgotten, time: this.time });
+  }
+
+  /** A pin that is neither ended nor expired. */
+  livePin(at: { readonly snapshot: PinId } | { readonly tag: string }): { readonly id: PinId; readonly row: PinRow } {
+    return livePin(this.#view, at, this.time);
+  }
+
+  pin(id: PinId): PinRow | undefined {
+    return this.#load(pinKey(id), decodePin).decoded as PinRow | undefined;
+  }
+
+  /** All pins by id; changes of this command included. */
+  *pins(): Generator<{ readonly id: PinId; readonly row: PinRow }> {
+    yield* this.#few(FAMILY.pin, decodePin, (key, row) => ({ id: readU64(key, 1) as PinId, row }));
+  }
+
+  putPin(id: PinId, pin: PinRow | undefined): void {
+    const before = this.pin(id)?.state === 'live' ? 1 : 0;
+    const after = pin?.state === 'live' ? 1 : 0;
+    this.#put(pinKey(id), decodePin, pin);
+    this.pinsDelta += after - before;
+    if (before > after) this.pinsEndedDelta += 1;
+    if (pin !== undefined && pin.version > this.newestPinned) this.newestPinned = pin.version;
+  }
+
+  tag(name: string): PinId | undefined {
+    return this.#load(tagKey(name), decodeTag).decoded as PinId | undefined;
+  }
+
+  putTag(name: string, pin: PinId | undefined): void {
+    this.#put(tagKey(name), decodeTag, pin);
+  }
+
+  fork(root: InodeNumber): ForkRow | undefined {
+    return this.#load(forkKey(root), decodeFork).decoded as ForkRow | undefined;
+  }
+
+  *forks(): Generator<{ readonly root: InodeNumber; readonly row: ForkRow }> {
+    yield* this.#few(FAMILY.fork, decodeFork, (key, row) => ({ root: readU64(key, 1) as InodeNumber, row }));
+  }
+
+  putFork(root: InodeNumber, fork: ForkRow | undefined): void {
+    const delta = this.#put(forkKey(root), decodeFork, fork);
+    this.forksDelta += delta;
+    if (delta < 0) this.pinsEndedDelta += 1;
+    if (fork !== undefined && fork.version > this.newestPinned) this.newestPinned = fork.version;
+  }
+
+  origin(directory: InodeNumber): OriginRow | undefined {
+    return this.#load(originKey(directory), decodeOrigin).decoded as OriginRow | undefined;
+  }
+
+  putOrigin(directory: InodeNumber, origin: OriginRow | undefined): void {
+    this.#put(originKey(directory), decodeOrigin, origin);
+  }
+
+  counterpart(fork: InodeNumber, base: InodeNumber): InodeNumber | undefined {
+    return this.#load(counterpartKey(fork, base), decodeCounterpart).decoded as InodeNumber | undefined;
+  }
+
+  putCounterpart(fork: InodeNumber, base: InodeNumber, ino: InodeNumber | undefined): void {
+    this.#put(counterpartKey(fork, base), decodeCounterpart, ino);
+  }
+
+  hasWhiteout(parent: InodeNumber, name: Uint8Array): boolean {
+    return this.#load(whiteoutKey(parent, name), decodeNothing).decoded !== undefined;
+  }
+
+  /** Drops at most `limit` whiteouts of a directory; returns how many. */
+  dropWhiteouts(directory: InodeNumber, limit: number): number {
+    return this.#dropSome(FAMILY.whiteout, directory, limit);
+  }
+
+  /** Drops at most `limit` counterparts of a fork; returns how many. */
+  dropCounterparts(fork: InodeNumber, limit: number): number {
+    return this.#dropSome(FAMILY.counterpart, fork, limit);
+  }
+
+  #dropSome(family: Family, number: InodeNumber, limit: number): number {
+    const keys: Buffer[] = [];
+    for (const { key } of this.#range(family, number)) {
+      keys.push(Buffer.from(key));
+      if (keys.length === limit) break;
+    }
+    for (const key of keys) this.#put(key, decodeNothing, undefined);
+    return keys.length;
+  }
+
+  policy(directory: InodeNumber): RetentionPolicy | undefined {
+    return this.#load(policyKey(directory), decodePolicy).decoded as RetentionPolicy | undefined;
+  }
+
+  putPolicy(directory: InodeNumber, policy: RetentionPolicy | undefined): void {
+    this.policiesDelta += this.#put(policyKey(directory), decodePolicy, policy);
+  }
+
+  /** Writes what a fork shows as rows of its own, as old as the fork: nobody sees a difference. */
+  adopt({ inode, places, xattrs, body }: AdoptedRows, birth: Version): void {
+    const inodeBirth = inode.birth;
+    this.createInode(inode);
+    inode.birth = inodeBirth;
+    for (const { parent, name } of places) {
+      const row = this.#entryRow(parent, name);
+      row.decoded = { birth, ino: inode.ino, type: inode.type } satisfies Dentry;
+      row.state = 'put';
+      if (isShared(inode)) this.putLink(inode.ino, parent, name, birth);
+    }
+    for (const { name, value } of xattrs) {
+      const row = this.#load(xattrKey(inode.ino, name), decodeXattrRow);
+      row.decoded = { birth, value } satisfies XattrRow;
+      row.state = 'put';
+    }
+    if (body !== undefined) this.#putBodyRow(inode.ino, inode.generation, body);
+  }
+
+  /** The same for what was there until directories were removed: each name until its own was, the rest until the last one. */
+  adoptPast({ inode, xattrs, body }: AdoptedRows, places: readonly PastPlace[], birth: Version, removed: Version): void {
+    this.adoptPastInode(inode, places, removed);
+    for (const { name, value } of xattrs) this.#keep(xattrKey(inode.ino, name), removed, encodeXattr(birth, value));
+    if (body !== undefined) this.#putBodyRow(inode.ino, inode.generation, body);
+  }
+
+  /** What an inode was and by which names, until `removed`. */
+  adoptPastInode(inode: Inode, places: readonly PastPlace[], removed: Version): void {
+    this.#keep(inodeKey(inode.ino), removed, encodeInode(inode));
+    for (const place of places) {
+      if (place.hasEntry)
+        this.#keep(dentryKey(place.parent, place.name), place.removed, encodeDentry(place.birth, inode.ino, inode.type, undefined));
+      if (isShared(inode)) this.#keep(linkKey(inode.ino, place.parent, place.name), place.removed, encodeLink(place.birth));
+    }
+  }
+
+  #keep(key: Buffer, removed: Version, value: Buffer): void {
+    this.history.push({ key: historyKey(key, removed), value });
+  }
+
+  /** A directory of a fork that shows nothing of its origin any more; no change that anybody could see. */
+  clearLazy(directory: InodeNumber): void {
+    const row = this.#inodeRow(directory);
+    const inode = row.decoded as Inode | undefined;
+    if (inode === undefined || !inode.isLazy) return;
+    const copy = inode.clone();
+    copy.isLazy = false;
+    row.decoded = copy;
+    if (row.state === 'read') row.state = 'refreshed';
+  }
+
+  /** Forgets what history keeps under a key of it. */
+  dropHistory(key: Uint8Array): void {
+    this.history.push({ key: Buffer.from(key), value: undefined });
+  }
+
+  /** Values that history keeps of a key, oldest first. */
+  *historyOf(key: Buffer): Generator<{ readonly replaced: Version; readonly value: Uint8Array }> {
+    const start = historyKey(key, 0 as Version);
+    for (const row of this.#view.range(start, historyKey(key, Number.MAX_SAFE_INTEGER as Version))) {
+      yield { replaced: replacedAt(row.key), value: row.value };
+    }
+  }
+
+  /** A row of history as it is stored. */
+  historyRow(key: Uint8Array): Uint8Array | undefined {
+    return this.#view.get(Buffer.from(key));
+  }
+
+  /** Rows of a family that has few of them. */
+  *#few<Row, Shown>(family: Family, decode: (bytes: Uint8Array) => Row, show: (key: Uint8Array, row: Row) => Shown): Generator<Shown> {
+    const keys: Buffer[] = [];
+    for (const { key } of this.#view.range(familyStart(family), familyEnd(family))) keys.push(Buffer.from(key));
+    for (const row of this.#rows.values()) if (row.key[0] === family && row.before === undefined) keys.push(row.key);
+    for (const key of keys.sort((a, b) => Buffer.compare(a, b))) {
+      const row = this.#load(key, decode).decoded as Row | undefined;
+      if (row !== undefined) yield show(key, row);
+    }
+  }
+
+  /** @returns by how much the number of such rows changes. */
+  #put(key: Buffer, decode: (bytes: Uint8Array) => unknown, value: unknown): number {
+    const row = this.#load(key, decode);
+    const delta = (value === undefined ? 0 : 1) - (row.decoded === undefined ? 0 : 1);
+    row.decoded = value;
+    row.state = value === undefined ? 'removed' : 'put';
+    return delta;
+  }
+
   /* ------------------------------------------------------- queue and log */
 
-  addWork(key: Buffer): void {
-    this.blind.push({ key, value: EMPTY });
+  addWork(key: Buffer, value: Buffer = EMPTY): void {
+    this.blind.push({ key, value });
   }
 
   removeBlind(key: Uint8Array): void {
@@ -338,13 +621,31 @@ export class Transaction {
     const written: TransactionRow[] = [];
     for (const row of this.#rows.values()) {
       if (row.state === 'read' || (row.state === 'removed' && row.before === undefined)) continue;
-      row.value = row.state === 'removed' ? undefined : this.#encode(row);
-      if (row.before !== undefined && row.state !== 'refreshed' && hasHistory(row.key)) {
-        this.blind.push({ key: historyKey(row.key, this.version), value: row.before });
+      if (row.before !== undefined && row.state !== 'refreshed' && hasHistory(row.key) && !this.#continues(row)) {
+        this.history.push({
+          key: historyKey(row.key, this.version),
+          value: Buffer.from(row.before.buffer, row.before.byteOffset, row.before.length),
+        });
       }
+      row.value = row.state === 'removed' ? undefined : this.#encode(row);
       written.push(row);
     }
     return written;
+  }
+
+  /**
+   * A directory whose entries change again and again leaves no history for each change: within one second of its ctime, and while
+   * no pin holds the state between, the new value takes the place of the old one from the old one's birth on. So the times, the count
+   * of entries and the revision of a directory at a version that no pin holds may be those of up to a second later; its name, owner,
+   * permissions and entries never are.
+   */
+  #continues(row: TransactionRow): boolean {
+    if (row.key[0] !== FAMILY.inode || row.state !== 'put') return false;
+    const inode = row.decoded as Inode;
+    const before = row.decodedBefore as Inode;
+    if (inode.type !== 'directory' || before.birth <= this.newestPinned || !isSameButForEntries(before, inode)) return false;
+    inode.birth = before.birth;
+    return true;
   }
 
   #repeatInodesInEntries(): void {
@@ -366,7 +667,7 @@ export class Transaction {
     const known = this.#rows.get(id);
     if (known !== undefined) return known;
     const decoded: Dentry = { birth: inode.namedAt, ino: inode.ino, type: inode.type };
-    const row: TransactionRow = { id, key, before: undefined, decoded, state: 'read', value: undefined };
+    const row: TransactionRow = { id, key, before: undefined, decodedBefore: undefined, decoded, state: 'read', value: undefined };
     this.#rows.set(id, row);
     return row;
   }
@@ -382,11 +683,11 @@ export class Transaction {
         return encodeDentry(birth, ino, type, inode?.nlink === 1 ? inode : undefined);
       }
       case FAMILY.link:
-        return encodeLink(this.version);
+        return encodeLink(decoded as Version);
       case FAMILY.body:
         return encodeBody(decoded as BodyRow);
       case FAMILY.xattr:
-        return encodeXattr(this.version, decoded as Uint8Array);
+        return encodeXattr((decoded as XattrRow).birth, (decoded as XattrRow).value);
       case FAMILY.extent:
         return encodeExtent(decoded as ExtentRow);
       case FAMILY.upload:
@@ -396,6 +697,20 @@ export class Transaction {
       case FAMILY.sessionHold:
       case FAMILY.sessions:
         return encodeHeld(row.key, decoded as HeldRow);
+      case FAMILY.pin:
+        return encodePin(decoded as PinRow);
+      case FAMILY.tag:
+        return encodeTag(decoded as PinId);
+      case FAMILY.fork:
+        return encodeFork(decoded as ForkRow);
+      case FAMILY.origin:
+        return encodeOrigin(decoded as OriginRow);
+      case FAMILY.counterpart:
+        return encodeCounterpart(decoded as InodeNumber);
+      case FAMILY.whiteout:
+        return EMPTY;
+      case FAMILY.policy:
+        return encodePolicy(decoded as RetentionPolicy);
       default:
         throw new NokvError('internal', `family ${row.key[0]} is not written by commands`, { outcome: 'unknown' });
     }
@@ -433,10 +748,12 @@ export class Transaction {
     if (overlaid === undefined) {
       const stored = view.kv.get(key);
       const before = stored === undefined ? undefined : copyBytes(stored, 0, stored.length);
-      row = { id, key, before, decoded: before === undefined ? undefined : decode(before), state: 'read', value: undefined };
+      const decoded = before === undefined ? undefined : decode(before);
+      row = { id, key, before, decodedBefore: decoded, decoded, state: 'read', value: undefined };
     } else {
       if (overlaid.decoded === undefined && overlaid.value !== undefined) overlaid.decoded = decode(overlaid.value);
-      row = { id, key, before: overlaid.value, decoded: overlaid.decoded, state: 'read', value: undefined };
+      const { value, decoded } = overlaid;
+      row = { id, key, before: value, decodedBefore: decoded, decoded, state: 'read', value: undefined };
     }
     this.#rows.set(id, row);
     if (this.#groups !== undefined) join(this.#groups, row);
@@ -504,12 +821,55 @@ function hasHistory(key: Uint8Array): boolean {
   return family === FAMILY.inode || family === FAMILY.dentry || family === FAMILY.link || family === FAMILY.xattr;
 }
 
-function decodeLink(): true {
+interface XattrRow {
+  readonly birth: Version;
+  readonly value: Uint8Array;
+}
+
+function decodeXattrRow(bytes: Uint8Array): XattrRow {
+  return { birth: birthOf(bytes), value: copyBytes(bytes, 8, bytes.length) };
+}
+
+function decodeNothing(): true {
   return true;
 }
 
-function decodeXattrRow(bytes: Uint8Array): Uint8Array {
-  return copyBytes(bytes, 8, bytes.length);
+/** Nothing differs but what every change of the entries changes, and that within one second. */
+function isSameButForEntries(a: Inode, b: Inode): boolean {
+  return (
+    a.ctime.sec === b.ctime.sec &&
+    a.parent === b.parent &&
+    a.namedAt === b.namedAt &&
+    a.mode === b.mode &&
+    a.uid === b.uid &&
+    a.gid === b.gid &&
+    a.xattrListBytes === b.xattrListBytes &&
+    a.isLazy === b.isLazy &&
+    a.atime.sec === b.atime.sec &&
+    a.atime.nsec === b.atime.nsec
+  );
+}
+
+function isShared({ type, nlink }: Inode): boolean {
+  return type !== 'directory' && nlink > 1;
+}
+
+/** A name that was there from one version to another; its entry may have a row of its own that is there still. */
+export interface PastPlace {
+  readonly parent: InodeNumber;
+  readonly name: Uint8Array;
+  readonly birth: Version;
+  readonly removed: Version;
+  readonly hasEntry: boolean;
+}
+
+/** What a fork takes over of its base: an inode under all its names. */
+export interface AdoptedRows {
+  /** Fresh, with its birth; owned by the transaction from now on. */
+  readonly inode: Inode;
+  readonly places: readonly { readonly parent: InodeNumber; readonly name: Uint8Array }[];
+  readonly xattrs: readonly { readonly name: Uint8Array; readonly value: Uint8Array }[];
+  readonly body: BodyRow | undefined;
 }
 
 /** Rows contradict each other: a bug or damage, never the caller's fault. */

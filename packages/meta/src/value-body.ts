@@ -1,7 +1,7 @@
 /**
  * Values of bodies, extents, the staging ledger and extended attributes.
  *
- * body:   birth u64, digest (text8), content type (text8), producer (text8), kind u8, then
+ * body:   birth u64, published (sec u64, nsec u32), ordinal u32, actor (text8), digest, content type (text8), producer (text8), kind u8, then
  *         kind 1 inline: the bytes, to the end of the row
  *         kind 2 blocks: size u64, count of upload ids u16, the ids (16 bytes each), count of extents u32, then for each
  *           hole 00, take u64 | piece 01, number of the upload id u16, index u32, offset u32, length u32, crc32c u32, skip u32, take u32
@@ -9,6 +9,7 @@
  * upload: state u8 (1 open, 2 ended), begun ms u64, expires (sec u64, nsec u32), actor (text8), target (to the end)
  * xattr:  birth u64, the bytes
  *
+ * A digest is 00 for none, 01 and the 32 bytes of a sha256, or 02 and a text8 for any other.
  * text8 is a length u8 and that many bytes of UTF-8. Offsets inside a block fit 32 bits: a block is at most 4 GiB.
  */
 import { NokvError, type Body, type Extent, type Timespec, type UploadId, type Version } from '@nokv/types';
@@ -21,6 +22,10 @@ const KIND_BLOCKS = 2;
 
 export interface BodyRow {
   readonly birth: Version;
+  /** When, by whom and as which one of its file it was published: what a log shows. */
+  readonly time: Timespec;
+  readonly ordinal: number;
+  readonly actor: string;
   readonly digest: string | undefined;
   readonly contentType: string | undefined;
   readonly producer: string | undefined;
@@ -45,8 +50,9 @@ const writer = new RowWriter();
 
 export function encodeBody(row: BodyRow): Buffer {
   const { body } = row;
-  const head = writer.begin(bodyBytesMax(row)).u64(row.birth);
-  text8(head, row.digest);
+  const head = writer.begin(bodyBytesMax(row)).u64(row.birth).time(row.time).u32(row.ordinal);
+  text8(head, row.actor);
+  writeDigest(head, row.digest);
   text8(head, row.contentType);
   text8(head, row.producer);
   if (body.kind === 'inline') return head.u8(KIND_INLINE).bytes(body.bytes).end();
@@ -78,34 +84,54 @@ export function encodeBody(row: BodyRow): Buffer {
 
 export function decodeBody(bytes: Uint8Array): BodyRow {
   const row = new RowReader(bytes);
-  const birth = row.u64() as Version;
-  const digest = readText8(row);
-  const contentType = readText8(row);
-  const producer = readText8(row);
-  return { birth, digest, contentType, producer, body: readBody(row) };
+  return { ...readHead(row), body: readBody(row) };
 }
 
-/** What `stat` shows of a body, without its extents. */
-export function decodeBodyHead(bytes: Uint8Array): Omit<BodyRow, 'body'> & { readonly inline: boolean } {
+/** What `stat` and `log` show of a body, without its extents. */
+export type BodyHead = Omit<BodyRow, 'body'> & { readonly inline: boolean; readonly size: number };
+
+export function decodeBodyHead(bytes: Uint8Array): BodyHead {
   const row = new RowReader(bytes);
-  const birth = row.u64() as Version;
-  const digest = readText8(row);
-  const contentType = readText8(row);
-  const producer = readText8(row);
-  return { birth, digest, contentType, producer, inline: row.u8() === KIND_INLINE };
+  const head = readHead(row);
+  const inline = row.u8() === KIND_INLINE;
+  return { ...head, inline, size: inline ? row.rest : row.u64() };
 }
 
-/** Where the ids of the uploads that a body names begin in its row; nothing else of it is decoded. */
-export function uploadsNamed(bytes: Uint8Array): readonly number[] {
-  // Three texts, each behind the byte of its length.
-  let at = 8;
-  for (let text = 0; text < 3; text++) at += 1 + (bytes[at] ?? 0);
-  const kind = bytes[at];
-  if (kind === KIND_INLINE) return [];
-  const count = kind === KIND_BLOCKS ? ((bytes[at + 9] ?? 0) << 8) | (bytes[at + 10] ?? 0) : 0;
-  const first = at + 11;
-  if (kind !== KIND_BLOCKS || first + count * 16 > bytes.length) throw corruptRow('its uploads cannot be read');
-  return Array.from({ length: count }, (_, i) => first + i * 16);
+function readHead(row: RowReader): Omit<BodyRow, 'body'> {
+  const birth = row.u64() as Version;
+  const time = row.time();
+  const ordinal = row.u32();
+  const actor = readText8(row) ?? '';
+  const digest = readDigest(row);
+  const contentType = readText8(row);
+  const producer = readText8(row);
+  return { birth, time, ordinal, actor, digest, contentType, producer };
+}
+
+const SHA256 = /^sha256:[0-9a-f]{64}$/;
+const SHA256_BYTES = 32;
+const DIGEST_NONE = 0;
+const DIGEST_SHA256 = 1;
+const DIGEST_TEXT = 2;
+
+function writeDigest(row: RowWriter, digest: string | undefined): void {
+  if (digest === undefined) row.u8(DIGEST_NONE);
+  else if (SHA256.test(digest)) row.u8(DIGEST_SHA256).bytes(Buffer.from(digest.slice(7), 'hex'));
+  else text8(row.u8(DIGEST_TEXT), digest);
+}
+
+function readDigest(row: RowReader): string | undefined {
+  const kind = row.u8();
+  switch (kind) {
+    case DIGEST_NONE:
+      return undefined;
+    case DIGEST_SHA256:
+      return `sha256:${row.hex(SHA256_BYTES)}`;
+    case DIGEST_TEXT:
+      return readText8(row);
+    default:
+      throw corruptRow(`${kind} is no kind of digest`);
+  }
 }
 
 export function encodeExtent(row: ExtentRow): Buffer {
@@ -158,7 +184,7 @@ export function checkText8(text: string | undefined, what: string): void {
 /** Room for the row; generous, since what is not used is not taken. */
 function bodyBytesMax(row: BodyRow): number {
   const { body } = row;
-  return 8 + 3 * 256 + 15 + (body.kind === 'inline' ? body.bytes.length : body.manifest.extents.length * 43);
+  return 8 + 16 + 1 + 4 * 256 + 15 + (body.kind === 'inline' ? body.bytes.length : body.manifest.extents.length * 43);
 }
 
 export function text8(row: RowWriter, text: string | undefined): void {
@@ -166,9 +192,16 @@ export function text8(row: RowWriter, text: string | undefined): void {
     row.u8(0);
     return;
   }
-  const bytes = Buffer.from(text);
-  row.u8(bytes.length).bytes(bytes);
+  if (text !== lastText) {
+    lastText = text;
+    lastBytes = Buffer.from(text);
+  }
+  row.u8(lastBytes.length).bytes(lastBytes);
 }
+
+/** The text that was written last: rows in a row are mostly of one actor. */
+let lastText = '';
+let lastBytes: Uint8Array = Buffer.alloc(0);
 
 /** Undefined for the empty text. */
 export function readText8(row: RowReader): string | undefined {

@@ -1,7 +1,7 @@
 /**
  * Values of inodes and directory entries. Every versioned value begins with its birth: the version that wrote it.
  *
- * inode:  birth u64, attributes (value-attributes.ts), xattr list bytes u32, place: parent u64, version of the name u64, name length u8,
+ * inode:  birth u64, attributes (value-attributes.ts; marked: a directory that has an origin), xattr list bytes u32, place: parent u64, version of the name u64, name length u8,
  *   name; then the target of a symlink to the end of the row
  * dentry: birth u64, ino u64, type u8, then attributes or nothing
  * link:   birth u64
@@ -47,6 +47,8 @@ export class Inode {
   namedAt = 0 as Version;
   name: Uint8Array = NO_NAME;
   target: Uint8Array = NO_NAME;
+  /** A directory of a fork that may still show entries of its origin; a hint that only the absence of is certain. */
+  isLazy = false;
 
   constructor(ino: InodeNumber, type: InodeType, time: Timespec) {
     this.ino = ino;
@@ -77,6 +79,7 @@ export class Inode {
     copy.namedAt = this.namedAt;
     copy.name = this.name;
     copy.target = this.target;
+    copy.isLazy = this.isLazy;
     return copy;
   }
 }
@@ -92,7 +95,7 @@ const writer = new RowWriter();
 export function encodeInode(inode: Inode): Buffer {
   const { name, target } = inode;
   const row = writer.begin(8 + ATTRIBUTES_BYTES_MAX + 21 + name.length + target.length).u64(inode.birth);
-  writeAttributes(row, inode, inode.allocated);
+  writeAttributes(row, inode, inode.allocated, inode.isLazy);
   return row.u32(inode.xattrListBytes).u64(inode.parent).u64(inode.namedAt).u8(name.length).bytes(name).bytes(target).end();
 }
 
@@ -180,7 +183,7 @@ export function readShownAttributes(row: RowReader, ino: InodeNumber): Attribute
 
 function decodeAttributes(row: RowReader, ino: InodeNumber): Inode {
   const inode = new Inode(ino, 'file', ZERO_TIME);
-  readAttributes(row, inode);
+  inode.isLazy = readAttributes(row, inode);
   return inode;
 }
 

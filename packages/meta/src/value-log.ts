@@ -9,8 +9,10 @@
  * format:   "nokv" 4 bytes, format number u16, shard u16, made in ms u64
  * epoch:    u64
  * progress: last version u64, reserved versions up to u64, reserved local inode numbers up to u64,
- *           requests forgotten up to version u64, their newest time in ms u64, changes forgotten up to version u64
- * gc, link: nothing beyond the key (a gc value is empty; a link holds its birth)
+ *           requests forgotten up to version u64, their newest time in ms u64, changes forgotten up to version u64,
+ *           newest version that a pin holds u64, live pins u32, forks u32, retention policies u32,
+ *           pins and forks that ended u64, bytes of the change log u64
+ * gc:       of a body the version at which it was superseded u64 and the time in ms u64; nothing for the rest
  */
 import { CHANGE_KINDS, INODE_TYPES, NokvError, type ChangeRecord, type Generation, type InodeNumber, type Version } from '@nokv/types';
 import { SHARD_FORMAT } from './key.js';
@@ -41,6 +43,16 @@ export interface ProgressRow {
   readonly requestsForgotten: Version;
   readonly requestsForgottenMs: number;
   readonly changesForgotten: Version;
+  /** No pin holds a younger state; never falls. */
+  readonly newestPinned: Version;
+  /** Snapshots and tags that live, forks that still show entries of their bases, and retention policies. */
+  readonly pins: number;
+  readonly forks: number;
+  readonly policies: number;
+  /** Pins and forks that ended, ever: what they held may go. */
+  readonly pinsEnded: number;
+  /** Keys and values of the change log. */
+  readonly changeBytes: number;
 }
 
 export interface FormatRow {
@@ -167,13 +179,19 @@ export function decodeEpoch(bytes: Uint8Array): number {
 
 export function encodeProgress(row: ProgressRow): Buffer {
   return writer
-    .begin(48)
+    .begin(84)
     .u64(row.version)
     .u64(row.versionsReserved)
     .u64(row.inodesReserved)
     .u64(row.requestsForgotten)
     .u64(row.requestsForgottenMs)
     .u64(row.changesForgotten)
+    .u64(row.newestPinned)
+    .u32(row.pins)
+    .u32(row.forks)
+    .u32(row.policies)
+    .u64(row.pinsEnded)
+    .u64(row.changeBytes)
     .end();
 }
 
@@ -186,7 +204,30 @@ export function decodeProgress(bytes: Uint8Array): ProgressRow {
     requestsForgotten: row.u64() as Version,
     requestsForgottenMs: row.u64(),
     changesForgotten: row.u64() as Version,
+    newestPinned: row.u64() as Version,
+    pins: row.u32(),
+    forks: row.u32(),
+    policies: row.u32(),
+    pinsEnded: row.u64(),
+    changeBytes: row.u64(),
   };
   row.end();
   return progress;
+}
+
+/** When a body was superseded or removed. */
+export interface Retired {
+  readonly version: Version;
+  readonly ms: number;
+}
+
+export function encodeRetired({ version, ms }: Retired): Buffer {
+  return writer.begin(16).u64(version).u64(ms).end();
+}
+
+export function decodeRetired(bytes: Uint8Array): Retired {
+  const row = new RowReader(bytes);
+  const retired = { version: row.u64() as Version, ms: row.u64() };
+  row.end();
+  return retired;
 }

@@ -1,10 +1,10 @@
 /**
- * Golden vectors: what the rows of format 1 look like, byte by byte. A change of `vectors/*.json` is a change of the stored format
+ * Golden vectors: what the rows of format 2 look like, byte by byte. A change of `vectors/*.json` is a change of the stored format
  * and needs a new format number.
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import type { Generation, InodeNumber, RequestId, SessionId, UploadId, Version } from '@nokv/types';
+import type { Generation, InodeNumber, PinId, RequestId, SessionId, UploadId, Version } from '@nokv/types';
 import {
   GC_KIND,
   SHARD_FORMAT,
@@ -14,8 +14,17 @@ import {
   countersKey,
   dentryKey,
   extentKey,
+  GC_HELD_MS,
+  counterpartKey,
+  forkKey,
   gcBodyKey,
   gcSessionKey,
+  gcForkKey,
+  originKey,
+  pinKey,
+  policyKey,
+  tagKey,
+  whiteoutKey,
   gcTreeKey,
   gcUploadKey,
   handleKey,
@@ -60,8 +69,24 @@ import {
   encodeFormat,
   encodeProgress,
   encodeRequest,
+  decodeRetired,
+  encodeRetired,
 } from './value-log.js';
 import { COUNT, HANDLE, LOCK, SESSION, encodeHeld } from './value-session.js';
+import {
+  decodeCounterpart,
+  decodeFork,
+  decodeOrigin,
+  decodePin,
+  decodePolicy,
+  decodeTag,
+  encodeCounterpart,
+  encodeFork,
+  encodeOrigin,
+  encodePin,
+  encodePolicy,
+  encodeTag,
+} from './value-pin.js';
 
 const vectors = (file: string): Record<string, string> =>
   JSON.parse(readFileSync(new URL(`../src/vectors/${file}.json`, import.meta.url), 'utf8')) as Record<string, string>;
@@ -96,6 +121,8 @@ Object.assign(inode, {
 });
 const directory = new Inode(ino, 'directory', time);
 Object.assign(directory, { nlink: 3, children: 1_000_000, mode: 0o755, parent, name });
+const lazy = directory.clone();
+lazy.isLazy = true;
 const symlink = new Inode(ino, 'symlink', time);
 Object.assign(symlink, { target: Buffer.from('../target'), size: 9, mode: 0o777 });
 const device = new Inode(ino, 'char', time);
@@ -103,6 +130,9 @@ device.rdev = 0x0103;
 
 const inlineBody = {
   birth: 258 as Version,
+  time,
+  ordinal: 3,
+  actor: 'agent/é',
   digest: 'sha256:00ff',
   contentType: 'text/plain',
   producer: undefined,
@@ -111,7 +141,10 @@ const inlineBody = {
 const piece = { upload, index: 3, offset: 4096, length: 65_536, crc32c: 0xffff_fffe, skip: 1, take: 65_535 };
 const blocksBody = {
   birth: 258 as Version,
-  digest: undefined,
+  time,
+  ordinal: 1,
+  actor: '',
+  digest: `sha256:${'0f'.repeat(32)}`,
   contentType: undefined,
   producer: 'job-7',
   body: {
@@ -147,6 +180,25 @@ const bareChange = {
   actor: '',
   time,
 };
+const snapshotPin = {
+  kind: 'snapshot' as const,
+  state: 'live' as const,
+  root: ino,
+  version: 299 as Version,
+  created: time,
+  expires: { sec: 1_900_000_000, nsec: 1 },
+  endedMs: 0,
+  name: 'before é',
+  actor: 'cli',
+  path: Buffer.from('/runs/7'),
+  labels: [
+    { key: 'a', value: '' },
+    { key: 'b', value: '1' },
+  ],
+};
+const tagPin = { ...snapshotPin, kind: 'tag' as const, state: 'ended' as const, expires: undefined, endedMs: 5, name: 'v1', labels: [] };
+const fork = { base: parent, version: 299 as Version, outstanding: 2, isExact: true, created: time, actor: 'cli' };
+const origin = { fork: ino, source: parent, version: 299 as Version, born: 300 as Version, removed: 0 as Version, done: name };
 const uploadRow = { state: 'open' as const, begunMs: 1_800_000_000_123, expires: time, actor: 'cli', target: '/runs/é' };
 const session = 'fedcba9876543210fedcba9876543210' as SessionId;
 const sessionRow = {
@@ -166,7 +218,13 @@ const progress = {
   inodesReserved: 7,
   requestsForgotten: 3 as Version,
   requestsForgottenMs: 1_800_000_000_000,
+  changeBytes: 4096,
   changesForgotten: 2 as Version,
+  newestPinned: 4 as Version,
+  pins: 1,
+  forks: 2,
+  policies: 3,
+  pinsEnded: 9,
 };
 
 const fresh = new Inode(ino, 'file', time);
@@ -180,6 +238,9 @@ const KEYS: Record<string, Buffer> = {
   link: linkKey(ino, parent, name),
   body: bodyKey(ino, generation),
   xattr: xattrKey(ino, Buffer.from('user.a')),
+  origin: originKey(ino),
+  whiteout: whiteoutKey(parent, name),
+  counterpart: counterpartKey(ino, parent),
   extent: extentKey(upload),
   upload: uploadKey(upload),
   'history of an inode': historyKey(inodeKey(ino), version),
@@ -191,6 +252,8 @@ const KEYS: Record<string, Buffer> = {
   'gc extent': gcUploadKey(1_800_000_000_123, GC_KIND.extent, upload),
   'gc body': gcBodyKey(1_800_000_000_123, ino, generation),
   'gc tree': gcTreeKey(1_800_000_000_123, ino),
+  'gc fork': gcForkKey(1_800_000_000_123, ino),
+  'gc of a held body': gcBodyKey(GC_HELD_MS, ino, generation),
   counters: countersKey(parent),
   'gc session': gcSessionKey(1_800_000_000_123, session),
   session: sessionKey(session),
@@ -199,6 +262,10 @@ const KEYS: Record<string, Buffer> = {
   'hold range': lockKey(ino, 'range', session, 2 ** 53 - 1, 4096),
   'session hold': sessionHoldKey(session, ino),
   sessions: sessionsKey(),
+  pin: pinKey(300 as PinId),
+  tag: tagKey('v1'),
+  fork: forkKey(ino),
+  policy: policyKey(ino),
 };
 
 const VALUES: Record<string, Buffer> = {
@@ -207,6 +274,7 @@ const VALUES: Record<string, Buffer> = {
   'inode symlink': encodeInode(symlink),
   'inode device': encodeInode(device),
   'inode fresh': encodeInode(fresh),
+  'inode of a fork': encodeInode(lazy),
   'dentry with attributes': encodeDentry(299 as Version, ino, 'file', inode),
   'dentry fresh': encodeDentry(300 as Version, ino, 'file', fresh),
   'dentry bare': encodeDentry(299 as Version, ino, 'directory', undefined),
@@ -231,9 +299,29 @@ const VALUES: Record<string, Buffer> = {
   'hold lock exclusive': encodeHeld(lockKey(ino, 'range', session, 7, 0), { type: 'exclusive', end: 8192 }),
   'session hold': encodeHeld(sessionHoldKey(session, ino), { rows: 2 }),
   sessions: encodeHeld(sessionsKey(), { rows: 16_384 }),
+  'pin snapshot': encodePin(snapshotPin),
+  'pin tag': encodePin(tagPin),
+  tag: encodeTag(300 as PinId),
+  fork: encodeFork(fork),
+  origin: encodeOrigin(origin),
+  counterpart: encodeCounterpart(ino),
+  policy: encodePolicy({ keepLast: 3, keepMs: 86_400_000 }),
+  'gc of a body': encodeRetired({ version: 300 as Version, ms: 1_800_000_000_123 }),
 };
 
 const attributes = toAttributes(inode);
+const pin = {
+  id: 300 as PinId,
+  kind: 'snapshot' as const,
+  root: ino,
+  path: Buffer.from('/runs/7'),
+  version: 299 as Version,
+  createdAt: time,
+  expiresAt: time,
+  name: 'n',
+  labels: [{ key: 'a', value: '1' }],
+  actor: 'cli',
+};
 const RESULTS = {
   mkdir: { attributes, created: true },
   create: { attributes, created: false },
@@ -265,6 +353,32 @@ const RESULTS = {
   unlock: { ino },
   'open-handle': { attributes },
   'close-handle': { ino, removed: true },
+  'snapshot-create': { pin },
+  'snapshot-renew': { pin },
+  'snapshot-retire': { pin },
+  'tag-set': { pin: { ...pin, kind: 'tag' } },
+  'tag-remove': { pin },
+  clone: { attributes, created: true },
+  rollback: { attributes, undo: pin, restored: 299 as Version },
+  revert: { attributes, generation, created: false },
+  undelete: { attributes, created: true },
+  prune: { bodies: [{ ino, path: Buffer.from('/a'), generation, ordinal: 3, bytes: 2 ** 40 }], cursor: Buffer.from('/a') },
+  'retention-set': { ino },
+  merge: {
+    applied: false,
+    changes: 2,
+    conflicts: [
+      {
+        path: Buffer.from('a'),
+        fork: 'modified',
+        live: 'removed',
+        baseGeneration: generation,
+        liveGeneration: 0 as Generation,
+        forkGeneration: generation,
+      },
+    ],
+    conflictCount: 1,
+  },
 } as const;
 type Op = keyof typeof RESULTS;
 const operations = Object.keys(RESULTS) as Op[];
@@ -333,6 +447,15 @@ describe('decoding', () => {
     expect(LOCK.decode(value('hold lock shared'))).toEqual({ type: 'shared', end: 2 ** 53 - 1 });
     expect(LOCK.decode(value('hold lock exclusive'))).toEqual({ type: 'exclusive', end: 8192 });
     expect(COUNT.decode(value('sessions'))).toEqual({ rows: 16_384 });
+    expect(decodeInode(ino, value('inode of a fork'))).toEqual(lazy);
+    expect(decodePin(value('pin snapshot'))).toMatchObject({ ...snapshotPin, path: Uint8Array.from(snapshotPin.path) });
+    expect(decodePin(value('pin tag'))).toMatchObject({ ...tagPin, path: Uint8Array.from(tagPin.path) });
+    expect(decodeTag(value('tag'))).toBe(300);
+    expect(decodeFork(value('fork'))).toEqual(fork);
+    expect(decodeOrigin(value('origin'))).toEqual(origin);
+    expect(decodeCounterpart(value('counterpart'))).toBe(ino);
+    expect(decodePolicy(value('policy'))).toEqual({ keepLast: 3, keepMs: 86_400_000 });
+    expect(decodeRetired(value('gc of a body'))).toEqual({ version: 300, ms: 1_800_000_000_123 });
     for (const operation of operations) {
       const kept = decodeResult(operationNumber(operation), encodeResult(operation, RESULTS[operation]));
       // Results keep blocks, not the bytes behind them: 513 bytes are 2 blocks either way.
@@ -360,6 +483,9 @@ describe('decoding', () => {
       progress: decodeProgress,
       'hold lock shared': LOCK.decode,
       'hold handle': HANDLE.decode,
+      'pin snapshot': decodePin,
+      fork: decodeFork,
+      policy: decodePolicy,
     };
     for (const [row, decode] of Object.entries(decoders)) {
       const whole = value(row);

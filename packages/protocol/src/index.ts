@@ -77,6 +77,8 @@ export {
   type WatchArgs,
   type WatchItem,
   type WatchPathArgs,
+  type LockWaitArgs,
+  type LockWaitItem,
   type WatchPathItem,
   type WireCommitted,
   type WireMutationResult,

@@ -8,16 +8,16 @@
  * that pong gives back. Goaway: an error record that says why.
  */
 import type { Acknowledgement, Caller, RequestId } from '@nokv/types';
-import { CALLER_GROUPS_MAX, NokvError, requestId } from '@nokv/types';
+import { NokvError, requestId } from '@nokv/types';
 import type { FrameType } from './frame.js';
 import { FRAME_TYPES } from './frame.js';
 import { MessageReader } from './message-reader.js';
 import type { MessageWriter } from './message-writer.js';
 import type { Schema, Shape } from './schema.js';
 import type { OperationDefinition } from './schemas/definition.js';
-import { coded, int, list, object, parsedText, text } from './schema.js';
+import { coded, int, parsedText, text } from './schema.js';
 import { wireError } from './schemas/error.js';
-import { LABEL_BYTES_MAX, REQUEST_ID_BYTES_MAX, userId } from './schemas/values.js';
+import { LABEL_BYTES_MAX, REQUEST_ID_BYTES_MAX, callerIds } from './schemas/values.js';
 import { definitionOf, definitionOfCode } from './schemas/operations.js';
 import type { Envelope, EnvelopeOf, Operation } from './wire-operations.js';
 
@@ -47,8 +47,6 @@ const actor: Schema<string> = text(LABEL_BYTES_MAX);
 const acknowledgement: Schema<Acknowledgement> = coded(['durable', 'visible']);
 const firstAttempt: Schema<number> = int(0);
 const credit: Schema<number> = int(1, CREDIT_MAX);
-
-const callerIds: Schema<Caller> = object<Caller>({ uid: userId, gid: userId, groups: list(userId, CALLER_GROUPS_MAX) });
 
 const ENVELOPE_LENGTHS = { read: 5, mutation: 8, service: 4, stream: 5 } as const;
 

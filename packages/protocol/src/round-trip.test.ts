@@ -1,4 +1,4 @@
-import { CHANGE_KINDS, INODE_TYPES, NokvError } from '@nokv/types';
+import { CHANGE_KINDS, DIFF_ATTRIBUTES, DIFF_KINDS, INODE_TYPES, NokvError, PIN_KINDS } from '@nokv/types';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { MessageReader } from './message-reader.js';
@@ -6,6 +6,7 @@ import { MessageWriter } from './message-writer.js';
 import { FRAME_HEADER_BYTES, FRAME_TYPES } from './frame.js';
 import { readError, writeError } from './messages.js';
 import type { Schema } from './schema.js';
+import { at, diffItem, pinInfo, pinRef } from './schemas/history-values.js';
 import { DEFINITIONS } from './schemas/operations.js';
 import { attributes, body, changeRecord, entryRef, nodeCard, nodeRef } from './schemas/values.js';
 
@@ -112,6 +113,51 @@ const list = fc.record({
   ),
 });
 
+const id = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
+const pinName = fc.string({ unit: 'grapheme', maxLength: 60 }).filter((text) => Buffer.byteLength(text) <= 255);
+const moment = fc.oneof(
+  fc.record({ snapshot: id }),
+  fc.record({ tag: pinName }),
+  fc.record({ version: whole }),
+  fc.record({ time: fc.record({ sec, nsec: fc.nat(999_999_999) }) }),
+);
+const pinValue = fc.record(
+  {
+    id,
+    kind: fc.constantFrom(...PIN_KINDS),
+    root: inode,
+    path: bytes(0, 300),
+    version: whole,
+    createdAt: time,
+    expiresAt: time,
+    name: pinName,
+    labels: fc.array(fc.record({ key: pinName, value: pinName }), { maxLength: 32 }),
+    actor: label,
+  },
+  { requiredKeys: ['id', 'kind', 'root', 'path', 'version', 'createdAt', 'labels', 'actor'] },
+);
+const diffNode = fc.record(
+  { ino: inode, type, size: whole, mode: fc.nat(0o7777), generation: whole, digest: label },
+  { requiredKeys: ['ino', 'type', 'size', 'mode', 'generation'] },
+);
+const differences = fc.record({
+  rows: fc.array(
+    fc.record(
+      {
+        kind: fc.constantFrom(...DIFF_KINDS),
+        path: bytes(0, 300),
+        fromPath: bytes(0, 300),
+        a: diffNode,
+        b: diffNode,
+        attributes: fc.subarray([...DIFF_ATTRIBUTES]),
+      },
+      { requiredKeys: ['kind', 'path', 'attributes'] },
+    ),
+    { maxLength: 20 },
+  ),
+  versions: fc.record({ a: whole, b: whole }),
+});
+
 it.each([
   row('attributes', attributes, attributesValue),
   row('node references', nodeRef, node),
@@ -121,6 +167,9 @@ it.each([
   row('cards', nodeCard, card),
   row('arguments of setattr', DEFINITIONS.setattr.args, setattr),
   row('answers of list', DEFINITIONS.list.answer, list),
+  row('moments', at, moment),
+  row('snapshots and tags', pinInfo, pinValue),
+  row('differences', diffItem, differences),
 ])('%s come back as they were written', (_name, schema, values) => {
   const writer = new MessageWriter();
   fc.assert(
@@ -132,6 +181,21 @@ it.each([
     }),
     { numRuns: 300 },
   );
+});
+
+it('a pin is named by its id or its tag, not by a version or a time', () => {
+  const writer = new MessageWriter();
+  for (const [pin, isTaken] of [
+    [{ snapshot: 7 }, true],
+    [{ tag: 'best' }, true],
+    [{ version: 7 }, false],
+    [{ time: { sec: 1, nsec: 0 } }, false],
+  ] as const) {
+    at.write(writer, pin as Parameters<typeof at.write>[1]);
+    const reader = new MessageReader(writer.take());
+    if (isTaken) expect(pinRef.read(reader)).toEqual(pin);
+    else expect(() => pinRef.read(reader)).toThrow('expected a snapshot or a tag');
+  }
 });
 
 it('errors come back as they were written, cut to what fits', () => {

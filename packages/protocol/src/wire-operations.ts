@@ -15,6 +15,8 @@ import type {
   DiffItem,
   ChangeRoot,
   Epoch,
+  InodeNumber,
+  LockArgs,
   MutationOperation,
   MutationOperations,
   PathChange,
@@ -115,7 +117,23 @@ export type WatchPathItem =
 
 export const WATCH_EVENTS_MAX = 1024;
 
+/** A lock that is waited for; the mutation that takes it runs under this request id. */
+export interface LockWaitArgs extends LockArgs {
+  readonly requestId: RequestId;
+  readonly actor: string;
+  readonly caller?: Caller;
+}
+
+/**
+ * One item of `lock-wait`: `waiting` once, where the lock cannot be had at once, with who holds it for people to read; `locked` when
+ * it is held, and then the stream ends. Cancelling the stream gives up the wait; it may have come too late then.
+ */
+export type LockWaitItem =
+  | { readonly kind: 'waiting'; readonly why: string }
+  | { readonly kind: 'locked'; readonly version: Version; readonly ino: InodeNumber };
+
 export interface StreamOperations {
+  'lock-wait': { args: LockWaitArgs; item: LockWaitItem };
   watch: { args: WatchArgs; item: WatchItem };
   diff: { args: DiffArgs; item: DiffItem };
   'watch-path': { args: WatchPathArgs; item: WatchPathItem };

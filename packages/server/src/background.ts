@@ -15,6 +15,8 @@ export interface BackgroundParts {
   readonly log: Logger;
   readonly isServing: () => boolean;
   readonly failpoint: HitFailpoint;
+  /** One turn of image writing and truncation of the shared log, where there is one. */
+  readonly keepImages?: (() => Promise<void>) | undefined;
 }
 
 export interface Background {
@@ -58,7 +60,17 @@ export function startBackground(parts: BackgroundParts): Background {
     }
   }
 
-  const ended = run();
+  /** Beside the slices: an image takes as long as the store takes it. */
+  async function runImages(keepImages: () => Promise<void>): Promise<void> {
+    while (!stopping.signal.aborted) {
+      await keepImages().catch((error: unknown) => {
+        if (!stopping.signal.aborted) log.warn({ error: toNokvError(error).toRecord() }, 'images of the log');
+      });
+      await clock.sleep(PAUSE_MS, stopping.signal).catch(() => undefined);
+    }
+  }
+
+  const ended = Promise.all([run(), parts.keepImages === undefined ? undefined : runImages(parts.keepImages)]).then(() => undefined);
   return {
     get slices() {
       return slices;

@@ -75,13 +75,16 @@ export async function openDoors(config: ServerConfig, foundations: Foundations, 
     onWatchLag: (elapsedMs) => watchLag.observe('0', elapsedMs),
   });
   addWatchMetrics(metrics, () => service.watchStats);
+  metrics.add('gauge', 'nokv_lock_waiters', 'Calls that wait for a lock.', () => service.lockWaiters);
   const info = (): ServerInfo => ({ ...parts.info(), software: SOFTWARE, http: http.address });
   const rpc = closers.add(
     await listenRpc(config.listen, {
       handlers: rpcHandlers(service, clock, info),
       clock,
       software: SOFTWARE,
-      incarnation: life.incarnation,
+      get incarnation() {
+        return life.incarnation;
+      },
       admit: () => {
         const refusal = life.refusal();
         if (refusal !== undefined) throw refusal;

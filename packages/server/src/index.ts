@@ -1,7 +1,7 @@
 export { startServer } from './start-server.js';
 export { probeControl, probeStore } from './probes.js';
 export { localPlane, type LocalPlaneParts } from './local-plane.js';
-export type { LogLevel, RunningServer, ServerConfig, ServerPorts } from './server-config.js';
+export type { ChangeWindow, LogLevel, RunningServer, ServerConfig, ServerPorts } from './server-config.js';
 export type { Peer, ServedMutateContext, Service, WatchOptions } from './service.js';
 export { RPC_LIMITS_DEFAULT, listenRpc, serveRpc } from './rpc/listen-rpc.js';
 export type { ClientInfo, MutationCall, ReadCall, RpcHandlers, ServiceCall, StreamCall } from './rpc/handlers.js';

@@ -15,6 +15,8 @@ export interface OpenedStore {
   readonly direct: BlockAccess;
   /** What one proxied put may bring. */
   readonly blockBytesMax: number;
+  /** Names the namespace that the store was claimed for. */
+  readonly marker: string;
 }
 
 export interface OpenStoreParts {
@@ -23,6 +25,8 @@ export interface OpenStoreParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly latencies: Latencies;
+  /** A directory that was never used takes the namespace of the store that it finds: several nodes share one. */
+  readonly isShared: boolean;
 }
 
 /** @param url `file:///dir`, `s3://bucket/prefix?…`, or undefined for the data directory's own. */
@@ -32,11 +36,12 @@ export async function openStore(url: string | undefined, parts: OpenStoreParts):
   try {
     // What a directory can do does not change; behind an endpoint there may be another server every day.
     if (way.kind === 's3' || (await data.readStoreClaim()) === undefined) await admissionProbe(store, { random: parts.random });
-    const marker = await claim(store, data, parts.random);
+    const marker = await claim(store, data, parts);
     return {
       store: measuredStore(store, parts.latencies, parts.clock),
       direct: { ...way, marker },
       blockBytesMax: BLOCK_BYTES_DEFAULT,
+      marker,
     };
   } catch (error) {
     await store.close();
@@ -75,12 +80,12 @@ function withoutSecrets(url: string): string {
 }
 
 /** Ours by the marker in the store and the note in the data directory; the note is written last. */
-async function claim(store: ObjectStore, data: DataDirectory, random: Random): Promise<string> {
+async function claim(store: ObjectStore, data: DataDirectory, { random, isShared }: OpenStoreParts): Promise<string> {
   const noted = await data.readStoreClaim();
   if (noted !== undefined) return claimNamespace(store, { expected: noted });
   const drawn: Random = { ...random, bytes: () => Buffer.from(data.namespace, 'hex') };
   const marker = await claimNamespace(store, { random: drawn });
-  if (marker !== data.namespace) {
+  if (marker !== data.namespace && !isShared) {
     throw new NokvError(
       'bad-configuration',
       `${store.description} belongs to namespace ${marker}, and ${data.path} to ${data.namespace}; give the data directory that this store was used with, or another directory or prefix`,

@@ -5,6 +5,7 @@ import type { HttpListener } from './http/http-server.js';
 import type { Metrics } from './metrics.js';
 import type { RpcListener } from './rpc/rpc-listener.js';
 import type { ShardHost } from './shard-host.js';
+import type { HostedShard } from './shared-shard.js';
 
 export function addProcessMetrics(metrics: Metrics, clock: Clock, startedAtMs: number): void {
   metrics.add('gauge', 'process_resident_memory_bytes', 'Resident memory.', () => process.memoryUsage.rss());
@@ -93,4 +94,27 @@ export function addShardMetrics(metrics: Metrics, { shard, engine, host, rpc, ht
   metrics.add('counter', 'nokv_rpc_received_bytes_total', 'Bytes from RPC clients.', () => rpc.stats.bytesIn);
   metrics.add('counter', 'nokv_rpc_sent_bytes_total', 'Bytes to RPC clients.', () => rpc.stats.bytesOut);
   metrics.add('gauge', 'nokv_http_connections', 'Open HTTP connections.', () => http.connections);
+}
+
+/** Of a shard whose truth is the shared log; zero while this process has none open. */
+export function addLogMetrics(metrics: Metrics, shared: HostedShard): void {
+  metrics.add(
+    'gauge',
+    'nokv_log_sequence',
+    'Last segment of the shared log that this node has applied.',
+    () => shared.log?.position.sequence ?? 0,
+  );
+  metrics.add(
+    'counter',
+    'nokv_log_segments_total',
+    'Appends to the shared log since the shard was opened.',
+    () => shared.log?.segments ?? 0,
+  );
+  metrics.add(
+    'counter',
+    'nokv_log_bytes_total',
+    'Bytes appended to the shared log since the shard was opened.',
+    () => shared.log?.bytes ?? 0,
+  );
+  metrics.add('counter', 'nokv_log_images_total', 'Images that this process wrote.', () => shared.images);
 }

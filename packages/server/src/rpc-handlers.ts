@@ -13,18 +13,9 @@ export function rpcHandlers(service: Service, clock: Clock, info: () => ServerIn
     <Op extends MutationOperation>(operation: Op) =>
     (args: Parameters<Service['mutate']>[1], call: MutationCall) =>
       service.mutate(operation, args as never, contextOf(call));
-  const contextOf = (call: MutationCall): ServedMutateContext => ({
-    requestId: call.requestId,
-    actor: call.actor,
-    acknowledgement: call.acknowledgement,
-    // Machines that share a deployment agree on the time to well within the window in which results are kept.
-    attemptAgeMs: Math.max(0, clock.nowMs() - call.firstAttemptMs),
-    caller: call.caller,
-    // Making a signal costs more than most mutations; only a publish that looks at blocks asks for it.
-    get signal() {
-      return call.signal;
-    },
-  });
+  // Machines that share a deployment agree on the time to well within the window in which results are kept.
+  const contextOf = (call: MutationCall): ServedMutateContext =>
+    new WireMutateContext(call, Math.max(0, clock.nowMs() - call.firstAttemptMs));
   return {
     stat: read('stat'),
     lookup: read('lookup'),
@@ -93,6 +84,31 @@ export function rpcHandlers(service: Service, clock: Clock, info: () => ServerIn
     watch: (args, call) => service.watch({ since: args.since, signal: call.signal }),
     // Left early, the stream returns the iterator, which ends the engine's work.
     diff: (args) => service.diff(args),
+    'lock-wait': (args, call) => service.waitForLock(args, call.signal),
     'watch-path': (args, call) => service.watchPath(args, call.signal),
   };
+}
+
+/** Made for every mutation: a class, since an object with a getter of its own costs more than the rest of the handler. */
+class WireMutateContext implements ServedMutateContext {
+  readonly requestId: MutationCall['requestId'];
+  readonly actor: string;
+  readonly acknowledgement: MutationCall['acknowledgement'];
+  readonly attemptAgeMs: number;
+  readonly caller: MutationCall['caller'];
+  readonly #call: MutationCall;
+
+  constructor(call: MutationCall, attemptAgeMs: number) {
+    this.requestId = call.requestId;
+    this.actor = call.actor;
+    this.acknowledgement = call.acknowledgement;
+    this.attemptAgeMs = attemptAgeMs;
+    this.caller = call.caller;
+    this.#call = call;
+  }
+
+  /** Making a signal costs more than most mutations; only a publish that looks at blocks asks for it. */
+  get signal(): AbortSignal {
+    return this.#call.signal;
+  }
 }

@@ -1,3 +1,4 @@
+import type { ImagePolicy } from '@nokv/meta';
 import type { Clock, Random } from '@nokv/types';
 
 /** What `startServer` is told; the CLI resolves flags, environment and file into it. */
@@ -11,7 +12,11 @@ export interface ServerConfig {
   readonly object: string | undefined;
   /** `embedded:` or `etcd://host:2379[,host…]/prefix`. */
   readonly control: string;
-  readonly durability: 'local';
+  /**
+   * When a write is acknowledged: `local` after fsync; `shared` when it is in the log in the object store, from which any node can
+   * take over.
+   */
+  readonly durability: Durability;
   readonly nodeId: string | undefined;
   readonly leaseTtlMs: number;
   /**
@@ -19,8 +24,23 @@ export interface ServerConfig {
    * told too late may still be sending some.
    */
   readonly uploadGraceMs?: number | undefined;
+  /** When images of the log are written and how long they stay; default: see `ImagePolicy`. */
+  readonly images?: Partial<ImagePolicy> | undefined;
+  /** How much of the change log is kept for watchers and listings of what happened; results of requests no longer than that. */
+  readonly changeWindow?: ChangeWindow | undefined;
   /** JSON lines on stderr from this level on; default `info`. */
   readonly logLevel?: LogLevel | undefined;
+}
+
+export type Durability = 'local' | 'shared';
+/** What is older, further back or too much goes; each absent bound has its default. */
+export interface ChangeWindow {
+  /** Default 24 hours. */
+  readonly ms?: number | undefined;
+  /** Default 2 GiB. */
+  readonly bytes?: number | undefined;
+  /** Every start of a server that was killed skips up to 2^20 versions. Default 2^27. */
+  readonly versions?: number | undefined;
 }
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -45,6 +65,8 @@ export interface RunningServer {
   readonly data: string;
   readonly objectStore: string;
   readonly control: string;
+  /** Whether it serves now; one that stands by serves as soon as the owner is gone. */
+  isServing(): boolean;
   /** Stops taking work, finishes what is in flight (bounded by `graceMs`), flushes, releases ownership and locks. */
   stop(graceMs?: number): Promise<void>;
   /** Resolves when the server stopped by itself, with the reason. */

@@ -7,7 +7,15 @@
  */
 import type { Committed, MutateContext, ReadContext, ShardEngine } from '@nokv/meta';
 import type { ObjectStore } from '@nokv/object';
-import type { TicketedUpload, WatchItem, WatchPathArgs, WatchPathItem, WireMutationResult } from '@nokv/protocol';
+import type {
+  LockWaitArgs,
+  LockWaitItem,
+  TicketedUpload,
+  WatchItem,
+  WatchPathArgs,
+  WatchPathItem,
+  WireMutationResult,
+} from '@nokv/protocol';
 import {
   NokvError,
   isNokvError,
@@ -34,6 +42,7 @@ import {
 } from '@nokv/types';
 import type { HitFailpoint } from './failpoints.js';
 import { verifyNewBlocks } from './publish-verification.js';
+import { LockWaits } from './locks/lock-waits.js';
 import type { Tickets } from './tickets.js';
 import { watchChanges } from './watch-changes.js';
 import { WatchHub, type WatchStats } from './watch/watch-hub.js';
@@ -77,6 +86,10 @@ export interface Service {
   /** Changes below a root with their paths; ends when the signal fires. */
   watchPath(args: WatchPathArgs, signal: AbortSignal): AsyncIterable<WatchPathItem>;
   readonly watchStats: WatchStats;
+  /** Waits until a lock is had; ends without it when the signal fires. */
+  waitForLock(args: LockWaitArgs, signal: AbortSignal): AsyncIterable<LockWaitItem>;
+  /** Those who wait for locks now. */
+  readonly lockWaiters: number;
   /** The highest version that was acknowledged as visible before it was durable; 0 while there was none. */
   readonly shownVersion: Version;
 }
@@ -92,11 +105,27 @@ export interface ServiceParts {
   readonly onWatchLag?: (elapsedMs: number) => void;
 }
 
+/** Operations whose arguments or results concern the object store. */
+const HAS_ERRANDS: ReadonlySet<MutationOperation> = new Set<MutationOperation>(['publish', 'transact', 'begin-upload', 'renew-upload']);
+
 export function makeService(parts: ServiceParts): Service {
   const { engine, failpoint } = parts;
   const { clock, onWatchLag: onLag } = parts;
   const hub = new WatchHub({ engine, clock, ...(onLag === undefined ? {} : { onLag }) });
+  const lockWaits = new LockWaits({ engine, clock, lock: (args, context) => commit('lock', args, context) });
   let shownVersion = version(0);
+
+  /** What needs no look at the store and no ticket goes straight to the engine: a promise more costs as much as a row. */
+  function mutate<Op extends MutationOperation>(
+    operation: Op,
+    args: MutationOperations[Op]['args'],
+    context: ServedMutateContext,
+  ): Promise<Committed<WireMutationResult<Op>>> {
+    const isPlain = failpoint === undefined && context.acknowledgement === 'durable' && !HAS_ERRANDS.has(operation);
+    return isPlain
+      ? (engine.mutate(operation, args, context) as Promise<Committed<WireMutationResult<Op>>>)
+      : commit(operation, args, context);
+  }
 
   async function commit<Op extends MutationOperation>(
     operation: Op,
@@ -179,12 +208,17 @@ export function makeService(parts: ServiceParts): Service {
 
   return {
     read: (operation, args, context) => engine.read(operation, args, context),
-    mutate: commit,
+    mutate,
     mutateMany: commitMany,
     access: parts.access,
     watch: ({ since, signal }) => watchChanges(engine, since, signal),
     diff: (args) => engine.diff(args),
     watchPath: (args, signal) => hub.watch(args, signal),
+    waitForLock: ({ requestId, actor, caller, ...asked }, signal) =>
+      lockWaits.wait(asked, { requestId, actor, caller, acknowledgement: 'durable' }, signal),
+    get lockWaiters() {
+      return lockWaits.waiting;
+    },
     get watchStats() {
       return hub.stats;
     },

@@ -37,10 +37,11 @@ function ownership(number: number) {
     shard,
     epoch: epoch(number),
     isValid: () => isHeld,
+    noteServed: async () => {},
     ended: new Promise((resolve) => (tell = resolve)),
     release: async () => end('released'),
   };
-  const acquired = async (): Promise<Acquisition> => ({ kind: 'acquired', ownership: held });
+  const acquired = async (): Promise<Acquisition> => ({ kind: 'acquired', ownership: held, hasBeenServed: true });
   return { held, acquired, lose: () => end('lost'), expireSilently: () => (isHeld = false) };
 }
 

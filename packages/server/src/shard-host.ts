@@ -17,6 +17,7 @@ import {
   type OwnershipWork,
 } from '@nokv/control';
 import type { ShardGate } from '@nokv/meta';
+import { setTimeout as delay } from 'node:timers/promises';
 import { NokvError, toNokvError, unreachable, type Epoch, type ShardId } from '@nokv/types';
 import type { Logger } from './logger.js';
 
@@ -28,7 +29,9 @@ export interface ShardHostOptions {
   /** The highest epoch that the shard's data has seen. */
   readonly dataEpoch: () => Epoch;
   /** Makes the data ready to serve under this epoch, durably. */
-  readonly recover: (epoch: Epoch) => Promise<void>;
+  readonly recover: (epoch: Epoch, hasBeenServed: boolean) => Promise<void>;
+  /** Waits for its turn where somebody else serves, instead of taking that for an obstacle to the start. */
+  readonly mayStandBy?: boolean | undefined;
 }
 
 export interface ShardHost {
@@ -39,6 +42,10 @@ export interface ShardHost {
   isServing(): boolean;
   /** Campaigns; resolves once serving for the first time. Rejects where waiting cannot help, or after `timeoutMs`. */
   start(timeoutMs: number): Promise<void>;
+  /** The shard may not go on as it is: gives the ownership up at once, and campaigns for the next. */
+  stepDown(reason: NokvError): void;
+  /** The shard may not be served by this process any more. */
+  giveUp(reason: NokvError): void;
   /** Finishes by `drain`, then gives the shard up. Harmless when repeated. */
   stop(drain: () => Promise<void>): Promise<void>;
   /** Settles when the shard cannot be served by this process any more. */
@@ -47,6 +54,10 @@ export interface ShardHost {
 
 /** Between two tries while somebody else holds the shard or the coordinator does not answer; a watch wakes earlier. */
 const RETRY_MS = 500;
+/** After recoveries that failed, one after the other: each may cost a read of everything. */
+const RECOVERY_RETRY_MS_MAX = 30_000;
+/** Longer than a timer can wait for is as good as for ever. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 
 export function hostShard(options: ShardHostOptions): ShardHost {
   const { shard, coordinator, log } = options;
@@ -56,6 +67,10 @@ export function hostShard(options: ShardHostOptions): ShardHost {
   /** Why it is not serving yet, for whoever waits for the start. */
   let lastObstacle: NokvError | undefined;
   let hasServed = false;
+  let hasBeenServed = false;
+  let recoveriesFailed = 0;
+  /** Why this process will not serve the shard any more. */
+  let givenUp: NokvError | undefined;
   let drainDoors: () => Promise<void> = async () => {};
   let tellFailed: (error: NokvError) => void = () => {};
   const failed = new Promise<NokvError>((resolve) => (tellFailed = resolve));
@@ -93,7 +108,8 @@ export function hostShard(options: ShardHostOptions): ShardHost {
   }
 
   async function acquire(attempt: number): Promise<void> {
-    if (attempt > 1) await coordinator.ownerMayHaveChanged(shard, RETRY_MS, stopping.signal);
+    if (recoveriesFailed > 0) await pause(Math.min(RECOVERY_RETRY_MS_MAX, RETRY_MS * 2 ** (recoveriesFailed - 1)));
+    else if (attempt > 1) await coordinator.ownerMayHaveChanged(shard, RETRY_MS, stopping.signal);
     if (stopping.signal.aborted) return;
     try {
       const answer = await coordinator.acquire(shard, options.node, options.dataEpoch());
@@ -101,6 +117,7 @@ export function hostShard(options: ShardHostOptions): ShardHost {
         const taken = answer.ownership;
         if (stopping.signal.aborted) return void (await taken.release());
         ownership = taken;
+        hasBeenServed = answer.hasBeenServed;
         void taken.ended.then((how) => how === 'lost' && dispatch({ name: 'lost', epoch: taken.epoch }));
         return dispatch({ name: 'acquired', epoch: taken.epoch });
       }
@@ -127,12 +144,20 @@ export function hostShard(options: ShardHostOptions): ShardHost {
 
   async function recover(epoch: Epoch): Promise<void> {
     try {
-      await options.recover(epoch);
-      dispatch({ name: 'recovered' });
+      await options.recover(epoch, hasBeenServed);
+      if (!hasBeenServed && ownership?.epoch === epoch) await ownership.noteServed();
+      recoveriesFailed = 0;
+      dispatch({ name: 'recovered', epoch });
     } catch (error) {
+      recoveriesFailed += 1;
       obstacle(toNokvError(error), 1);
-      dispatch({ name: 'recovery-failed' });
+      dispatch({ name: 'recovery-failed', epoch });
     }
+  }
+
+  /** Ends early when this host is stopped. */
+  async function pause(ms: number): Promise<void> {
+    await delay(ms, undefined, { signal: stopping.signal }).catch(() => undefined);
   }
 
   async function drain(): Promise<void> {
@@ -157,11 +182,13 @@ export function hostShard(options: ShardHostOptions): ShardHost {
 
   function giveUp(error: NokvError): void {
     lastObstacle = error;
+    givenUp = error;
     log.error({ shard, error: error.toRecord() }, 'cannot serve');
     tellFailed(error);
   }
 
   function refusal(): NokvError | undefined {
+    if (givenUp !== undefined) return givenUp;
     if (servesIn(state) && ownership?.isValid() === true) return undefined;
     switch (state.name) {
       case 'released':
@@ -193,14 +220,19 @@ export function hostShard(options: ShardHostOptions): ShardHost {
     get epoch() {
       return servesIn(state) && ownership?.isValid() === true ? ownership.epoch : undefined;
     },
-    isServing: () => state.name === 'serving' && ownership?.isValid() === true,
+    isServing: () => givenUp === undefined && state.name === 'serving' && ownership?.isValid() === true,
 
     start(timeoutMs) {
       return new Promise((resolve, reject) => {
-        const timer = setTimeout(() => {
-          settle();
-          reject(lastObstacle ?? new NokvError('control-unavailable', `${coordinator.description} did not answer within ${timeoutMs} ms`));
-        }, timeoutMs);
+        const timer = setTimeout(
+          () => {
+            settle();
+            reject(
+              lastObstacle ?? new NokvError('control-unavailable', `${coordinator.description} did not answer within ${timeoutMs} ms`),
+            );
+          },
+          Math.min(timeoutMs, TIMER_MS_MAX),
+        );
         function settle(): void {
           clearTimeout(timer);
           listeners.delete(look);
@@ -212,6 +244,13 @@ export function hostShard(options: ShardHostOptions): ShardHost {
           } else if (state.name === 'released') {
             settle();
             reject(new NokvError('draining', 'this server was stopped before it served'));
+          } else if (options.mayStandBy === true && lastObstacle?.code === 'not-owner') {
+            settle();
+            resolve();
+          } else if (lastObstacle?.kind === 'corrupt' || (lastObstacle?.kind === 'invalid' && recoveriesFailed > 0)) {
+            // No wait mends what a recovery found wrong.
+            settle();
+            reject(lastObstacle);
           } else if (lastObstacle?.code === 'control-unavailable') {
             // A coordinator that cannot be reached at the start is most likely a wrong address.
             settle();
@@ -227,6 +266,15 @@ export function hostShard(options: ShardHostOptions): ShardHost {
         look();
       });
     },
+
+    stepDown(reason) {
+      const last = ownership;
+      if (last === undefined) return;
+      log.warn({ shard, epoch: last.epoch, error: reason.toRecord() }, 'steps down');
+      dispatch({ name: 'lost', epoch: last.epoch });
+      void last.release().catch((error: unknown) => log.warn({ shard, error: toNokvError(error).toRecord() }, 'release'));
+    },
+    giveUp,
 
     async stop(drainWork) {
       drainDoors = drainWork;

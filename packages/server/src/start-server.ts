@@ -4,7 +4,7 @@
  */
 import { parseControlAddress } from '@nokv/control';
 import type { ShardEngine } from '@nokv/meta';
-import { NokvError, shardId, systemClock, systemRandom, type Clock } from '@nokv/types';
+import { NokvError, shardId, systemClock, systemRandom, type Clock, type Epoch } from '@nokv/types';
 import { startBackground } from './background.js';
 import { parseBindAddress } from './bind-address.js';
 import { Closers } from './closers.js';
@@ -14,9 +14,10 @@ import { openFoundations } from './foundations.js';
 import { beginShardLife } from './incarnation.js';
 import { makeLogger } from './logger.js';
 import { makeMetrics } from './metrics.js';
-import { addProcessMetrics, addShardMetrics } from './process-metrics.js';
+import { addLogMetrics, addProcessMetrics, addShardMetrics } from './process-metrics.js';
 import type { RunningServer, ServerConfig, ServerPorts } from './server-config.js';
 import { hostShard, type ShardHost } from './shard-host.js';
+import type { HostedShard } from './shared-shard.js';
 
 const SHARD = shardId(0);
 /** How long `stop` waits for what is in flight when nobody says. */
@@ -49,13 +50,21 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
   const metrics = makeMetrics();
   const storeLatencies = metrics.addLatencies('nokv_store_request', 'Requests to the object store.', 'call');
 
+  async function recoverShared(shard: HostedShard, epoch: Epoch, hasBeenServed: boolean): Promise<void> {
+    const startMs = clock.monotonicMs();
+    const { from, image, segments, position } = await shard.recover(epoch, hasBeenServed);
+    // Whoever was shown something by an earlier ownership learns that this is another.
+    life.renew();
+    log.info({ epoch, from, image, segments, sequence: position.sequence, ms: Math.round(clock.monotonicMs() - startMs) }, 'recovered');
+  }
+
   const owner: { host?: ShardHost } = {};
   const isServing = (): boolean => owner.host?.isServing() ?? false;
-  const parts = { shard: SHARD, control, clock, random, env, storeLatencies, failpoint, isServing };
+  const parts = { shard: SHARD, control, clock, random, env, storeLatencies, failpoint, isServing, log };
   const foundations = await openFoundations(config, parts, closers);
-  const { data, opened, engine, coordinator } = foundations;
+  const { data, opened, engine, coordinator, shared } = foundations;
   const node = config.nodeId ?? data.node;
-  const life = beginShardLife(engine, random);
+  const life = beginShardLife(engine, random, shared !== undefined);
 
   // The doors are bound first, because the owner's record says where clients find it.
   const gate = { refusal: () => life.refusal() ?? (owner.host === undefined ? starting() : owner.host.gate.refusal()) };
@@ -69,28 +78,39 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
 
   const host = hostShard({
     shard: SHARD,
-    node: { id: node, endpoint: doors.rpc.address, home: data.home },
+    node: { id: node, endpoint: doors.rpc.address, ...foundations.homes },
     coordinator,
     log,
-    dataEpoch: () => engine.epoch,
-    recover: async (epoch) => {
-      if (epoch > engine.epoch) await engine.adoptEpoch(epoch);
+    dataEpoch: () => shared?.epochSeen ?? engine.epoch,
+    recover: async (epoch, hasBeenServed) => {
+      if (shared !== undefined) await recoverShared(shared, epoch, hasBeenServed);
+      else if (epoch > engine.epoch) await engine.adoptEpoch(epoch);
     },
+    mayStandBy: shared !== undefined && control.kind === 'etcd',
+  });
+  shared?.onStepDown((reason) => {
+    // Without a coordinator that says who is next, two owners would take the shard from each other for ever.
+    if (control.kind === 'embedded' && reason.kind === 'fenced') host.giveUp(reason);
+    else host.stepDown(reason);
   });
   owner.host = closers.add(host, (each) => each.stop(async () => {}));
   addProcessMetrics(metrics, clock, startedAtMs);
   addShardMetrics(metrics, { shard: SHARD, engine, host, rpc: doors.rpc, http: doors.http });
+  if (shared !== undefined) addLogMetrics(metrics, shared);
   // A predecessor that crashed holds its lease for at most its term.
-  await startUntil(signal, host, config.leaseTtlMs * 2 + 10_000);
+  await startUntil(signal, host, shared === undefined ? config.leaseTtlMs * 2 + 10_000 : Number.POSITIVE_INFINITY);
 
-  const background = startBackground({ engine, store: opened.store, clock, log, isServing, failpoint });
+  const background = startBackground({ engine, store: opened.store, clock, log, isServing, failpoint, keepImages: shared?.keepImages });
   closers.add(background, (each) => each.stop());
   metrics.add('counter', 'nokv_background_slices_total', 'Slices of background work.', () => background.slices);
   metrics.add('counter', 'nokv_blocks_swept_total', 'Blocks of uploads that ended without them.', () => background.blocksRemoved);
 
   const addresses = { rpc: doors.rpc.address, http: doors.http.address, data: data.path };
   const stores = { objectStore: opened.store.description, control: coordinator.description };
-  log.info({ ...addresses, ...stores, epoch: engine.epoch, ms: Math.round(clock.monotonicMs() - startedAtMs) }, 'serving');
+  log.info(
+    { ...addresses, ...stores, epoch: engine.epoch, ms: Math.round(clock.monotonicMs() - startedAtMs) },
+    isServing() ? 'serving' : 'standing by',
+  );
 
   async function stop(graceMs: number): Promise<void> {
     log.info({ graceMs }, 'draining');
@@ -106,6 +126,7 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
   return {
     ...addresses,
     ...stores,
+    isServing,
     failed: Promise.race([host.failed, engine.failed, life.lost]),
     stop: (graceMs = GRACE_MS_DEFAULT) => (stopped ??= stop(graceMs)),
   };

@@ -1,47 +1,41 @@
 /** `cat`: bodies in order, chunk by chunk; memory does not grow with them. */
 import type { BodyHandle, NokvClient } from '@nokv/client';
 import { NokvError } from '@nokv/types';
+import { type Address, addressesOf, bodyAt, readingAddress } from '../address.js';
 import type { Call, CallOf } from '../command.js';
 import { connectClient, transferOptions } from '../connection.js';
 import { progressBar } from '../progress-bar.js';
 import type { ByteRange } from '../quantities.js';
-import { type VersionedPath, versionedPath } from '../remote-path.js';
 import type { transferCommands } from '../table/transfer-commands.js';
 
 export async function cat(call: CallOf<typeof transferCommands.cat>): Promise<void> {
   const { args, flags, io, output } = call;
-  const paths = args.paths.map(versionedPath);
+  const addresses = addressesOf(call, args.paths);
   await using client = await connectClient(call);
   using bar = progressBar(io, output, 'cat', flags.progress, io.stdoutIsTerminal);
   let bytes = 0;
-  for (const path of paths) {
-    const body = await openBody(call, client, path);
+  for (const address of addresses) {
+    const body = await openBody(call, client, address);
     const { offset, length } = rangeOf(flags.range, body.size);
     for await (const chunk of body.stream({ ...transferOptions(call), offset, length, reuse: true })) {
       await output.bytes(chunk);
       bytes += chunk.length;
-      bar.update({ phase: 'transfer', bytes, ...(paths.length === 1 ? { bytesTotal: length } : {}) });
+      bar.update({ phase: 'transfer', bytes, ...(addresses.length === 1 ? { bytesTotal: length } : {}) });
     }
   }
   bar.update({ phase: 'done', bytes });
 }
 
-/** The body of one generation; reads of part of it are not checked against the digest of the whole. */
+/** The body that an address names; reads of part of it are not checked against the digest of the whole. */
 export async function openBody(
   call: Pick<Call, 'signal' | 'settings' | 'io' | 'command'>,
   client: NokvClient,
-  path: VersionedPath,
+  address: Address,
 ): Promise<BodyHandle> {
-  try {
-    const { generation } = path;
-    return await client.get(path.path, { ...transferOptions(call), ...(generation === undefined ? {} : { generation }) });
-  } catch (error) {
-    if (error instanceof NokvError && error.code === 'not-found' && path.generation !== undefined) {
-      const hint = `; if the name itself ends in "@${path.generation}", write \\x40${path.generation}`;
-      throw new NokvError('not-found', `${error.message}${hint}`, { cause: error, details: error.details });
-    }
-    throw error;
-  }
+  return await readingAddress(address, async () => {
+    const at = await bodyAt(call, client, address);
+    return await client.get(address.path, { ...transferOptions(call), ...at });
+  });
 }
 
 export function rangeOf(range: ByteRange | undefined, size: number): { readonly offset: number; readonly length: number } {

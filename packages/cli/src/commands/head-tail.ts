@@ -1,8 +1,8 @@
 /** `head` and `tail`: as many bytes as the lines need, from the one end or the other. */
 import type { BodyHandle } from '@nokv/client';
+import { addressesOf } from '../address.js';
 import type { CallOf } from '../command.js';
 import { connectClient } from '../connection.js';
-import { versionedPath } from '../remote-path.js';
 import type { transferCommands } from '../table/transfer-commands.js';
 import { openBody } from './cat.js';
 
@@ -47,11 +47,11 @@ export async function tail(call: HeadTail): Promise<void> {
 }
 
 async function eachBody(call: HeadTail, show: (body: BodyHandle) => Promise<void>): Promise<void> {
-  const paths = call.args.paths.map(versionedPath);
+  const addresses = addressesOf(call, call.args.paths);
   await using client = await connectClient(call);
-  for (const [i, path] of paths.entries()) {
-    if (paths.length > 1) await call.output.line(`${i === 0 ? '' : '\n'}==> ${path.text} <==`);
-    await show(await openBody(call, client, path));
+  for (const [i, address] of addresses.entries()) {
+    if (addresses.length > 1) await call.output.line(`${i === 0 ? '' : '\n'}==> ${address.written} <==`);
+    await show(await openBody(call, client, address));
   }
 }
 

@@ -1,16 +1,24 @@
 /** `ls`: one scan a directory; with `-l` and `--json` what the scan does not carry is asked for, many at a time. */
-import type { NokvClient } from '@nokv/client';
-import { formatName, formatTimespec, joinPath, type Attributes, type NodeCard } from '@nokv/types';
+import type { AtLike, NokvClient } from '@nokv/client';
+import { formatName, formatTimespec, type Attributes, type NodeCard } from '@nokv/types';
+import { addressesOf, atOf, readingAddress } from '../address.js';
 import { mapInOrder } from '../bounded.js';
 import type { CallOf } from '../command.js';
 import { connectClient } from '../connection.js';
 import { entryJson, modeLetters } from '../entry-json.js';
 import { columns } from '../output.js';
 import { printable } from '../printable.js';
-import { childPath, remotePaths, showPath } from '../remote-path.js';
+import { childPath, showPath } from '../remote-path.js';
 import type { transferCommands } from '../table/transfer-commands.js';
 
 type Ls = CallOf<typeof transferCommands.ls>;
+interface Directory {
+  readonly path: Uint8Array;
+  readonly at: AtLike | undefined;
+}
+interface Named extends Directory {
+  readonly card: NodeCard;
+}
 interface Row {
   readonly path: Uint8Array;
   readonly name: string;
@@ -22,18 +30,25 @@ const ROWS_ALIGNED = 1000;
 const STATS_AT_ONCE = 64;
 
 export async function ls(call: Ls): Promise<void> {
-  const paths = call.args.paths.length === 0 ? [joinPath([])] : remotePaths(call.args.paths);
+  const addresses = addressesOf(call, call.args.paths.length === 0 ? ['/'] : call.args.paths);
   await using client = await connectClient(call);
   // Like ls(1): a symlink that is named is followed, unless what is asked for is the entry itself.
   const follow = !call.flags.long && !call.flags.directory;
-  const cards = await Promise.all(paths.map(async (path) => ({ path, card: await client.stat(path, { signal: call.signal, follow }) })));
-  const isDirectory = ({ card }: { readonly card: NodeCard }) => card.type === 'directory' && !call.flags.directory;
+  const cards: Named[] = [];
+  for await (const named of mapInOrder(addresses, STATS_AT_ONCE, async (address): Promise<Named> => {
+    const { path } = address;
+    const at = await atOf(call, client, address);
+    return { path, at, card: await readingAddress(address, async () => await client.stat(path, { signal: call.signal, follow, at })) };
+  })) {
+    cards.push(named);
+  }
+  const isDirectory = ({ card }: Named) => card.type === 'directory' && !call.flags.directory;
   const singles = cards.filter((one) => !isDirectory(one)).map(({ path, card }) => ({ path, name: printable(showPath(path)), card }));
   await printRows(call, singles);
   const directories = cards.filter(isDirectory);
   let isFirst = singles.length === 0;
-  for (const { path } of directories) {
-    isFirst = await printDirectory(call, client, path, { isTitled: cards.length > 1 || call.flags.recursive, isFirst });
+  for (const { path, at } of directories) {
+    isFirst = await printDirectory(call, client, { path, at }, { isTitled: cards.length > 1 || call.flags.recursive, isFirst });
   }
 }
 
@@ -41,31 +56,31 @@ export async function ls(call: Ls): Promise<void> {
 async function printDirectory(
   call: Ls,
   client: NokvClient,
-  directory: Uint8Array,
+  directory: Directory,
   { isTitled, isFirst }: { readonly isTitled: boolean; readonly isFirst: boolean },
 ): Promise<boolean> {
-  if (isTitled && !call.output.json) await call.output.line(`${isFirst ? '' : '\n'}${printable(showPath(directory))}:`);
-  const below: Uint8Array[] = [];
+  if (isTitled && !call.output.json) await call.output.line(`${isFirst ? '' : '\n'}${printable(showPath(directory.path))}:`);
+  const below: Directory[] = [];
   let page: Row[] = [];
   for await (const row of rowsOf(call, client, directory)) {
-    if (row.card.type === 'directory') below.push(row.path);
+    if (row.card.type === 'directory') below.push({ path: row.path, at: directory.at });
     page.push(row);
     if (page.length < ROWS_ALIGNED) continue;
     await printRows(call, page);
     page = [];
   }
   await printRows(call, page);
-  if (call.flags.recursive) for (const path of below) await printDirectory(call, client, path, { isTitled, isFirst: false });
+  if (call.flags.recursive) for (const inner of below) await printDirectory(call, client, inner, { isTitled, isFirst: false });
   return false;
 }
 
-async function* rowsOf(call: Ls, client: NokvClient, directory: Uint8Array): AsyncGenerator<Row> {
+async function* rowsOf(call: Ls, client: NokvClient, { path: directory, at }: Directory): AsyncGenerator<Row> {
   const { signal, flags, output } = call;
-  yield* mapInOrder(client.list(directory, { signal }), STATS_AT_ONCE, async ({ name, nameBytes, type, attributes }): Promise<Row> => {
+  yield* mapInOrder(client.list(directory, { signal, at }), STATS_AT_ONCE, async ({ name, nameBytes, type, attributes }): Promise<Row> => {
     const path = childPath(directory, nameBytes);
     const needsCard =
       (output.json && (type === 'file' || type === 'symlink')) || (flags.long && type === 'symlink') || attributes === undefined;
-    return { path, name: printable(name), card: needsCard ? await client.stat(path, { signal, follow: false }) : attributes };
+    return { path, name: printable(name), card: needsCard ? await client.stat(path, { signal, follow: false, at }) : attributes };
   });
 }
 

@@ -1,6 +1,7 @@
 /** Changes of one inode or one name each. Paths are parsed before anything is sent: a wrong one changes nothing. */
 import type { NodeOutcome, NokvClient, Outcome } from '@nokv/client';
 import { NokvError, type RequestId, formatName, isNokvError, parseName } from '@nokv/types';
+import { addressesOf, atOf, readingAddress } from '../address.js';
 import { orAdvise } from '../advise.js';
 import type { Call, CallOf } from '../command.js';
 import { connectClient } from '../connection.js';
@@ -71,11 +72,12 @@ export async function ln(call: CallOf<Rows['ln']>): Promise<void> {
 }
 
 export async function readlink(call: CallOf<Rows['readlink']>): Promise<void> {
-  const paths = remotePaths(call.args.paths);
+  const addresses = addressesOf(call, call.args.paths);
   await using client = await connectClient(call);
-  for (const path of paths) {
-    const target = formatName(await client.readlink(path, { signal: call.signal }));
-    if (call.output.json) await call.output.object({ path: showPath(path), target });
+  for (const address of addresses) {
+    const options = { signal: call.signal, at: await atOf(call, client, address) };
+    const target = formatName(await readingAddress(address, async () => await client.readlink(address.path, options)));
+    if (call.output.json) await call.output.object({ path: showPath(address.path), target });
     else await call.output.line(printable(target));
   }
 }
@@ -115,6 +117,12 @@ export async function touch(call: CallOf<Rows['touch']>): Promise<void> {
       return await client.put(path, new Uint8Array(), { ...options, ifGeneration: 0 });
     }
   });
+}
+
+export async function truncate(call: CallOf<Rows['truncate']>): Promise<void> {
+  const { size } = call.flags;
+  if (size === undefined) throw usageError('say how long the files are to be: -s SIZE');
+  await eachPath(call, async (client, path, options) => await client.truncate(path, size, options));
 }
 
 type ChangeOptions = ReturnType<typeof changeOptions>;
@@ -200,6 +208,6 @@ async function* selected(
     if (!call.flags.recursive) continue;
     const { type } = await client.stat(path, { signal: call.signal, follow: false });
     if (type === 'directory')
-      for await (const walked of walk(client, path, call.signal)) yield { path: walked.path, type: walked.entry.type };
+      for await (const walked of walk(client, path, { signal: call.signal })) yield { path: walked.path, type: walked.entry.type };
   }
 }

@@ -4,23 +4,27 @@ import { NokvError } from '@nokv/types';
 import type { Call, CallOf } from '../command.js';
 import { connectClient } from '../connection.js';
 import { columns } from '../output.js';
+import type { Moment } from '../moment.js';
 import { printable } from '../printable.js';
+import { pathsAndMoment } from '../question-paths.js';
 import type { questionCommands } from '../table/question-commands.js';
 import { usageError } from '../usage-error.js';
 
 type Rows = typeof questionCommands;
 type VerbName = 'catalog' | 'find' | 'aggregate' | 'read' | 'grep';
 type Question = Readonly<Record<string, unknown>>;
-type Asker = Omit<Call, 'args' | 'flags'> & { readonly flags: { readonly query: string | undefined; readonly all?: boolean } };
+type Asker = Omit<Call, 'args' | 'flags'> & {
+  readonly flags: { readonly query: string | undefined; readonly all?: boolean; readonly at: Moment | undefined };
+};
 
 export async function catalog(call: CallOf<Rows['catalog']>): Promise<void> {
-  await ask(call, 'catalog', { path: call.args.path }, async (_result, text) => await call.output.line(text));
+  await ask(call, 'catalog', [call.args.path], {}, async (_result, text) => await call.output.line(text));
 }
 
 export async function find(call: CallOf<Rows['find']>): Promise<void> {
   const { where, sort, limit, cursor, fields } = call.flags;
   let rows = 0;
-  await ask(call, 'find', { path: call.args.path, where, sort, limit, cursor, fields }, async (result) => {
+  await ask(call, 'find', [call.args.path], { where, sort, limit, cursor, fields }, async (result) => {
     await printTable(call, result.rows, rows === 0);
     rows += result.rows.length;
     await remark(
@@ -33,9 +37,9 @@ export async function find(call: CallOf<Rows['find']>): Promise<void> {
 
 export async function aggregate(call: CallOf<Rows['aggregate']>): Promise<void> {
   const { where, sort, limit, cursor, by, metric } = call.flags;
-  const question = { path: call.args.path, where, sort, limit, cursor, by, metrics: metric.length === 0 ? undefined : metric };
+  const question = { where, sort, limit, cursor, by, metrics: metric.length === 0 ? undefined : metric };
   let rows = 0;
-  await ask(call, 'aggregate', question, async (result) => {
+  await ask(call, 'aggregate', [call.args.path], question, async (result) => {
     await printTable(call, result.rows, rows === 0);
     rows += result.rows.length;
     const missing = Object.entries(result.missing ?? {}).map(([name, count]) => `; ${count} without ${name}`);
@@ -50,10 +54,8 @@ export async function grep(call: CallOf<Rows['grep']>): Promise<void> {
   // Like grep(1): where -e gives the patterns, every argument is a path.
   const [patterns, paths] = flags.regexp.length === 0 ? [[args.pattern], args.paths] : [flags.regexp, [args.pattern, ...args.paths]];
   if (patterns[0] === undefined && flags.query === undefined) throw usageError('missing PATTERN; expected: nokv grep PATTERN [PATH…]');
-  const named = paths.filter((path) => path !== undefined);
   const question = {
     pattern: patterns.length === 1 ? patterns[0] : [...patterns],
-    path: named.length === 0 ? undefined : named,
     glob: flags.glob.length === 0 ? undefined : [...flags.glob],
     literal: flags.fixedStrings ? true : undefined,
     ignoreCase: flags.ignoreCase ? true : undefined,
@@ -66,7 +68,7 @@ export async function grep(call: CallOf<Rows['grep']>): Promise<void> {
     after,
   };
   const sum = { matches: 0, files: 0 };
-  await ask(call, 'grep', question, async (result) => {
+  await ask(call, 'grep', paths, question, async (result) => {
     sum.matches += result.matches;
     sum.files += result.files.length;
     for (const file of result.files) {
@@ -93,7 +95,6 @@ export async function grep(call: CallOf<Rows['grep']>): Promise<void> {
 export async function read(call: CallOf<Rows['read']>): Promise<void> {
   const { head, tail, bytes, encoding, pointer } = call.flags;
   const question = {
-    path: call.args.paths.length === 1 ? call.args.paths[0] : [...call.args.paths],
     head,
     tail,
     bytes,
@@ -101,7 +102,7 @@ export async function read(call: CallOf<Rows['read']>): Promise<void> {
     pointer,
     ...linesOf(call),
   };
-  await ask(call, 'read', question, async (_result, text) => await call.output.line(text));
+  await ask(call, 'read', call.args.paths, question, async (_result, text) => await call.output.line(text));
 }
 
 function linesOf({ flags: { lines } }: CallOf<Rows['read']>): {
@@ -121,21 +122,28 @@ const ANSWERS_MAX = 1_000_000;
 async function ask<Name extends VerbName>(
   call: Asker,
   verb: Name,
+  paths: readonly (string | undefined)[],
   written: Question,
   show: (result: VerbResult<Name>, text: string) => Promise<void>,
 ): Promise<void> {
-  const question = {
-    ...parseQuery(call.flags.query),
-    ...Object.fromEntries(Object.entries(written).filter((entry) => entry[1] !== undefined)),
-  };
+  const query = parseQuery(call.flags.query);
   const { runVerb } = await import('@nokv/agent');
   const { wirePlane } = await import('@nokv/client');
   await using client = await connectClient(call);
-  const plane = wirePlane(client);
+  const named = paths.filter((path) => path !== undefined);
+  const { paths: asked, at } = await pathsAndMoment(call, client, verb, named);
+  const question: Question = {
+    ...query,
+    ...(asked.length === 0 ? {} : { path: asked.length === 1 ? asked[0] : asked }),
+    ...Object.fromEntries(Object.entries(written).filter((entry) => entry[1] !== undefined)),
+  };
+  const plane = wirePlane(client, { at });
   let cursor: unknown = question.cursor;
   for (let answers = 0; answers < ANSWERS_MAX; answers++) {
-    const asked = cursor === undefined ? question : { ...question, cursor };
-    const { result, text } = await runVerb(verb, plane, asked, { clock: call.io.clock, signal: call.signal });
+    const { result, text } = await runVerb(verb, plane, cursor === undefined ? question : { ...question, cursor }, {
+      clock: call.io.clock,
+      signal: call.signal,
+    });
     if (call.output.json) await call.output.object(result);
     // The verb was asked by its name: this is its result.
     else await show(result as VerbResult<Name>, text);

@@ -25,13 +25,21 @@ export async function serve(call: Serve): Promise<void> {
       durability: settings.must('durability'),
       nodeId: settings.get('nodeId'),
       leaseTtlMs: settings.must('leaseTtl'),
+      changeWindow: {
+        ms: settings.must('changeWindow'),
+        bytes: settings.must('changeWindowBytes'),
+        versions: settings.must('changeWindowVersions'),
+      },
       logLevel: settings.must('logLevel'),
     },
     { clock: io.clock, random: io.random, env: io.env },
   );
   try {
     const { rpc, http, data } = server;
-    await output.result({ event: 'ready', rpc, http, data, pid: io.pid, version: VERSION }, greeting(call, server));
+    await output.result(
+      { event: 'ready', rpc, http, data, pid: io.pid, version: VERSION, state: server.isServing() ? 'serving' : 'standby' },
+      greeting(call, server),
+    );
     await output.flush();
     await untilStopped(server, signal);
     output.note('nokv: serve: finishing what is in flight; Ctrl-C again stops at once');
@@ -50,11 +58,12 @@ async function untilStopped(server: RunningServer, signal: AbortSignal): Promise
   throw failure instanceof NokvError ? failure : new NokvError('internal', `the server stopped: ${failure.message}`, { cause: failure });
 }
 
-function greeting({ io }: Serve, { rpc, http, data, objectStore, control }: RunningServer): string {
+function greeting({ io }: Serve, server: RunningServer): string {
+  const { rpc, http, data, objectStore, control } = server;
   const nokv = (io.env.npm_execpath ?? '') === '' ? 'nokv' : 'npx nokv';
-  const server = rpc === `${LOOPBACK}:${RPC_PORT_DEFAULT}` ? '' : ` --server ${rpc}`;
+  const flag = rpc === `${LOOPBACK}:${RPC_PORT_DEFAULT}` ? '' : ` --server ${rpc}`;
   return [
-    `nokv ${VERSION} is serving`,
+    `nokv ${VERSION} ${server.isServing() ? 'is serving' : 'stands by: another node serves, and this one takes over when it is gone'}`,
     `  data      ${data}`,
     `  bodies    ${maskSecrets(objectStore)}`,
     `  control   ${maskSecrets(control)}`,
@@ -62,9 +71,9 @@ function greeting({ io }: Serve, { rpc, http, data, objectStore, control }: Runn
     `  http      ${http.startsWith('unix:') ? http : `http://${http}`} (/healthz, /readyz, /metrics)`,
     '',
     'Next, in another terminal:',
-    `  ${nokv} put-artifact /runs/1 ./some-directory${server}`,
-    `  ${nokv} mount ./mnt${server}`,
-    `  ${nokv} mcp${server}`,
+    `  ${nokv} put-artifact /runs/1 ./some-directory${flag}`,
+    `  ${nokv} mount ./mnt${flag}`,
+    `  ${nokv} mcp${flag}`,
     '',
     'Ctrl-C stops it.',
   ].join('\n');

@@ -1,4 +1,6 @@
-import { formatTimespec, type NodeCard } from '@nokv/types';
+import type { NokvClient } from '@nokv/client';
+import { READ_MANY_MAX, formatTimespec, type NodeCard } from '@nokv/types';
+import { type Address, addressesOf, atOf, readingAddress } from '../address.js';
 import { mapInOrder } from '../bounded.js';
 import type { CallOf } from '../command.js';
 import { connectClient } from '../connection.js';
@@ -6,18 +8,45 @@ import { type EntryJson, entryJson, modeLetters } from '../entry-json.js';
 import { columns } from '../output.js';
 import { printable } from '../printable.js';
 import { formatSize } from '../quantities.js';
-import { remotePaths, showPath } from '../remote-path.js';
+import { showPath } from '../remote-path.js';
 import type { transferCommands } from '../table/transfer-commands.js';
 
-export async function stat(call: CallOf<typeof transferCommands.stat>): Promise<void> {
-  const paths = remotePaths(call.args.paths);
+type Stat = CallOf<typeof transferCommands.stat>;
+
+export async function stat(call: Stat): Promise<void> {
+  const addresses = addressesOf(call, call.args.paths);
   await using client = await connectClient(call);
-  const options = { signal: call.signal, follow: call.flags.dereference };
-  const cards = mapInOrder(paths, 64, async (path) => ({ path: showPath(path), card: await client.stat(path, options) }));
-  for await (const { path, card } of cards) {
+  for await (const { path, card } of cardsOf(call, client, addresses)) {
     if (call.output.json) await call.output.object(entryJson(path, card));
     else await call.output.line(describe(entryJson(path, card), card));
   }
+}
+
+/** Of now many in one request; a moment may be another for each. */
+async function* cardsOf(
+  call: Stat,
+  client: NokvClient,
+  addresses: readonly Address[],
+): AsyncGenerator<{ readonly path: string; readonly card: NodeCard }> {
+  const options = { signal: call.signal, follow: call.flags.dereference };
+  if (addresses.every(({ moment }) => moment === undefined)) {
+    for (let from = 0; from < addresses.length; from += READ_MANY_MAX) {
+      const asked = addresses.slice(from, from + READ_MANY_MAX);
+      const paths = asked.map(({ path }) => path);
+      const cards = await client.statMany(paths, options);
+      for (const [at, address] of asked.entries()) {
+        const card = cards[at];
+        if (card?.ok === true) yield { path: showPath(address.path), card: card.value };
+        else await readingAddress(address, () => Promise.reject(card?.error));
+      }
+    }
+    return;
+  }
+  yield* mapInOrder(addresses, 64, async (address) => {
+    const { path } = address;
+    const at = await atOf(call, client, address);
+    return { path: showPath(path), card: await readingAddress(address, async () => await client.stat(path, { ...options, at })) };
+  });
 }
 
 function describe(entry: EntryJson, card: NodeCard): string {

@@ -1,22 +1,25 @@
-import type { DirectoryEntry, NokvClient } from '@nokv/client';
+import type { AtLike, DirectoryEntry, NokvClient } from '@nokv/client';
 import { PATH_BYTES_MAX, formatName } from '@nokv/types';
+import { addressOf, addressesOf, atOf, readingAddress } from '../address.js';
 import type { CallOf } from '../command.js';
 import { connectClient } from '../connection.js';
 import { entryJson } from '../entry-json.js';
 import { columns } from '../output.js';
 import { printable } from '../printable.js';
 import { formatSize } from '../quantities.js';
-import { childPath, remotePath, remotePaths, showPath } from '../remote-path.js';
+import { childPath, showPath } from '../remote-path.js';
 import type { transferCommands } from '../table/transfer-commands.js';
 import { mustAttributes, walk } from '../walk.js';
 
 export async function tree(call: CallOf<typeof transferCommands.tree>): Promise<void> {
-  const root = remotePath(call.args.path);
+  const address = addressOf(call, call.args.path);
+  const { path: root } = address;
   await using client = await connectClient(call);
-  if (call.output.json) return await listTree(call, client, root);
+  const at = await atOf(call, client, address);
+  if (call.output.json) return await listTree(call, client, root, at);
   await call.output.line(printable(showPath(root)));
   const count: Count = { directories: 0, others: 0 };
-  await draw(call, client, root, { indent: '', levels: call.flags.level ?? PATH_BYTES_MAX, count });
+  await draw(call, client, root, { indent: '', levels: call.flags.level ?? PATH_BYTES_MAX, count, at });
   await call.output.line(`\n${count.directories} directories, ${count.others} files`);
 }
 
@@ -26,10 +29,10 @@ interface Count {
   others: number;
 }
 
-async function listTree({ output, signal, flags }: Tree, client: NokvClient, root: Uint8Array): Promise<void> {
-  for await (const walked of walk(client, root, signal, flags.level)) {
+async function listTree({ output, signal, flags }: Tree, client: NokvClient, root: Uint8Array, at: AtLike | undefined): Promise<void> {
+  for await (const walked of walk(client, root, { signal, levels: flags.level, at })) {
     const isBare = walked.entry.type !== 'file' && walked.entry.type !== 'symlink';
-    const card = isBare ? mustAttributes(walked) : await client.stat(walked.path, { signal, follow: false });
+    const card = isBare ? mustAttributes(walked) : await client.stat(walked.path, { signal, follow: false, at });
     await output.object(entryJson(showPath(walked.path), card));
   }
 }
@@ -38,20 +41,21 @@ async function draw(
   call: Tree,
   client: NokvClient,
   directory: Uint8Array,
-  { indent, levels, count }: { readonly indent: string; readonly levels: number; readonly count: Count },
+  options: { readonly indent: string; readonly levels: number; readonly count: Count; readonly at: AtLike | undefined },
 ): Promise<void> {
+  const { indent, levels, count, at } = options;
   const print = async (entry: DirectoryEntry, isLast: boolean) => {
     const path = childPath(directory, entry.nameBytes);
     const isDirectory = entry.type === 'directory';
     count[isDirectory ? 'directories' : 'others'] += 1;
-    const target = entry.type === 'symlink' ? ` -> ${printable(formatName(await client.readlink(path, { signal: call.signal })))}` : '';
+    const target = entry.type === 'symlink' ? ` -> ${printable(formatName(await client.readlink(path, { signal: call.signal, at })))}` : '';
     await call.output.line(`${indent}${isLast ? '└── ' : '├── '}${printable(entry.name)}${isDirectory ? '/' : target}`);
     if (isDirectory && levels > 1)
-      await draw(call, client, path, { indent: `${indent}${isLast ? '    ' : '│   '}`, levels: levels - 1, count });
+      await draw(call, client, path, { indent: `${indent}${isLast ? '    ' : '│   '}`, levels: levels - 1, count, at });
   };
   // One entry is held back, since the last of a directory is drawn with a corner.
   let held: DirectoryEntry | undefined;
-  for await (const entry of client.list(directory, { signal: call.signal })) {
+  for await (const entry of client.list(directory, { signal: call.signal, at })) {
     if (held !== undefined) await print(held, false);
     held = entry;
   }
@@ -60,10 +64,12 @@ async function draw(
 
 export async function du(call: CallOf<typeof transferCommands.du>): Promise<void> {
   const { output, signal } = call;
-  const paths = remotePaths(call.args.paths);
+  const addresses = addressesOf(call, call.args.paths);
   await using client = await connectClient(call);
-  for (const path of paths) {
-    const top = await client.stat(path, { signal, follow: false });
+  for (const address of addresses) {
+    const { path } = address;
+    const at = await atOf(call, client, address);
+    const top = await readingAddress(address, async () => await client.stat(path, { signal, follow: false, at }));
     const sum = { path: showPath(path), bytes: 0, storedBytes: 0, files: 0, directories: 0, others: 0 };
     const seen = new Set<number>();
     const add = (card: typeof top | ReturnType<typeof mustAttributes>) => {
@@ -77,7 +83,7 @@ export async function du(call: CallOf<typeof transferCommands.du>): Promise<void
       sum.storedBytes += card.blocks * 512;
     };
     add(top);
-    if (top.type === 'directory') for await (const walked of walk(client, path, signal)) add(mustAttributes(walked));
+    if (top.type === 'directory') for await (const walked of walk(client, path, { signal, at })) add(mustAttributes(walked));
     const text = columns([
       [`${sum.bytes}`, formatSize(sum.bytes), `${sum.files} files`, `${sum.directories} directories`, printable(sum.path)],
     ])[0];

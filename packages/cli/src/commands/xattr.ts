@@ -1,4 +1,5 @@
 import { XATTR_VALUE_BYTES_MAX, NokvError, parseName } from '@nokv/types';
+import { addressOf, atOf, readingAddress } from '../address.js';
 import type { Call, CallOf } from '../command.js';
 import { connectClient } from '../connection.js';
 import { printable } from '../printable.js';
@@ -10,9 +11,12 @@ import { changeOptions, tell } from './namespace.js';
 type Rows = typeof fileCommands;
 
 export async function xattrGet(call: CallOf<Rows['xattrGet']>): Promise<void> {
-  const path = remotePath(call.args.path);
+  const address = addressOf(call, call.args.path);
+  const { path } = address;
+  const name = parseName(call.args.name);
   await using client = await connectClient(call);
-  const value = await client.getXattr(path, parseName(call.args.name), { signal: call.signal });
+  const options = { signal: call.signal, at: await atOf(call, client, address) };
+  const value = await readingAddress(address, async () => await client.getXattr(path, name, options));
   if (call.output.json)
     await call.output.object({ path: showPath(path), name: call.args.name, base64: Buffer.from(value).toString('base64') });
   else {
@@ -32,9 +36,11 @@ export async function xattrSet(call: CallOf<Rows['xattrSet']>): Promise<void> {
 }
 
 export async function xattrList(call: CallOf<Rows['xattrList']>): Promise<void> {
-  const path = remotePath(call.args.path);
+  const address = addressOf(call, call.args.path);
+  const { path } = address;
   await using client = await connectClient(call);
-  for (const name of await client.listXattrs(path, { signal: call.signal })) {
+  const options = { signal: call.signal, at: await atOf(call, client, address) };
+  for (const name of await readingAddress(address, async () => await client.listXattrs(path, options))) {
     if (call.output.json) await call.output.object({ path: showPath(path), name });
     else await call.output.line(printable(name));
   }

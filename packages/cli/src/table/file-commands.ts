@@ -1,7 +1,7 @@
 /** Changes to the namespace. */
 import { command, many, one, toggle, value } from '../command.js';
-import { parseMode } from '../quantities.js';
-import { mutationFlags, recursive } from './shared-flags.js';
+import { parseMode, parseSize } from '../quantities.js';
+import { momentFlags, mutationFlags, recursive } from './shared-flags.js';
 
 const mkdir = command({
   name: 'mkdir',
@@ -53,9 +53,12 @@ const cp = command({
   name: 'cp',
   group: 'files',
   summary: 'copy inside the namespace',
-  notes: ['Bodies are shared, not copied: later writes to one do not show in the other. Modes and times are kept.'],
-  args: { sources: many('SRC', 'remote path'), destination: one('DST', 'remote path') },
-  flags: { recursive, ...mutationFlags },
+  notes: [
+    'Bodies are shared, not copied: later writes to one do not show in the other. Modes and times are kept.',
+    'SRC@… copies what was there at a moment; then nothing may be at DST.',
+  ],
+  args: { sources: many('SRC', 'remote path, or PATH@…'), destination: one('DST', 'remote path') },
+  flags: { recursive, ...momentFlags, ...mutationFlags },
   example: 'nokv cp /runs/7/model.bin /best/model.bin',
   schema: 'change',
 });
@@ -74,8 +77,8 @@ const readlink = command({
   name: 'readlink',
   group: 'files',
   summary: 'show the target of symlinks',
-  args: { paths: many('PATH', 'remote path of a symlink') },
-  flags: {},
+  args: { paths: many('PATH', 'remote path of a symlink, or PATH@…') },
+  flags: { ...momentFlags },
   example: 'nokv readlink /runs/latest/model.bin',
   schema: 'readlink',
 });
@@ -110,12 +113,23 @@ const touch = command({
   schema: 'change',
 });
 
+const truncate = command({
+  name: 'truncate',
+  group: 'files',
+  summary: 'cut files or extend them with zeros',
+  notes: ['Nothing is read and zeros take no room. A file that is not there is an error; `touch` makes one.'],
+  args: { paths: many('PATH', 'remote path') },
+  flags: { size: value('SIZE', 'The length that they get (0, 64KiB, 100GiB)', parseSize, 's'), ...mutationFlags },
+  example: 'nokv truncate -s 0 /runs/7/log.txt',
+  schema: 'change',
+});
+
 const xattrGet = command({
   name: 'xattr get',
   group: 'files',
   summary: 'write the value of an extended attribute',
-  args: { path: one('PATH', 'remote path'), name: one('NAME', 'such as user.origin') },
-  flags: {},
+  args: { path: one('PATH', 'remote path, or PATH@…'), name: one('NAME', 'such as user.origin') },
+  flags: { ...momentFlags },
   example: 'nokv xattr get /runs/7/model.bin user.origin',
   schema: 'xattr',
 });
@@ -138,8 +152,8 @@ const xattrList = command({
   name: 'xattr list',
   group: 'files',
   summary: 'list the names of extended attributes',
-  args: { path: one('PATH', 'remote path') },
-  flags: {},
+  args: { path: one('PATH', 'remote path, or PATH@…') },
+  flags: { ...momentFlags },
   example: 'nokv xattr list /runs/7/model.bin',
   schema: 'xattr',
 });
@@ -165,6 +179,7 @@ export const fileCommands = {
   chmod,
   chown,
   touch,
+  truncate,
   xattrGet,
   xattrSet,
   xattrList,

@@ -1,6 +1,7 @@
 /** The verbs that agents have, in the words of a shell. */
 import { any, command, many, optional, toggle, value, values } from '../command.js';
 import { parseChoice, parseInteger, parseRange, parseText } from '../quantities.js';
+import { momentFlags } from './shared-flags.js';
 
 /** Fields in one word: `path,size`. */
 const parseNames = (text: string): readonly string[] => text.split(',').filter((name) => name !== '');
@@ -18,14 +19,15 @@ const scanFlags = {
   cursor: value('C', 'Go on where an earlier answer stopped', parseText),
   all: toggle('Follow the cursors to the end'),
   query: value('JSON', 'The whole question as JSON, as agents write it; other flags add to it', parseText),
+  ...momentFlags,
 };
 
 const catalog = command({
   name: 'catalog',
   group: 'questions',
   summary: 'show what can be asked about what is below a directory',
-  args: { path: optional('PATH', 'remote directory; default /') },
-  flags: { query: scanFlags.query },
+  args: { path: optional('PATH', 'remote directory, or PATH@…; default /') },
+  flags: { query: scanFlags.query, ...momentFlags },
   example: 'nokv catalog /runs',
   schema: 'catalog',
 });
@@ -35,7 +37,7 @@ const find = command({
   group: 'questions',
   summary: 'find entries by what is known about them',
   notes: WHERE_NOTES,
-  args: { path: optional('PATH', 'remote directory; default /') },
+  args: { path: optional('PATH', 'remote directory, or PATH@…; default /') },
   flags: { ...scanFlags, fields: value('FIELDS', 'Columns, such as path,size,digest', parseNames) },
   example: "nokv find /runs --where 'size > 10MB and name suffix .json' --sort=-size",
   schema: 'find',
@@ -46,7 +48,7 @@ const aggregate = command({
   group: 'questions',
   summary: 'count and sum up entries by group',
   notes: WHERE_NOTES,
-  args: { path: optional('PATH', 'remote directory; default /') },
+  args: { path: optional('PATH', 'remote directory, or PATH@…; default /') },
   flags: {
     ...scanFlags,
     by: value('FIELDS', 'Groups, such as type,extension', parseNames),
@@ -66,7 +68,7 @@ const grep = command({
   ],
   args: {
     pattern: optional('PATTERN', 'regular expression; with -e the first PATH'),
-    paths: any('PATH', 'remote file or directory; default /'),
+    paths: any('PATH', 'remote file or directory, or PATH@…; default /'),
   },
   flags: {
     regexp: values('PATTERN', 'A pattern, also one that begins with "-"; repeatable', parseText, 'e'),
@@ -83,6 +85,7 @@ const grep = command({
     cursor: scanFlags.cursor,
     all: scanFlags.all,
     query: scanFlags.query,
+    ...momentFlags,
   },
   example: "nokv grep -i 'out of memory' /runs --glob '*.log'",
   schema: 'grep',
@@ -92,7 +95,7 @@ const read = command({
   name: 'read',
   group: 'questions',
   summary: 'show part of files: lines, head, tail, bytes or a JSON value',
-  args: { paths: many('PATH', 'remote file, or nokv:///path@generation#L1-L9') },
+  args: { paths: many('PATH', 'remote file, PATH@…, or nokv:///path@generation#L1-L9') },
   flags: {
     lines: value('A-B', 'Lines A to B, counted from 1', parseRange),
     head: value('N', 'The first N lines', parseInteger(1, 10_000)),
@@ -101,6 +104,7 @@ const read = command({
     encoding: value('FORM', 'text or base64, for bytes', parseChoice('text', 'base64')),
     pointer: value('POINTER', 'A value inside a JSON file, such as /metrics/loss', parseText),
     query: scanFlags.query,
+    ...momentFlags,
   },
   example: 'nokv read /runs/7/train.log --tail 20',
   schema: 'read',

@@ -1,6 +1,7 @@
 /** Flags that many commands have. */
 import { requestId } from '@nokv/types';
 import { toggle, value } from '../command.js';
+import { parseMoment } from '../moment.js';
 import { parseChoice, parseInteger } from '../quantities.js';
 
 /** Of every command that changes something. */
@@ -11,6 +12,11 @@ export const mutationFlags = {
 export const transferFlags = {
   jobs: value('N', 'Transfers in flight, 1 to 256 (default 32)', parseInteger(1, 256)),
   progress: value('WHEN', 'auto: bars on a terminal; never; json: one event a line on stderr', parseChoice('auto', 'never', 'json')),
+} as const;
+
+/** Of every command that reads. */
+export const momentFlags = {
+  at: value('MOMENT', 'As it was then: G, vN, tag:NAME, snap:ID, version:N or a time (RFC 3339)', parseMoment),
 } as const;
 
 export const recursive = toggle('Directories with all that is below them', 'r');

@@ -1,7 +1,7 @@
 /** Bytes in and out. */
 import { any, command, many, one, toggle, value } from '../command.js';
 import { parseCount, parseDigest, parseInteger, parseMode, parseRange, parseSize, parseText } from '../quantities.js';
-import { mutationFlags, recursive, transferFlags } from './shared-flags.js';
+import { momentFlags, mutationFlags, recursive, transferFlags } from './shared-flags.js';
 
 const put = command({
   name: 'put',
@@ -58,8 +58,8 @@ const get = command({
     'A file is written beside its place and moved over it when it is whole. A directory keeps modes, times, symlinks and',
     'empty directories; local files in its way are refused unless --replace.',
   ],
-  args: { source: one('SRC', 'remote path, or PATH@G'), destination: one('DST', 'local path') },
-  flags: { replace: toggle('Overwrite local files that are in the way of a directory'), ...transferFlags },
+  args: { source: one('SRC', 'remote path, or PATH@…'), destination: one('DST', 'local path') },
+  flags: { replace: toggle('Overwrite local files that are in the way of a directory'), ...momentFlags, ...transferFlags },
   example: 'nokv get /runs/7/report ./report',
   schema: 'get',
 });
@@ -68,9 +68,10 @@ const cat = command({
   name: 'cat',
   group: 'files',
   summary: 'write bodies to standard output',
-  args: { paths: many('PATH', 'remote file, or PATH@G') },
+  args: { paths: many('PATH', 'remote file, or PATH@…') },
   flags: {
     range: value('A-B', 'Bytes A to B (both included), A- to the end, -N the last N', parseRange),
+    ...momentFlags,
     progress: transferFlags.progress,
   },
   example: 'nokv cat /runs/7/train.log --range 0-1023',
@@ -80,10 +81,11 @@ const head = command({
   name: 'head',
   group: 'files',
   summary: 'write the first lines of files',
-  args: { paths: many('PATH', 'remote file, or PATH@G') },
+  args: { paths: many('PATH', 'remote file, or PATH@…') },
   flags: {
     lines: value('N', 'Lines (default 10)', parseInteger(0, 1_000_000_000), 'n'),
     bytes: value('SIZE', 'Bytes instead of lines', parseSize, 'c'),
+    ...momentFlags,
   },
   example: 'nokv head -n 20 /runs/7/train.log',
 });
@@ -92,10 +94,11 @@ const tail = command({
   name: 'tail',
   group: 'files',
   summary: 'write the last lines of files',
-  args: { paths: many('PATH', 'remote file, or PATH@G') },
+  args: { paths: many('PATH', 'remote file, or PATH@…') },
   flags: {
     lines: value('N', 'Lines (default 10)', parseInteger(0, 1_000_000_000), 'n'),
     bytes: value('SIZE', 'Bytes instead of lines', parseSize, 'c'),
+    ...momentFlags,
   },
   example: 'nokv tail -n 20 /runs/7/train.log',
 });
@@ -105,12 +108,13 @@ const ls = command({
   group: 'files',
   summary: 'list directories',
   notes: ['In byte order of names. A name that is not UTF-8 is written with \\xHH for its odd bytes.'],
-  args: { paths: any('PATH', 'remote directory or file; default /') },
+  args: { paths: any('PATH', 'remote directory or file, or PATH@…; default /') },
   flags: {
     long: toggle('Mode, links, owner, size, time and target', 'l'),
     recursive: toggle('Directories below, too', 'R'),
     one: toggle('One name a line', '1'),
     directory: toggle('The directory itself, not what is in it', 'd'),
+    ...momentFlags,
   },
   example: 'nokv ls -l /runs/7',
   schema: 'entry',
@@ -120,8 +124,8 @@ const tree = command({
   name: 'tree',
   group: 'files',
   summary: 'draw what is below a directory',
-  args: { path: one('PATH', 'remote directory') },
-  flags: { level: value('N', 'Directories to go down', parseInteger(1, 4096), 'L') },
+  args: { path: one('PATH', 'remote directory, or PATH@…') },
+  flags: { level: value('N', 'Directories to go down', parseInteger(1, 4096), 'L'), ...momentFlags },
   example: 'nokv tree -L 2 /runs',
   schema: 'entry',
 });
@@ -130,8 +134,8 @@ const du = command({
   name: 'du',
   group: 'files',
   summary: 'sum up what is below paths',
-  args: { paths: many('PATH', 'remote path') },
-  flags: {},
+  args: { paths: many('PATH', 'remote path, or PATH@…') },
+  flags: { ...momentFlags },
   example: 'nokv du /runs',
   schema: 'du',
 });
@@ -140,8 +144,8 @@ const stat = command({
   name: 'stat',
   group: 'files',
   summary: 'show what is known about paths',
-  args: { paths: many('PATH', 'remote path') },
-  flags: { dereference: toggle('Follow a symlink to what it names', 'L') },
+  args: { paths: many('PATH', 'remote path, or PATH@…') },
+  flags: { dereference: toggle('Follow a symlink to what it names', 'L'), ...momentFlags },
   example: 'nokv stat --json /runs/7/model.bin',
   schema: 'stat',
 });

@@ -1,7 +1,22 @@
 /** {@link NokvClient} over the inode-level client: paths in, operations out. */
 import type { BlockStore } from '@nokv/object';
-import type { EntryRef, Generation, InodeNumber, LogRow, NodeCard, NodeRef, SetattrArgs, StatfsResult } from '@nokv/types';
-import { LIST_LIMIT_MAX, NokvError, formatName, isNokvError } from '@nokv/types';
+import type {
+  EntryRef,
+  Generation,
+  InodeNumber,
+  ListedMutation,
+  LockHolder,
+  LogRow,
+  NodeCard,
+  NodeRef,
+  Precondition,
+  SessionCard,
+  SessionId,
+  SetattrArgs,
+  Settled,
+  StatfsResult,
+} from '@nokv/types';
+import { LIST_LIMIT_MAX, NokvError, SESSIONS_LIMIT_MAX, formatName, isNokvError } from '@nokv/types';
 import { openBody } from '../body/open-body.js';
 import { stageBody } from '../body/stage-body.js';
 import { endUpload } from '../body/upload-lease.js';
@@ -45,11 +60,18 @@ import type {
   TimeLike,
 } from '../nokv-client.js';
 import type { PutSource } from '../put-source.js';
+import { openSession } from '../held/session-lease.js';
+import type { ClientSession, SessionOptions } from '../sessions.js';
 import { getFile, getTree } from '../tree/get-tree.js';
 import { putInto, putTree } from '../tree/put-tree.js';
 import type { GetTreeOptions, PutTreeOptions, TreeReport } from '../trees.js';
 import { watchPath } from './watch-path.js';
 import type { Watch, WatchOptions } from '../watch-event.js';
+import type { Batch, ReadFile, ReadManyOptions, Transaction, TransactionOutcome } from '../lists.js';
+import { PathBatch, createMany, removeMany } from './batch.js';
+import { readMany, statMany } from './read-many.js';
+import { PathTransaction, transact } from './transaction.js';
+import { truncateBody } from './truncate.js';
 import { Commits } from './commits.js';
 import { comparePaths } from './compare.js';
 import { copyBody } from './copy-body.js';
@@ -130,6 +152,43 @@ export class PathClient implements NokvClient {
 
   async pathOf(ino: InodeNumber, options: CallOptions & AtOption = {}): Promise<string> {
     return formatName((await this.metadata.read('path-of', { ino, ...atArgument(options) }, options)).path);
+  }
+
+  async statMany(
+    paths: Iterable<PathLike>,
+    options: CallOptions & { readonly follow?: boolean } = {},
+  ): Promise<readonly Settled<NodeCard>[]> {
+    return statMany(this.#context, paths, options);
+  }
+
+  async readMany(paths: Iterable<PathLike>, options: ReadManyOptions = {}): Promise<readonly Settled<ReadFile>[]> {
+    return readMany(this.#context, paths, options);
+  }
+
+  async createMany(
+    paths: Iterable<PathLike>,
+    options: MutationOptions & { readonly mode?: number; readonly exclusive?: boolean } = {},
+  ): Promise<readonly Settled<NodeOutcome>[]> {
+    return createMany(this.#context, paths, options);
+  }
+
+  async removeMany(paths: Iterable<PathLike>, options: MutationOptions = {}): Promise<readonly Settled<Outcome>[]> {
+    return removeMany(this.#context, paths, options);
+  }
+
+  batch(): Batch {
+    return new PathBatch(this.#context);
+  }
+
+  transaction(): Transaction {
+    return new PathTransaction(this.#context);
+  }
+
+  async transact(
+    operations: readonly ListedMutation[],
+    options: Omit<MutationOptions, 'owner'> & { readonly preconditions?: readonly Precondition[] } = {},
+  ): Promise<TransactionOutcome> {
+    return transact(this.#context, operations, options.preconditions ?? [], options);
   }
 
   statfs(options?: CallOptions): Promise<StatfsResult> {
@@ -280,7 +339,7 @@ export class PathClient implements NokvClient {
   }
 
   async truncate(path: PathLike, size: number, options: MutationOptions = {}): Promise<NodeOutcome> {
-    return this.setattr(path, { size }, options);
+    return truncateBody(this.#context, at(path), size, options);
   }
 
   async getXattr(path: PathLike, name: string | Uint8Array, options: CallOptions & AtOption = {}): Promise<Uint8Array> {
@@ -359,6 +418,26 @@ export class PathClient implements NokvClient {
 
   async blocks(): Promise<BlockStore> {
     return this.#context.store;
+  }
+
+  openSession(options: SessionOptions = {}): Promise<ClientSession> {
+    return openSession(this.#context, options);
+  }
+
+  async *sessions(options: CallOptions = {}): AsyncGenerator<SessionCard> {
+    let after: SessionId | undefined;
+    // Ends at the last page; each page begins after the last session of the one before.
+    for (;;) {
+      const args = { limit: SESSIONS_LIMIT_MAX, ...(after === undefined ? {} : { after }) };
+      const page = await this.metadata.read('list-sessions', args, options);
+      yield* page.sessions;
+      after = page.sessions.at(-1)?.session;
+      if (!page.more || after === undefined) return;
+    }
+  }
+
+  async locks(path: PathLike, options: CallOptions = {}): Promise<readonly LockHolder[]> {
+    return (await this.metadata.read('list-locks', { node: at(path) }, options)).locks;
   }
 
   close(): Promise<void> {

@@ -1,5 +1,5 @@
 /** The commit that makes a body visible, and what goes before it. */
-import type { EntryRef, NodeRef, PublishArgs, RequestId } from '@nokv/types';
+import type { NodeRef, PublishArgs, RequestId } from '@nokv/types';
 import { NokvError, isNokvError, requestId as checkRequestId } from '@nokv/types';
 import type { ClientContext } from '../client-context.js';
 import type { PublishOptions, PutOptions, PutOutcome, StagedBody } from '../nokv-client.js';
@@ -12,12 +12,7 @@ import { expectedGeneration, timespec } from './arguments.js';
 const FILE_MODE = 0o644;
 
 /** Stages `source`, then publishes it; an upload whose publish was refused is ended, one of unknown outcome is left alone. */
-export async function putBody(
-  context: ClientContext,
-  node: NodeRef & EntryRef,
-  source: PutSource,
-  options: PutOptions,
-): Promise<PutOutcome> {
+export async function putBody(context: ClientContext, node: NodeRef, source: PutSource, options: PutOptions): Promise<PutOutcome> {
   const requestId = options.requestId ?? context.requestIds.draw();
   // One deadline for all of it: bytes and commit.
   const { signal, stop } = transferSignal(context.clock, options);
@@ -37,14 +32,21 @@ export async function putBody(
   }
 }
 
-export async function publishBody(
-  context: ClientContext,
-  node: NodeRef & EntryRef,
-  { digest, staged }: Omit<StagedBody, 'size' | 'digest'> & { readonly digest?: string | undefined },
-  options: PublishOptions,
-): Promise<PutOutcome> {
+export async function publishBody(context: ClientContext, node: NodeRef, body: Publishable, options: PublishOptions): Promise<PutOutcome> {
   const requestId = options.requestId ?? context.requestIds.draw();
-  const args: PublishArgs = {
+  const { version, result } = await context.metadata.mutate('publish', publishArgs(context, node, body, options), {
+    signal: options.signal,
+    timeoutMs: options.timeoutMs,
+    requestId,
+  });
+  const { attributes, generation, created } = result;
+  return { version, requestId, attributes, generation, created, ...(body.digest === undefined ? {} : { digest: body.digest }) };
+}
+
+type Publishable = Omit<StagedBody, 'size' | 'digest'> & { readonly digest?: string | undefined };
+
+export function publishArgs(context: ClientContext, node: NodeRef, { digest, staged }: Publishable, options: PublishOptions): PublishArgs {
+  return {
     node,
     body: staged.body,
     ...(options.owner ?? context.owner),
@@ -62,13 +64,6 @@ export async function publishBody(
     ...(options.parents === undefined ? {} : { parents: options.parents }),
     ...(options.mtime === undefined ? {} : { mtime: timespec(options.mtime) }),
   };
-  const { version, result } = await context.metadata.mutate('publish', args, {
-    signal: options.signal,
-    timeoutMs: options.timeoutMs,
-    requestId,
-  });
-  const { attributes, generation, created } = result;
-  return { version, requestId, attributes, generation, created, ...(digest === undefined ? {} : { digest }) };
 }
 
 /** Another request id that belongs to the caller's one. */

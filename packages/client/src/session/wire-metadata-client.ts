@@ -1,12 +1,17 @@
 /** {@link MetadataClient} over a {@link Link}: request ids, deadlines, retries and the change stream. */
 import type {
   AccessResult,
+  Acknowledgement,
+  BatchAnswer,
+  BatchItem,
+  Caller,
   ChangeRecord,
   ChangeRoot,
   Clock,
   DiffArgs,
   DiffItem,
   ErrorCode,
+  LockArgs,
   MutationOperation,
   MutationOperations,
   MutationResult,
@@ -18,11 +23,20 @@ import type {
 } from '@nokv/types';
 import { NokvError, toNokvError } from '@nokv/types';
 import type { WatchPathArgs, WatchPathItem } from '@nokv/protocol';
-import type { CallOptions, MetadataClient, MutateOptions, Mutated, TicketedUpload, WatchPathOptions } from '../metadata-client.js';
+import type {
+  CallOptions,
+  LockWaitOptions,
+  MetadataClient,
+  MutateOptions,
+  Mutated,
+  TicketedUpload,
+  WatchPathOptions,
+} from '../metadata-client.js';
 import type { RequestIds } from '../request-ids.js';
 import type { Connection } from '../wire/connection.js';
 import { DurableMarks } from './durable-marks.js';
 import type { Link } from './link.js';
+import { takeLock } from './lock-wait.js';
 import { isPassing, retryDelayMs, retrying, type CallBudget, type RetryPolicy } from './retry.js';
 import { sharedSignal } from './shared-signal.js';
 import { withinBudget } from './within-budget.js';
@@ -30,6 +44,8 @@ import { withinBudget } from './within-budget.js';
 export interface WireMetadataOptions {
   readonly link: Link;
   readonly actor: string;
+  /** Whom every call acts for; absent: they are trusted. */
+  readonly caller?: Caller | undefined;
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly random: Random;
@@ -63,7 +79,7 @@ export class WireMetadataClient implements MetadataClient {
     const { signal, visible } = options;
     return this.#retry(options, undefined, (connection, timeoutMs) =>
       // The generic call cannot tell reads from mutations before `Op` is known; the overload picked here is the read's.
-      (connection.call as ReadCall)(operation, args, { signal, timeoutMs, visible }),
+      (connection.call as ReadCall)(operation, args, { signal, timeoutMs, visible, caller: this.#options.caller }),
     ) as Promise<ReadResult<Op>>;
   }
 
@@ -75,13 +91,14 @@ export class WireMetadataClient implements MetadataClient {
     const { signal, acknowledgement = 'durable' } = options;
     const requestId = options.requestId ?? this.#options.requestIds.draw();
     const firstAttemptMs = options.firstAttemptMs ?? this.#options.clock.nowMs();
-    const { actor } = this.#options;
+    const { actor, caller } = this.#options;
     return this.#retry(options, requestId, (connection, timeoutMs) => {
       const call = (connection.call as MutationCall)(operation, args, {
         requestId,
         actor,
         acknowledgement,
         firstAttemptMs,
+        caller,
         signal,
         timeoutMs,
       });
@@ -90,6 +107,68 @@ export class WireMetadataClient implements MetadataClient {
         return answer;
       });
     }) as Promise<Mutated<Op extends 'begin-upload' | 'renew-upload' ? TicketedUpload : MutationResult<Op>>>;
+  }
+
+  async waitForLock(args: LockArgs, options: LockWaitOptions = {}): Promise<Mutated<MutationResult<'lock'>>> {
+    const { onWaiting, timeoutMs = Number.POSITIVE_INFINITY } = options;
+    const requestId = options.requestId ?? this.#options.requestIds.draw();
+    const { actor, caller, clock } = this.#options;
+    const asked = { ...args, requestId, actor, ...(caller === undefined ? {} : { caller }) };
+    let why: string | undefined;
+    const waits = (reason: string): void => {
+      if (why === undefined) onWaiting?.(reason);
+      why = reason;
+    };
+    const end = new AbortController();
+    const signal = options.signal === undefined ? end.signal : AbortSignal.any([sharedSignal(options.signal), end.signal]);
+    const freed = new AbortController();
+    if (Number.isFinite(timeoutMs)) {
+      const late = (): void =>
+        end.abort(new NokvError('deadline-exceeded', `the lock was not free within ${timeoutMs} ms${why === undefined ? '' : `: ${why}`}`));
+      clock.sleep(timeoutMs, freed.signal).then(late, () => undefined);
+    }
+    let isAsked = false;
+    try {
+      return await this.#retry({ signal, timeoutMs: Number.POSITIVE_INFINITY }, undefined, (connection) => {
+        isAsked = true;
+        return takeLock(connection.stream('lock-wait', asked, { signal }), waits);
+      });
+    } catch (thrown) {
+      const { code, message, details } = toNokvError(thrown);
+      if (!signal.aborted || !isAsked) throw thrown;
+      throw new NokvError(code, message, { outcome: 'unknown', details: { ...details, requestId }, cause: thrown });
+    } finally {
+      freed.abort();
+    }
+  }
+
+  async mutateMany(items: readonly BatchItem[], options: MutateOptions = NO_OPTIONS): Promise<readonly BatchAnswer[]> {
+    const { signal, acknowledgement = 'durable' } = options;
+    const requestId = options.requestId ?? this.#options.requestIds.draw();
+    const firstAttemptMs = options.firstAttemptMs ?? this.#options.clock.nowMs();
+    const { actor, caller } = this.#options;
+    let partial: { readonly answers: readonly BatchAnswer[]; readonly because: NokvError } | undefined;
+    try {
+      return await this.#retry(options, requestId, async (connection, timeoutMs) => {
+        const call = { requestId, actor, acknowledgement, firstAttemptMs, caller, signal, timeoutMs };
+        const { answers } = await connection.call('batch', { items }, call);
+        this.#answeredMany(connection, answers, acknowledgement);
+        // Items that the server could not take for the moment: the batch is sent again, the others keep their results.
+        const passing = answers.find((answer) => !answer.ok && isPassing(answer.error));
+        if (passing === undefined || passing.ok) return answers;
+        partial = { answers, because: passing.error };
+        throw passing.error;
+      });
+    } catch (error) {
+      if (partial !== undefined && (error === partial.because || (error as Error).cause === partial.because)) return partial.answers;
+      throw error;
+    }
+  }
+
+  #answeredMany({ server }: Connection, answers: readonly BatchAnswer[], acknowledgement: Acknowledgement): void {
+    let newest = 0;
+    for (const answer of answers) if (answer.ok && answer.value.version > newest) newest = answer.value.version;
+    if (newest > 0) this.#durable.answered(server.incarnation, newest as Version, acknowledgement === 'durable');
   }
 
   access(options: CallOptions = NO_OPTIONS): Promise<AccessResult> {
@@ -101,6 +180,7 @@ export class WireMetadataClient implements MetadataClient {
    * `since` the first announcement of the server is where it begins. Ends when the signal fires or the client closes.
    */
   async *watch(options: { readonly since?: Version; readonly signal?: AbortSignal } = {}): AsyncGenerator<readonly ChangeRecord[]> {
+    this.#refuseCaller('a watch');
     this.#watchers += 1;
     try {
       yield* this.#changes(options.since, options.signal);
@@ -112,6 +192,7 @@ export class WireMetadataClient implements MetadataClient {
   }
 
   async *diff(args: DiffArgs, options: CallOptions = NO_OPTIONS): AsyncGenerator<DiffItem> {
+    this.#refuseCaller('a diff');
     const { signal } = options;
     const { items, first } = await this.#retry(options, undefined, async (connection) => {
       const opened = connection.stream('diff', args, { signal })[Symbol.asyncIterator]();
@@ -155,6 +236,7 @@ export class WireMetadataClient implements MetadataClient {
   }
 
   async *watchPath(root: ChangeRoot, options: WatchPathOptions = {}): AsyncGenerator<WatchPathItem> {
+    this.#refuseCaller('a watch');
     const { filter, since, signal } = options;
     let place: WatchPathArgs = { root, ...(filter === undefined ? {} : { filter }), ...(since === undefined ? {} : { since }) };
     const items = this.#endless(signal, (connection, stop) => connection.stream('watch-path', place, { signal: stop }));
@@ -208,6 +290,13 @@ export class WireMetadataClient implements MetadataClient {
       failures += 1;
       await this.#options.clock.sleep(retryDelayMs(failures, this.#options.random), signal).catch(() => undefined);
     }
+  }
+
+  /** Streams show names and changes without looking at permissions: they are not for those who act for a user. */
+  #refuseCaller(what: string): void {
+    const { caller } = this.#options;
+    if (caller === undefined || caller.uid === 0) return;
+    throw new NokvError('not-permitted', `user ${caller.uid} may not ask for ${what}: it is for user 0 and trusted clients`);
   }
 
   #retry<Result>(

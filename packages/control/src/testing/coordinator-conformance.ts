@@ -126,6 +126,26 @@ export function coordinatorConformance(
       expect((await coordinator.shards())[0]?.owner).toBeUndefined();
     });
 
+    it('takes a node whose data was known under that name before, and is under the new one from then on', async () => {
+      const coordinator = await open();
+      await owned(await coordinator.acquire(shard, node('a'), none)).release();
+      const renamed = { ...node('b'), home: 'home-2', formerHome: home };
+      await owned(await coordinator.acquire(shard, renamed, none)).release();
+      expect(await coordinator.acquire(shard, node('a'), none)).toMatchObject({ kind: 'foreign', home: 'home-2' });
+    });
+
+    it('tells every later owner that the shard has been served, once that was noted', async () => {
+      const coordinator = await open();
+      const first = await coordinator.acquire(shard, node('a'), none);
+      expect(first).toMatchObject({ kind: 'acquired', hasBeenServed: false });
+      await owned(first).noteServed();
+      await owned(first).noteServed();
+      await owned(first).release();
+      const second = await (await open()).acquire(shard, node('b'), none);
+      expect(second).toMatchObject({ kind: 'acquired', hasBeenServed: true });
+      expect(owned(second).isValid()).toBe(true);
+    });
+
     it('wakes who waits for the owner to change', async () => {
       const coordinator = await open();
       const other = await open();

@@ -105,7 +105,13 @@ export class MemoryNamespace implements BodyAccess {
         for (const watcher of this.#watchers) watcher(records);
         return { version, result: result as never };
       },
+      mutateMany: () => {
+        throw new NokvError('unsupported', 'this namespace takes mutations one by one');
+      },
       access: async (): Promise<AccessResult> => ({ ways: [], blockBytes: this.blockBytes, inlineBytesMax: this.inlineBytesMax }),
+      waitForLock: async () => {
+        throw new NokvError('unsupported', 'this namespace has no locks');
+      },
       watch: (options = {}) => this.#watch(options.signal),
       watchPath: () => {
         throw new NokvError('unsupported', 'this namespace is watched by inode alone');

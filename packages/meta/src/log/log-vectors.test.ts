@@ -20,7 +20,7 @@ const drawn = {
   time: { sec: 1_800_000_000, nsec: 999_999_999 },
   freshInode: (2 ** 41 + 5) as InodeNumber,
   freshUpload: undefined,
-  retention: { bodyMs: 86_400_000, uploadMs: 60_000, extentMs: 600_000 },
+  retention: { bodyMs: 86_400_000, bodiesKept: 1, uploadMs: 60_000, extentMs: 600_000 },
 };
 const commands: Command[] = [
   {
@@ -38,7 +38,7 @@ const commands: Command[] = [
     digest: 12,
     freshUpload: '0123456789abcdef0123456789abcdef' as UploadId,
   },
-  { ...drawn, operation: 'sweep', args: { key: Uint8Array.of(0x60, 0, 1), blocksRemoved: true } },
+  { ...drawn, operation: 'sweep', args: { key: Uint8Array.of(0x60, 0, 1), value: new Uint8Array(0), blocksRemoved: true } },
   { ...drawn, operation: 'adopt-epoch', args: { epoch } },
 ];
 const writes = [

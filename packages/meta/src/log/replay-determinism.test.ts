@@ -13,7 +13,7 @@ import { writeImage } from './write-image.js';
 
 const SHARD = shardId(0);
 const WINDOW = { requestMs: 4000, requestVersionsMax: 200, changeMs: 8000, changeVersionsMax: 400 };
-const RETENTION = { bodyMs: 3000, uploadMs: 500, extentMs: 500 };
+const RETENTION = { bodyMs: 3000, bodiesKept: 1, uploadMs: 500, extentMs: 500 };
 
 async function open(kv: MemoryKv, store: MemoryLogStore, clock: RunningClock, under: number): Promise<SharedShard> {
   return openSharedShard({

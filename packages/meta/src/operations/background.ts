@@ -1,16 +1,24 @@
 /** What the shard asks of itself: due work of the gc queue, the trash, the ends of the logs, the epoch. */
-import { NokvError, compareTimespec, timespecToMs, type InodeNumber } from '@nokv/types';
+import { NokvError, compareTimespec, timespecToMs, type InodeNumber, type Version } from '@nokv/types';
 import type { InternalCommand } from '../command.js';
-import { GC_KIND, SYSTEM_ITEM, gcUploadKey, parseGcKey, systemKey } from '../key.js';
-import { encodeEpoch } from '../value-log.js';
+import { endOrigin } from '../history/fork.js';
+import { birthOf, keyOfHistory, replacedAt } from '../history/past-rows.js';
+import { PinCoverage, placeOfRow } from '../history/pin-coverage.js';
+import { sweepBodies } from '../history/superseded.js';
+import { FAMILY, GC_KIND, SYSTEM_ITEM, gcUploadKey, parseGcKey, systemKey } from '../key.js';
+import { decodeRetired, encodeEpoch } from '../value-log.js';
 import type { Transaction } from '../transaction.js';
-import { forgetBody, unlinkName } from './directory.js';
+import { unlinkName } from './directory.js';
 import { closeUpload } from './extents.js';
 import { isOpen } from './holds.js';
 import { sweepSession } from './session.js';
 import { moveToTrash, removeEmptyDirectory } from './remove.js';
 
 type CommandOf<Op extends InternalCommand['operation']> = Extract<InternalCommand, { operation: Op }>;
+
+/** Rows of ended forks that one command drops. */
+const COUNTERPARTS_MAX = 1000;
+const WHITEOUTS_MAX = 1000;
 
 export function adoptEpoch(transaction: Transaction, { args }: CommandOf<'adopt-epoch'>): void {
   transaction.putBlind(systemKey(SYSTEM_ITEM.epoch), encodeEpoch(args.epoch));
@@ -20,6 +28,9 @@ export function adoptEpoch(transaction: Transaction, { args }: CommandOf<'adopt-
 export function sweep(transaction: Transaction, { args, retention }: CommandOf<'sweep'>): void {
   const work = parseGcKey(args.key);
   if (work === undefined) throw new NokvError('corrupt', `gc row ${Buffer.from(args.key).toString('hex')} is of no known kind`);
+  // A session that holds much stays due until all of it is gone.
+  if (work.kind === 'session') return sweepSession(transaction, work.session, work.dueMs, retention);
+  transaction.removeBlind(args.key);
   switch (work.kind) {
     case 'upload': {
       const ledger = transaction.upload(work.upload);
@@ -32,17 +43,18 @@ export function sweep(transaction: Transaction, { args, retention }: CommandOf<'
     }
     case 'extent': {
       if (!isGarbage(transaction, work.upload)) break;
-      if (!args.blocksRemoved) return;
+      if (!args.blocksRemoved) {
+        transaction.addWork(Buffer.from(args.key));
+        break;
+      }
       transaction.putExtent(work.upload, undefined);
       transaction.putUpload(work.upload, undefined);
       break;
     }
     case 'body': {
-      if (transaction.inode(work.ino)?.generation !== work.generation) forgetBody(transaction, work.ino, work.generation, retention);
+      sweepBodies(transaction, work.ino, work.generation, decodeRetired(args.value), retention);
       break;
     }
-    case 'session':
-      return sweepSession(transaction, work.session, work.dueMs, retention);
     case 'tree': {
       const root = transaction.inode(work.root);
       const entry = root?.parent === transaction.staging ? transaction.entry(root.parent, root.name) : undefined;
@@ -53,8 +65,11 @@ export function sweep(transaction: Transaction, { args, retention }: CommandOf<'
       }
       break;
     }
+    case 'fork': {
+      if (transaction.dropCounterparts(work.root, COUNTERPARTS_MAX) === COUNTERPARTS_MAX) transaction.addWork(Buffer.from(args.key));
+      break;
+    }
   }
-  transaction.removeBlind(args.key);
 }
 
 /** Whether the blocks of an upload can be neither read nor published any more. */
@@ -85,11 +100,17 @@ export function reap(transaction: Transaction, { args, retention }: CommandOf<'r
       }
       budget.spend(ROWS_PER_ENTRY, ROWS_PER_ENTRY * ROW_BYTES);
     }
-    if (budget.isLeft && transaction.inode(next.entry.ino)?.children === 0 && takeXattrs(transaction, next.entry.ino, budget)) {
+    if (budget.isLeft && hasNothingLeft(transaction, next.entry.ino) && takeXattrs(transaction, next.entry.ino, budget)) {
       removeEmptyDirectory(transaction, place, retention);
       budget.spend(ROWS_PER_ENTRY, ROWS_PER_ENTRY * ROW_BYTES);
     }
   }
+}
+
+/** What a directory of a fork only shows of its origin was never there to be taken out. */
+function hasNothingLeft(transaction: Transaction, directory: InodeNumber): boolean {
+  const inode = transaction.inode(directory);
+  return inode?.children === 0 || (inode?.isLazy === true && take(transaction.entries(directory), 1).length === 0);
 }
 
 /**
@@ -143,8 +164,27 @@ export function forget(transaction: Transaction, { args }: CommandOf<'forget'>):
   for (const key of args.keys) transaction.removeBlind(key);
 }
 
+/** Drops what was replaced by the floor and what no pin holds; with the last of a directory of a fork also what it showed. */
 export function forgetHistory(transaction: Transaction, { args }: CommandOf<'forget-history'>): void {
-  for (const key of args.keys) transaction.removeBlind(key);
+  const coverage = new PinCoverage(transaction);
+  for (const key of args.keys) {
+    const value = transaction.historyRow(key);
+    const replaced = replacedAt(key);
+    if (value === undefined || replaced > args.floor) continue;
+    const row = keyOfHistory(key);
+    if (coverage.covers(placeOfRow(row), birthOf(value), replaced)) continue;
+    if (row[0] === FAMILY.inode && !forgetOrigin(transaction, placeOfRow(row), replaced)) continue;
+    transaction.dropHistory(key);
+  }
+}
+
+/** Returns false while there is more to forget first. */
+function forgetOrigin(transaction: Transaction, directory: InodeNumber, removed: Version): boolean {
+  const origin = transaction.origin(directory);
+  if (origin === undefined || origin.removed !== removed) return true;
+  if (transaction.dropWhiteouts(directory, WHITEOUTS_MAX) === WHITEOUTS_MAX) return false;
+  endOrigin(transaction, directory);
+  return true;
 }
 
 function take<T>(items: Iterable<T>, limit: number): T[] {

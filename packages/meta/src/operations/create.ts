@@ -12,7 +12,9 @@ import type { MutationCommand } from '../command.js';
 import { alreadyExists, describe, isDirectory, notFound, resolveInode, resolvePlace, type Place, type ResolveOptions } from '../resolve.js';
 import type { Transaction } from '../transaction.js';
 import { Inode, toAttributes } from '../value-inode.js';
-import { becomeShared, editLiving, enterName, inherit, type Location } from './directory.js';
+import { checkOwner, inherited } from '../permissions.js';
+import { mayEnter } from './access.js';
+import { becomeShared, editLiving, enterName, type Location } from './directory.js';
 import { FreshInodes } from './fresh-inodes.js';
 
 type CommandOf<Op extends MutationCommand['operation']> = Extract<MutationCommand, { operation: Op }>;
@@ -81,6 +83,7 @@ export function link(transaction: Transaction, { args }: CommandOf<'link'>): Mut
   }
   const place = resolvePlace(transaction, args.entry, { follow: false });
   if (place.entry !== undefined) throw alreadyExists(args.entry);
+  mayEnter(transaction, place, () => describe(args.entry));
   const inode = transaction.edit(ino);
   if (inode.nlink === 0) throw notFound(args.node, 'its last name is gone; a file without one gets no other');
   if (inode.nlink >= LINKS_MAX) throw new NokvError('link-limit', `${describe(args.node)} has ${LINKS_MAX} links already`);
@@ -115,7 +118,13 @@ export function created(transaction: Transaction, place: Place, inode: Inode): C
 }
 
 export function insertFresh(transaction: Transaction, place: Location, inode: Inode): void {
-  inherit(editLiving(transaction, place.parent), inode);
+  const { caller } = transaction;
+  // Where trees are staged anybody may begin one.
+  if (place.parent !== transaction.staging) mayEnter(transaction, place, () => describe({ parent: place.parent, name: place.name }));
+  checkOwner(caller, inode);
+  const { mode, gid } = inherited(caller, editLiving(transaction, place.parent), inode);
+  inode.mode = mode;
+  inode.gid = gid;
   transaction.createInode(inode);
   enterName(transaction, inode, place);
 }

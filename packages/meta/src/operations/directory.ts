@@ -4,6 +4,7 @@
  */
 import { NokvError, type InodeNumber } from '@nokv/types';
 import { gcBodyKey } from '../key.js';
+import { encodeRetired } from '../value-log.js';
 import { dropReferences } from './extents.js';
 import { dropLocks, isOpen } from './holds.js';
 import { corruptNamespace, type Transaction } from '../transaction.js';
@@ -12,7 +13,6 @@ import type { Inode } from '../value-inode.js';
 
 const NO_PARENT = 0 as InodeNumber;
 const NO_NAME = new Uint8Array(0);
-const MODE_SETGID = 0o2000;
 
 export interface Location {
   readonly parent: InodeNumber;
@@ -27,7 +27,7 @@ export function enterName(transaction: Transaction, inode: Inode, { parent, name
   touch(transaction, directory);
   transaction.putEntry(parent, name, inode.ino, inode.type);
   if (inode.nlink > 1 && inode.type !== 'directory') transaction.putLink(inode.ino, parent, name);
-  else placeInode(inode, parent, name, transaction.version);
+  else place(inode, parent, name, transaction.version);
 }
 
 /** Takes a name out of its directory; the inode itself stays as it is. */
@@ -53,14 +53,14 @@ export function unlinkName(transaction: Transaction, ino: InodeNumber, at: Locat
   leaveName(transaction, inode, at);
   inode.nlink -= 1;
   if (inode.nlink === 0) {
-    if (isOpen(transaction, ino)) placeInode(inode, NO_PARENT, NO_NAME, 0 as Inode['namedAt']);
+    if (isOpen(transaction, ino)) place(inode, NO_PARENT, NO_NAME, 0 as Inode['namedAt']);
     else dropInode(transaction, inode, retention);
   } else if (inode.nlink === 1) {
     const last = others.find(({ parent, name }) => parent !== at.parent || Buffer.compare(name, at.name) !== 0);
     const entry = last === undefined ? undefined : transaction.entry(last.parent, last.name);
     if (last === undefined || entry === undefined) throw corruptNamespace(`inode ${ino} has lost the row of its last link`);
     transaction.removeLink(ino, last.parent, last.name);
-    placeInode(inode, last.parent, last.name, entry.birth);
+    place(inode, last.parent, last.name, entry.birth);
   }
   return inode.nlink;
 }
@@ -71,8 +71,16 @@ export function dropInode(transaction: Transaction, inode: Inode, retention: Ret
   if (inode.xattrListBytes > 0) {
     for (const name of transaction.xattrNames(inode.ino)) transaction.putXattr(inode.ino, name, undefined);
   }
+  if (inode.type === 'directory') forgetDirectory(transaction, inode);
   transaction.removeInode(inode);
   retireBody(transaction, inode, retention);
+}
+
+/** What a directory has beside its entries: its policy goes; what it shows of an origin stays readable as the past that it was. */
+function forgetDirectory(transaction: Transaction, { ino, isLazy }: Inode): void {
+  if (transaction.progress.policies > 0) transaction.putPolicy(ino, undefined);
+  const origin = isLazy ? transaction.origin(ino) : undefined;
+  if (origin !== undefined) transaction.putOrigin(ino, { ...origin, removed: transaction.version });
 }
 
 /**
@@ -82,7 +90,8 @@ export function dropInode(transaction: Transaction, inode: Inode, retention: Ret
 export function retireBody(transaction: Transaction, inode: Inode, retention: Retention): void {
   if (inode.generation === 0) return;
   if (inode.generation === (transaction.version as number)) return forgetBody(transaction, inode.ino, inode.generation, retention);
-  transaction.addWork(gcBodyKey(dueMs(transaction, retention.bodyMs), inode.ino, inode.generation));
+  const retired = { version: transaction.version, ms: dueMs(transaction, 0) };
+  transaction.addWork(gcBodyKey(dueMs(transaction, retention.bodyMs), inode.ino, inode.generation), encodeRetired(retired));
 }
 
 /** Forgets a body whose time has come. */
@@ -97,14 +106,7 @@ export function forgetBody(transaction: Transaction, ino: InodeNumber, generatio
 export function becomeShared(transaction: Transaction, inode: Inode): void {
   transaction.putLink(inode.ino, inode.parent, inode.name);
   transaction.refreshEntry(inode.parent, inode.name);
-  placeInode(inode, NO_PARENT, NO_NAME, 0 as Inode['namedAt']);
-}
-
-/** Group and mode of something made in `directory`, as Linux gives them: a set-gid directory passes its group on. */
-export function inherit(directory: Inode, inode: Inode): void {
-  if ((directory.mode & MODE_SETGID) === 0) return;
-  inode.gid = directory.gid;
-  if (inode.type === 'directory') inode.mode |= MODE_SETGID;
+  place(inode, NO_PARENT, NO_NAME, 0 as Inode['namedAt']);
 }
 
 /** The directory, to be changed; one that was removed as a whole takes no new entries. */
@@ -126,8 +128,7 @@ function touch(transaction: Transaction, directory: Inode): void {
   directory.ctime = transaction.time;
 }
 
-/** Notes in an inode what its one name is. */
-export function placeInode(inode: Inode, parent: InodeNumber, name: Uint8Array, namedAt: Inode['namedAt']): void {
+function place(inode: Inode, parent: InodeNumber, name: Uint8Array, namedAt: Inode['namedAt']): void {
   inode.parent = parent;
   inode.name = name;
   inode.namedAt = namedAt;

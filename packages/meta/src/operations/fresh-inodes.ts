@@ -1,6 +1,6 @@
 /** The inode numbers that were drawn for a command, before it was formed: it takes them in order and never one more. */
 import { NokvError, type InodeNumber, type TransactArgs } from '@nokv/types';
-import type { Command, InternalOperations } from '../command.js';
+import type { Command } from '../command.js';
 
 /** Directories that `parents` may make beyond those that the path itself names: symlinks on the way can name more. */
 const BEHIND_SYMLINKS_MAX = 32;
@@ -10,7 +10,8 @@ export function freshInodesOf(operation: Command['operation'], args: unknown): n
   switch (operation) {
     case 'mkdir':
     case 'publish':
-    case 'publish-tree': {
+    case 'publish-tree':
+    case 'clone': {
       const { parents, entry, node, to } = args as { parents?: boolean; entry?: object; node?: object; to?: object };
       const ref = entry ?? node ?? to;
       if (parents !== true || ref === undefined) return 1;
@@ -21,12 +22,16 @@ export function freshInodesOf(operation: Command['operation'], args: unknown): n
       for (const each of (args as TransactArgs).operations) sum += freshInodesOf(each.operation, each.args);
       return sum;
     }
+    case 'materialise': {
+      const { entry, limit } = args as { entry?: Uint8Array; limit: number };
+      return entry === undefined ? limit : 1;
+    }
     case 'create':
     case 'symlink':
     case 'begin-tree':
+    case 'rollback':
+    case 'undelete':
       return 1;
-    case 'repair':
-      return (args as InternalOperations['repair']).fix.kind === 'adopt' ? 1 : 0;
     default:
       return 0;
   }

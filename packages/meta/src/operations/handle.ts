@@ -2,6 +2,7 @@
 import { NokvError, type CloseHandleResult, type MutationOperations } from '@nokv/types';
 import type { MutationCommand } from '../command.js';
 import { handleKey } from '../key.js';
+import { checkOpen } from '../permissions.js';
 import { describe, isDirectory, resolveInode } from '../resolve.js';
 import type { Transaction } from '../transaction.js';
 import { HANDLE } from '../value-session.js';
@@ -14,6 +15,7 @@ export function openHandle(transaction: Transaction, { args }: CommandOf<'open-h
   mustSession(transaction, args.session);
   const inode = resolveInode(transaction, args.node, args.follow !== false);
   if (inode.type === 'directory') throw isDirectory(args.node);
+  checkOpen(transaction.caller, inode, () => describe(args.node));
   const key = handleKey(inode.ino, args.session);
   putHold(transaction, key, { opens: (transaction.held(HANDLE, key)?.opens ?? 0) + 1 });
   return { attributes: toAttributes(inode) };

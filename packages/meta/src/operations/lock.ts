@@ -14,6 +14,7 @@ import {
 } from '@nokv/types';
 import type { MutationCommand } from '../command.js';
 import { holdsEnd, holdsStart, lockKey, parseHoldKey } from '../key.js';
+import { checkLock } from '../permissions.js';
 import { describe, resolveInode } from '../resolve.js';
 import type { Transaction } from '../transaction.js';
 import { LOCK } from '../value-session.js';
@@ -36,7 +37,9 @@ interface Held extends LockRange {
 export function lock(transaction: Transaction, { args }: CommandOf<'lock'>): { ino: InodeNumber } {
   checkLockArguments(args);
   mustSession(transaction, args.session);
-  const { ino } = resolveInode(transaction, args.node, true);
+  const inode = resolveInode(transaction, args.node, true);
+  checkLock(transaction.caller, inode, args, () => describe(args.node));
+  const { ino } = inode;
   const held = locksOf(transaction, ino, args.kind);
   let others = 0;
   for (const other of held) {

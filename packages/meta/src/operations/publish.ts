@@ -12,6 +12,7 @@ import {
   type PublishResult,
 } from '@nokv/types';
 import type { MutationCommand } from '../command.js';
+import { READ, WRITE, changedMode, checkAccess, checkTimes, modeAfterWrite, restricted } from '../permissions.js';
 import { alreadyExists, describe, isDirectory, notFound, resolvePlace, type Place } from '../resolve.js';
 import type { Transaction } from '../transaction.js';
 import { checkText8 } from '../value-body.js';
@@ -35,6 +36,7 @@ export function publish(transaction: Transaction, command: PublishCommand): Publ
   const fresh = new FreshInodes(command);
   const target = findTarget(transaction, args, fresh);
   const current = target.kind === 'file' ? target.inode : undefined;
+  mayPublish(transaction, args, current);
   checkPreconditions(transaction, args, current);
   const created = current === undefined;
   const inode = target.kind === 'file' ? transaction.edit(target.inode.ino) : makeFile(transaction, target.place, args, fresh);
@@ -43,11 +45,32 @@ export function publish(transaction: Transaction, command: PublishCommand): Publ
   replaceBody(transaction, inode, { digest, contentType, producer, body }, retention);
   inode.mtime = args.mtime ?? transaction.time;
   inode.ctime = transaction.time;
-  if (!created && args.setMode === true) inode.mode = args.mode & 0o7777;
+  if (!created) inode.mode = modeAfterWrite(transaction.caller, inode);
+  if (!created && args.setMode === true) inode.mode = changedMode(transaction.caller, inode, args.mode & 0o7777, () => describe(args.node));
   if (args.upload !== undefined && args.endUpload !== false) closeUpload(transaction, args.upload, retention);
   const at = target.kind === 'place' ? location(target.place) : inode.parent === 0 ? undefined : { parent: inode.parent, name: inode.name };
   transaction.change('published', inode, at);
   return { attributes: toAttributes(inode), generation: inode.generation, created };
+}
+
+/** What the caller needs of files that are there: the one it writes, and the one whose blocks it takes. */
+function mayPublish(
+  transaction: Transaction,
+  { node, setMode, mode, mtime, base }: PublishCommand['args'],
+  current: Inode | undefined,
+): void {
+  const { caller } = transaction;
+  if (restricted(caller) === undefined) return;
+  const where = () => describe(node);
+  if (current !== undefined) {
+    checkAccess(caller, current, WRITE, where);
+    checkTimes(caller, current, { mtime }, where);
+    if (setMode === true) changedMode(caller, current, mode, where);
+  }
+  if (base === undefined || base === current?.ino) return;
+  const source = transaction.inode(base);
+  if (source === undefined) throw notFound({ ino: base });
+  checkAccess(caller, source, READ, () => describe({ ino: base }));
 }
 
 type Target = { readonly kind: 'file'; readonly inode: Inode } | { readonly kind: 'place'; readonly place: Place };

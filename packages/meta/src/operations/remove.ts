@@ -5,6 +5,7 @@ import { describe, isDirectory, notDirectory, notFound, resolvePlace, type Place
 import type { EntryRef } from '@nokv/types';
 import { corruptNamespace, type Transaction } from '../transaction.js';
 import type { Dentry, Inode } from '../value-inode.js';
+import { mayLeave, mayRemoveTree } from './access.js';
 import { dropInode, enterName, leaveName, unlinkName } from './directory.js';
 
 type CommandOf<Op extends MutationCommand['operation']> = Extract<MutationCommand, { operation: Op }>;
@@ -20,6 +21,7 @@ export function unlink(transaction: Transaction, { args, retention }: CommandOf<
   const { entry } = place;
   if (entry.type === 'directory') throw isDirectory(args.entry);
   const inode = mustInode(transaction, entry.ino);
+  mayLeave(transaction, place, inode, () => describe(args.entry));
   const nlink = unlinkName(transaction, entry.ino, place, retention);
   removed(transaction, inode, place);
   return { ino: entry.ino, nlink };
@@ -30,6 +32,7 @@ export function rmdir(transaction: Transaction, { args, retention }: CommandOf<'
   const { entry } = place;
   if (entry.type !== 'directory') throw notDirectory(args.entry);
   const directory = mustInode(transaction, entry.ino);
+  mayLeave(transaction, place, directory, () => describe(args.entry));
   if (directory.children > 0) throw notEmpty(args.entry, directory.children);
   removeEmptyDirectory(transaction, place, retention);
   removed(transaction, directory, place);
@@ -44,12 +47,21 @@ export function removeTree(transaction: Transaction, { args, retention }: Comman
 
 /** Takes what lies at a place out of the namespace, however much it is, and says so to watchers. */
 export function removeWhole(transaction: Transaction, place: Taken, retention: CommandOf<'rmdir'>['retention']): void {
+  const inode = mustInode(transaction, place.entry.ino);
+  takeWhole(transaction, place, retention);
+  removed(transaction, inode, place);
+}
+
+/** The same without a word: for what something else takes the place of. */
+export function takeWhole(transaction: Transaction, place: Taken, retention: CommandOf<'rmdir'>['retention']): void {
   const { entry } = place;
   const inode = mustInode(transaction, entry.ino);
+  const where = () => describe({ parent: place.parent, name: place.name });
+  mayLeave(transaction, place, inode, where);
+  mayRemoveTree(transaction, inode, where);
   if (entry.type !== 'directory') unlinkName(transaction, entry.ino, place, retention);
   else if (inode.children === 0) removeEmptyDirectory(transaction, place, retention);
   else moveToTrash(transaction, place);
-  removed(transaction, inode, place);
 }
 
 /**

@@ -4,6 +4,7 @@ import type { MutationCommand } from '../command.js';
 import { alreadyExists, describe, isDirectory, notDirectory, notFound, resolvePlace, type Place } from '../resolve.js';
 import type { Transaction } from '../transaction.js';
 import type { Inode } from '../value-inode.js';
+import { mayLeave, mayMove } from './access.js';
 import { enterName, leaveName, unlinkName, type Location } from './directory.js';
 import { mustInode, mustPlace, notEmpty, removeEmptyDirectory, type Taken } from './remove.js';
 
@@ -22,6 +23,14 @@ export function rename(transaction: Transaction, { args, retention }: RenameComm
     if (to.entry.ino !== ino) exchange(transaction, from, { ...to, entry: to.entry }, args.from, args.to);
     return { ino };
   }
+  mayMove(
+    transaction,
+    mustInode(transaction, ino),
+    from,
+    to,
+    () => describe(args.from),
+    () => describe(args.to),
+  );
   if (to.entry !== undefined) {
     if (args.mode === 'no-replace') throw alreadyExists(args.to);
     // Two names of one inode: nothing to do, says rename(2).
@@ -43,6 +52,7 @@ function replace(
   retention: RenameCommand['retention'],
 ): void {
   const target = mustInode(transaction, to.entry.ino);
+  mayLeave(transaction, to, target, () => describe(args.to));
   if (from.entry.type === 'directory') {
     if (target.type !== 'directory') throw notDirectory(args.to);
     if (target.children > 0) throw notEmpty(args.to, target.children);
@@ -56,6 +66,22 @@ function replace(
 
 function exchange(transaction: Transaction, a: Taken, b: Taken, aRef: EntryRef, bRef: EntryRef): void {
   refuseOwnDescendant(transaction, b, a, bRef, aRef);
+  mayMove(
+    transaction,
+    mustInode(transaction, a.entry.ino),
+    a,
+    b,
+    () => describe(aRef),
+    () => describe(bRef),
+  );
+  mayMove(
+    transaction,
+    mustInode(transaction, b.entry.ino),
+    b,
+    a,
+    () => describe(bRef),
+    () => describe(aRef),
+  );
   const inodeA = transaction.edit(a.entry.ino);
   const inodeB = transaction.edit(b.entry.ino);
   leaveName(transaction, inodeA, a);

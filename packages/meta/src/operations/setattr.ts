@@ -10,18 +10,14 @@ import {
   type Timespec,
 } from '@nokv/types';
 import type { MutationCommand } from '../command.js';
+import { WRITE, changedMode, checkAccess, checkChown, checkTimes, modeAfterChown, modeAfterWrite } from '../permissions.js';
 import { describe, isDirectory, resolveInode } from '../resolve.js';
-import type { Transaction } from '../transaction.js';
-import type { BodyRow } from '../value-body.js';
+import type { NewBody, Transaction } from '../transaction.js';
 import { toAttributes, type Inode } from '../value-inode.js';
 import { retireBody } from './directory.js';
 import { addReferences } from './extents.js';
 
 type SetattrCommand = Extract<MutationCommand, { operation: 'setattr' }>;
-
-const MODE_SETUID = 0o4000;
-const MODE_SETGID = 0o2000;
-const MODE_GROUP_EXECUTE = 0o010;
 
 export function setattr(transaction: Transaction, { args, retention }: SetattrCommand): MutationOperations['setattr']['result'] {
   const found = resolveInode(transaction, args.node, args.follow !== false);
@@ -30,13 +26,21 @@ export function setattr(transaction: Transaction, { args, retention }: SetattrCo
     if (found.type === 'directory') throw isDirectory(args.node);
     throw new NokvError('not-regular-file', `${describe(args.node)} is a ${found.type}; only files have a size to set`);
   }
+  const { caller } = transaction;
+  const where = () => describe(args.node);
+  checkChown(caller, found, args.uid, args.gid, where);
+  checkTimes(caller, found, args, where);
+  if (args.size !== undefined) checkAccess(caller, found, WRITE, where);
+  // By the group that it had before: giving it to another and setting its bits are two rights.
+  const mode = args.mode === undefined ? undefined : changedMode(caller, found, args.mode & 0o7777, where);
   const inode = transaction.edit(found.ino);
   inode.ctime = transaction.time;
   if (args.uid !== undefined || args.gid !== undefined) chown(inode, args.uid, args.gid);
-  if (args.mode !== undefined) inode.mode = args.mode & 0o7777;
+  if (mode !== undefined) inode.mode = mode;
   if (args.atime !== undefined) inode.atime = timeOf(args.atime, transaction.time);
   if (args.size !== undefined) {
     inode.mtime = transaction.time;
+    inode.mode = modeAfterWrite(caller, inode);
     if (args.size !== inode.size) resize(transaction, inode, args.size, args, retention);
   }
   if (args.mtime !== undefined) inode.mtime = timeOf(args.mtime, transaction.time);
@@ -48,23 +52,18 @@ export function setattr(transaction: Transaction, { args, retention }: SetattrCo
  * Makes a stored body current: the inode shows its size, the old body waits for the end of its retention. A command makes one
  * generation of a file, however often it writes it.
  */
-export function replaceBody(
-  transaction: Transaction,
-  inode: Inode,
-  body: Omit<BodyRow, 'birth'>,
-  retention: SetattrCommand['retention'],
-): void {
+export function replaceBody(transaction: Transaction, inode: Inode, body: NewBody, retention: SetattrCommand['retention']): void {
   const isFirstOfCommand = inode.generation !== (transaction.version as number);
   // First the new references: a body of this command that goes at once may lend its blocks to the next.
   addReferences(transaction, body.body);
   retireBody(transaction, inode, retention);
-  transaction.putBody(inode.ino, body);
+  if (isFirstOfCommand) inode.ordinal += 1;
+  transaction.putBody(inode.ino, inode.ordinal, body);
   const allocated = allocatedBytes(body.body);
   transaction.bytesDelta += allocated - inode.allocated;
   inode.allocated = allocated;
   inode.size = body.body.kind === 'inline' ? body.body.bytes.length : body.body.manifest.size;
   inode.generation = transaction.version as number as Generation;
-  if (isFirstOfCommand) inode.ordinal += 1;
 }
 
 export function allocatedBytes(body: Body): number {
@@ -137,9 +136,7 @@ function extend(extents: readonly Extent[], more: number): Extent[] {
 function chown(inode: Inode, uid: number | undefined, gid: number | undefined): void {
   if (uid !== undefined) inode.uid = uid;
   if (gid !== undefined) inode.gid = gid;
-  if (inode.type !== 'file') return;
-  inode.mode &= ~MODE_SETUID;
-  if ((inode.mode & MODE_GROUP_EXECUTE) !== 0) inode.mode &= ~MODE_SETGID;
+  inode.mode = modeAfterChown(inode);
 }
 
 function timeOf(time: Timespec | 'now', now: Timespec): Timespec {

@@ -7,6 +7,8 @@ import type { Transaction } from '../transaction.js';
 import { toAttributes } from '../value-inode.js';
 import { insertFresh, location, makeInode, parentMaker } from './create.js';
 import { dueMs, enterName, leaveName } from './directory.js';
+import { mustBeOwner } from '../permissions.js';
+import { mayEnter } from './access.js';
 import { removeWhole } from './remove.js';
 import { checkTtl } from './upload.js';
 import { FreshInodes } from './fresh-inodes.js';
@@ -28,9 +30,11 @@ export function publishTree(transaction: Transaction, command: CommandOf<'publis
   if (staged === undefined || staged.parent !== transaction.staging) {
     throw new NokvError('not-found', `inode ${args.root} is not a staged tree (any more); begin another and fill it again`);
   }
+  mustBeOwner(transaction.caller, staged, () => `the staged tree ${args.root}`, 'publish it');
   const makeDirectory = args.parents === true ? parentMaker(transaction, new FreshInodes(command), args) : undefined;
   const place = resolvePlace(transaction, args.to, { follow: false, makeDirectory });
   const { entry } = place;
+  mayEnter(transaction, place, () => describe(args.to));
   if (entry !== undefined) {
     if (!args.replace) throw alreadyExists(args.to);
     if (place.name.length === 0) throw new NokvError('not-permitted', `${describe(args.to)} is the root and stays where it is`);

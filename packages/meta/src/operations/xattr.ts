@@ -1,6 +1,7 @@
 /** Extended attributes: limits of linux/limits.h, flags of setxattr(2). */
 import { NokvError, XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX, formatName, type InodeNumber } from '@nokv/types';
 import type { MutationCommand } from '../command.js';
+import { WRITE, checkXattr } from '../permissions.js';
 import { describe, resolveInode } from '../resolve.js';
 import type { Transaction } from '../transaction.js';
 import type { Inode } from '../value-inode.js';
@@ -16,7 +17,9 @@ export function setXattr(transaction: Transaction, { args }: CommandOf<'xattr-se
   if (value.length > XATTR_VALUE_BYTES_MAX) {
     throw new NokvError('too-large', `an extended attribute has at most ${XATTR_VALUE_BYTES_MAX} bytes, found ${value.length}`);
   }
-  const { ino } = resolveInode(transaction, node, true);
+  const found = resolveInode(transaction, node, true);
+  checkXattr(transaction.caller, found, name, WRITE, () => describe(node));
+  const { ino } = found;
   const old = transaction.xattr(ino, name);
   if (old === undefined && mode === 'replace') throw noXattr(describe(node), name);
   if (old !== undefined && mode === 'create') {
@@ -38,7 +41,9 @@ export function setXattr(transaction: Transaction, { args }: CommandOf<'xattr-se
 export function removeXattr(transaction: Transaction, { args }: CommandOf<'xattr-remove'>): { ino: InodeNumber } {
   const { node, name } = args;
   checkXattrName(name);
-  const { ino } = resolveInode(transaction, node, true);
+  const found = resolveInode(transaction, node, true);
+  checkXattr(transaction.caller, found, name, WRITE, () => describe(node));
+  const { ino } = found;
   if (transaction.xattr(ino, name) === undefined) throw noXattr(describe(node), name);
   const inode = transaction.edit(ino);
   inode.xattrListBytes -= name.length + 1;

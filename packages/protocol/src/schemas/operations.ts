@@ -23,7 +23,7 @@ import { settled } from './error.js';
 import { batchDefinition, transactDefinition } from './list-operations.js';
 import { ListedSchemas, type ListedDefinition } from './listed.js';
 import { pathChangesDefinition, watchPathDefinition } from './watch-operations.js';
-import { sessionMutationDefinitions, sessionReadDefinitions } from './session-operations.js';
+import { lockWaitDefinition, sessionMutationDefinitions, sessionReadDefinitions } from './session-operations.js';
 import {
   attributes,
   body,
@@ -287,6 +287,7 @@ export const DEFINITIONS: Definitions = {
   ),
   diff: diffDefinition,
   'watch-path': watchPathDefinition,
+  'lock-wait': lockWaitDefinition,
 };
 
 const BY_CODE = new Map<number, OperationDefinition>(

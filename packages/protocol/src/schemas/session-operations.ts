@@ -1,8 +1,8 @@
 /** The operations of sessions: what is held under them and how they end. */
-import type { SessionMutationOperations, SessionReadOperations } from '@nokv/types';
-import { boolean, int, list, object, optional } from '../schema.js';
-import type { AnswerOf, WireMutationResult } from '../wire-operations.js';
-import { mutation, read, type OperationDefinition } from './definition.js';
+import { requestId, type SessionMutationOperations, type SessionReadOperations } from '@nokv/types';
+import { boolean, int, list, object, optional, parsedText, tagged, text } from '../schema.js';
+import type { AnswerOf, ItemOf, WireMutationResult } from '../wire-operations.js';
+import { mutation, read, stream, type OperationDefinition } from './definition.js';
 import {
   LOCKS_LISTED_MAX,
   SESSIONS_LISTED_MAX,
@@ -14,7 +14,7 @@ import {
   sessionTtl,
   unlockFields,
 } from './sessions.js';
-import { attributes, inodeNumber, nodeRef, timespec } from './values.js';
+import { REQUEST_ID_BYTES_MAX, attributes, callerIds, inodeNumber, label, nodeRef, timespec, version } from './values.js';
 
 const lease = object<WireMutationResult<'open-session'>>({ session, expiresAt: timespec });
 const locked = object<WireMutationResult<'lock'>>({ ino: inodeNumber });
@@ -54,3 +54,18 @@ export const sessionMutationDefinitions: { readonly [Op in keyof SessionMutation
     object<WireMutationResult<'close-handle'>>({ ino: inodeNumber, removed: boolean }),
   ),
 };
+
+type ItemFields<Kind extends ItemOf<'lock-wait'>['kind']> = Omit<Extract<ItemOf<'lock-wait'>, { readonly kind: Kind }>, 'kind'>;
+
+/** For people, as long as an error's message may be. */
+const WHY_BYTES_MAX = 16 * 1024;
+
+export const lockWaitDefinition = stream(
+  'lock-wait',
+  136,
+  { ...lockFields, requestId: parsedText('request', REQUEST_ID_BYTES_MAX, requestId), actor: label, caller: optional(callerIds) },
+  tagged<ItemOf<'lock-wait'>>({
+    waiting: object<ItemFields<'waiting'>>({ why: text(WHY_BYTES_MAX) }),
+    locked: object<ItemFields<'locked'>>({ version, ino: inodeNumber }),
+  }),
+);

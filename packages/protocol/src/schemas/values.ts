@@ -2,6 +2,7 @@
 import type {
   Attributes,
   Body,
+  Caller,
   ChangeRecord,
   EntryRef,
   Extent,
@@ -16,6 +17,7 @@ import type {
   Version,
 } from '@nokv/types';
 import {
+  CALLER_GROUPS_MAX,
   CHANGE_KINDS,
   INLINE_BYTES_MAX,
   INODE_TYPES,
@@ -51,6 +53,7 @@ export const count: Schema<number> = int(0);
 export const permissions: Schema<number> = int(0, 0o7777);
 /** 2^32 - 1 is the kernel's "no id" and never a real one. */
 export const userId: Schema<number> = int(0, U32_MAX - 1);
+export const callerIds: Schema<Caller> = object<Caller>({ uid: userId, gid: userId, groups: list(userId, CALLER_GROUPS_MAX) });
 export const upload: Schema<UploadId> = parsedText('upload', 32, uploadId);
 export const label: Schema<string> = text(LABEL_BYTES_MAX);
 export const uploadTarget: Schema<string> = text(TARGET_BYTES_MAX);

@@ -228,6 +228,10 @@ const ARGS: ArgsSamples = {
   'test-lock': [{ ...range, type: 'exclusive' }],
   'list-locks': [{ node: path }],
   'list-sessions': [{ limit: 1 }, { after: session, limit: 1024 }],
+  'lock-wait': [
+    { ...range, type: 'exclusive', requestId: 'r-1' as RequestId, actor: 'cli' },
+    { ...range, type: 'shared', requestId: 'r-2' as RequestId, actor: '', caller: { uid: 1001, gid: 100, groups: [] } },
+  ],
   'open-session': [{ name: 'backup', ttlMs: 30_000 }],
   'renew-session': [{ session, ttlMs: 86_400_000 }],
   'close-session': [{ session }],
@@ -398,6 +402,10 @@ const ITEMS: { readonly [Op in StreamOperation]: readonly ItemOf<Op>[] } = {
     { kind: 'changes', changes: [change, leanChange], next: 78 as Version },
   ],
   diff: DIFF_ITEMS,
+  'lock-wait': [
+    { kind: 'waiting', why: 'session x holds it' },
+    { kind: 'locked', version: 12 as Version, ino: ino(9) },
+  ],
   'watch-path': [
     { kind: 'position', root: path, at: { version: 12 as Version, ordinal: 0xffff } },
     { kind: 'position', root: { ino: ino(9) }, at: { version: 12 as Version, ordinal: 0 } },

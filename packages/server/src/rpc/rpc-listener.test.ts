@@ -179,7 +179,7 @@ describe('requests', () => {
     const listener = serve({ readlink: () => TARGET });
     const peer = await greeted(listener);
     for (const [stream, payload] of [
-      [1, [0x95, 0x1e, 0, 0, 0, 0]],
+      [1, [0x95, 0x00, 0, 0, 0, 0]],
       [2, [0xc1]],
       [3, []],
     ] as const) {
