@@ -3,6 +3,7 @@ import { type AnyCommand, runs } from './command.js';
 import { fileCommands } from './table/file-commands.js';
 import { historyCommands } from './table/history-commands.js';
 import { listCommands } from './table/list-commands.js';
+import { lockCommands } from './table/lock-commands.js';
 import { mountCommands } from './table/mount-commands.js';
 import { otherCommands } from './table/other-commands.js';
 import { questionCommands } from './table/question-commands.js';
@@ -38,6 +39,8 @@ export const COMMANDS: readonly AnyCommand[] = [
   runs(fileCommands.xattrSet, async () => (await import('./commands/xattr.js')).xattrSet),
   runs(fileCommands.xattrList, async () => (await import('./commands/xattr.js')).xattrList),
   runs(fileCommands.xattrRm, async () => (await import('./commands/xattr.js')).xattrRm),
+  runs(lockCommands.lock, async () => (await import('./commands/lock.js')).lock),
+  runs(lockCommands.lockList, async () => (await import('./commands/lock.js')).lockList),
   runs(watchCommands.watch, async () => (await import('./commands/watch.js')).watch),
   runs(historyCommands.snapshotCreate, async () => (await import('./commands/snapshot.js')).snapshotCreate),
   runs(historyCommands.snapshotList, async () => (await import('./commands/snapshot.js')).snapshotList),
@@ -67,6 +70,8 @@ export const COMMANDS: readonly AnyCommand[] = [
   runs(mountCommands.mount, async () => (await import('./commands/mount.js')).mount),
   runs(mountCommands.umount, async () => (await import('./commands/mount.js')).umount),
   runs(mountCommands.mountList, async () => (await import('./commands/mount.js')).mountList),
+  runs(lockCommands.sessionList, async () => (await import('./commands/session.js')).sessionList),
+  runs(lockCommands.sessionClose, async () => (await import('./commands/session.js')).sessionClose),
   runs(otherCommands.configShow, async () => (await import('./commands/config-show.js')).configShow),
   runs(otherCommands.doctor, async () => (await import('./commands/doctor.js')).doctor),
   runs(otherCommands.help, async () => (await import('./commands/help.js')).help),

@@ -8,6 +8,7 @@ import { describeFailure } from './failure.js';
 import { helpOf, overview } from './help.js';
 import { ClosedOutput, Output } from './output.js';
 import { type GlobalTexts, findCommand, parseArguments, parseGlobals } from './parse-arguments.js';
+import { ProgramExit } from './program-exit.js';
 import { SETTING_KEYS, Settings } from './settings.js';
 import { VERSION } from './version.js';
 
@@ -41,6 +42,7 @@ export async function runCli(words: readonly string[], io: CliIo): Promise<numbe
     return 0;
   } catch (error) {
     if (error instanceof ClosedOutput) return EXIT_CLOSED_OUTPUT;
+    if (error instanceof ProgramExit) return error.exitCode;
     // What was printed before the failure stands.
     await output?.flush().catch(() => undefined);
     const failure = describeFailure(asNokvError(error), name, interrupt.signal.aborted);
