@@ -19,9 +19,10 @@ export async function snapshotCreate(call: CallOf<Rows['snapshotCreate']>): Prom
   const outcome = await client.snapshots.create(path, options);
   const { pin } = outcome;
   const shown = printable(pin.path);
+  const isFile = !call.output.json && (await client.stat(path, { signal: call.signal })).type === 'file';
   const lines = [
     `snapshot ${pin.id} of ${shown} at version ${pin.version}${until(pin)}`,
-    `  look at it:  nokv ls -R ${shown}@snap:${pin.id}`,
+    `  look at it:  nokv ${isFile ? 'cat' : 'ls -R'} ${shown}@snap:${pin.id}`,
     `  go back:     nokv rollback ${shown} --to snap:${pin.id}`,
   ];
   await tellPin(call, outcome, lines.join('\n'));
