@@ -13,6 +13,8 @@ import { watchCommands } from './table/watch-commands.js';
 
 export const COMMANDS: readonly AnyCommand[] = [
   runs(serverCommands.serve, async () => (await import('./commands/serve.js')).serve),
+  runs(serverCommands.backup, async () => (await import('./commands/backup.js')).backup),
+  runs(serverCommands.restore, async () => (await import('./commands/backup.js')).restore),
   runs(transferCommands.put, async () => (await import('./commands/put.js')).put),
   runs(transferCommands.putArtifact, async () => (await import('./commands/put-artifact.js')).putArtifact),
   runs(transferCommands.get, async () => (await import('./commands/get.js')).get),

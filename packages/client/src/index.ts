@@ -29,6 +29,7 @@ export type { ClientSession, FileLike, HeldLock, LockOptions, OpenFile, SessionO
 export type { CallOptions, LockWaitOptions, MetadataClient, MutateOptions, Mutated, TicketedUpload } from './metadata-client.js';
 export type {
   AttributeChanges,
+  BackupOptions,
   CopyOptions,
   DirectoryEntry,
   DirectoryPage,

@@ -7,6 +7,8 @@ import type {
   BatchAnswer,
   BatchItem,
   Acknowledgement,
+  BackupArgs,
+  BackupItem,
   ChangeCursor,
   ChangeFilter,
   ChangeRecord,
@@ -100,6 +102,11 @@ export interface MetadataClient {
    * attempts, not the work.
    */
   diff(args: DiffArgs, options?: CallOptions): AsyncIterable<DiffItem>;
+  /**
+   * Has the server write a backup of its metadata; ends with one `done`. Leaving the loop ends the work, and so does a connection that
+   * is lost after the first item. Errors: `exists` (the destination is taken), those of the destination's store.
+   */
+  backup(args: BackupArgs, options?: CallOptions): AsyncIterable<BackupItem>;
   /**
    * How many connections were made so far, where there are any. A server behind another connection may have lost what was only
    * visible: versions announced by it say nothing about acknowledgements given before.

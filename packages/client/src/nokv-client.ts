@@ -9,6 +9,7 @@
 import type { BlockStore } from '@nokv/object';
 import type {
   Attributes,
+  BackupReport,
   Generation,
   InodeNumber,
   ListedMutation,
@@ -51,6 +52,11 @@ import type { PutSource } from './put-source.js';
 import type { ClientSession, SessionOptions } from './sessions.js';
 import type { GetTreeOptions, PutTreeOptions, TreeReport } from './trees.js';
 import type { Watch, WatchOptions } from './watch-event.js';
+
+export interface BackupOptions extends CallOptions {
+  /** After each block. */
+  readonly onProgress?: ((progress: { readonly rows: number; readonly bytes: number }) => void) | undefined;
+}
 
 export interface NokvClient extends AsyncDisposable {
   /** Every metadata operation by inode or path, with the same retries and deadlines. */
@@ -161,6 +167,12 @@ export interface NokvClient extends AsyncDisposable {
   getTree(path: PathLike, localDirectory: string, options?: GetTreeOptions): Promise<TreeReport>;
   /** Restores one file: written beside its destination, then renamed over it. */
   getFile(path: PathLike, localFile: string, options?: GetTreeOptions): Promise<TreeReport>;
+
+  /**
+   * Has the server write a consistent image of its metadata to `file:///dir` or `s3://bucket/prefix?…`, as the server reaches it; callers go
+   * on meanwhile. Bodies stay in the store that they are in. Errors: `exists` (something is there already).
+   */
+  backup(destination: string, options?: BackupOptions): Promise<BackupReport>;
 
   /** Frozen views held by leases. */
   readonly snapshots: Snapshots;

@@ -1,5 +1,5 @@
 export { openShard, type ShardOptions } from './shard.js';
-export type { Committed, MutateContext, ReadContext, ShardEngine, ShardGate, ShardStats } from './shard-engine.js';
+export type { Committed, ImageOptions, MutateContext, ReadContext, ShardEngine, ShardGate, ShardStats } from './shard-engine.js';
 export type { LogWindow } from './maintenance.js';
 export type { Retention } from './command.js';
 export type { KvCommit, KvEntry, KvReader, KvSnapshot, KvWrite, OrderedKv } from './ordered-kv.js';
@@ -20,3 +20,7 @@ export { changeScope, type ChangeScope, type LocatedChange } from './change-scop
 export type { PathLog, PathLogPage } from './path-log.js';
 export { ImageKeeper, type ImageKeeperOptions, type ImagePolicy, type ImageTurn } from './log/image-keeper.js';
 export { isInTheWay, type LockRange } from './operations/lock.js';
+export { manifestKey, readManifest, type ImageManifest } from './log/image.js';
+export { loadImage } from './log/load-image.js';
+export { originKey } from './log/log-key.js';
+export { restoreShard, type Restored } from './log/restore-shard.js';

@@ -23,6 +23,7 @@ import type {
   Version,
 } from '@nokv/types';
 import type { PathLog } from './path-log.js';
+import type { WriteImageOptions, WrittenImage } from './log/write-image.js';
 
 export interface MutateContext {
   readonly requestId: RequestId;
@@ -105,10 +106,17 @@ export interface ShardEngine {
    * past their window to drop). `removeBlocks` deletes an upload's blocks and is awaited before the ledger row goes.
    */
   maintain(removeBlocks: (upload: UploadId) => Promise<void>): Promise<{ readonly more: boolean }>;
+  /**
+   * Writes one consistent state of the shard as an image, block by block, while others go on; see `image.ts`. Throws `exists` where the
+   * place is taken.
+   */
+  writeImage(options: ImageOptions): Promise<WrittenImage>;
   readonly stats: ShardStats;
   /** Finishes what is queued, then closes the environment. */
   close(): Promise<void>;
 }
+
+export type ImageOptions = Omit<WriteImageOptions, 'snapshot' | 'shard' | 'clock' | 'random'>;
 
 export interface ShardGate {
   /** Undefined while serving; else the error every call gets. */

@@ -56,6 +56,7 @@ import { versionAtTime } from './history/moment.js';
 import { policyDefault } from './history/superseded.js';
 import { Unmaterialised } from './history/unmaterialised.js';
 import { SYSTEM_ITEM, countersKey, inodeKey, requestKey, systemKey, uploadKey } from './key.js';
+import { writeImage, type WrittenImage } from './log/write-image.js';
 import { Maintenance, type LogWindow } from './maintenance.js';
 import type { KvWrite, OrderedKv } from './ordered-kv.js';
 import { Overlay, ShardView } from './overlay.js';
@@ -64,7 +65,7 @@ import { ReadView } from './read-view.js';
 import { read } from './reads.js';
 import { digestOf } from './request-digest.js';
 import { decodeResult } from './request-result.js';
-import type { Committed, MutateContext, ReadContext, ShardEngine, ShardGate, ShardStats } from './shard-engine.js';
+import type { Committed, ImageOptions, MutateContext, ReadContext, ShardEngine, ShardGate, ShardStats } from './shard-engine.js';
 import type { ShardRoots } from './transaction.js';
 import { decodeUpload } from './value-body.js';
 import { Inode, encodeInode } from './value-inode.js';
@@ -147,6 +148,8 @@ class Shard implements ShardEngine {
   #epoch: Epoch;
   #reads = 0;
   #closing: Promise<void> | undefined;
+  /** Each reads a snapshot of the store, which outlives it. */
+  readonly #images = new Set<Promise<unknown>>();
 
   constructor(options: ShardOptions, roots: ShardRoots, state: PipelineState) {
     this.#options = options;
@@ -343,6 +346,23 @@ class Shard implements ShardEngine {
     return this.#maintenance.slice(removeBlocks);
   }
 
+  async writeImage(options: ImageOptions): Promise<WrittenImage> {
+    this.#refuseIfClosed();
+    const { kv, shard, clock, random } = this.#options;
+    const snapshot = kv.snapshot();
+    const mayGoOn = (): void => {
+      this.#refuseIfClosed();
+      options.mayGoOn?.();
+    };
+    const writing = writeImage({ ...options, mayGoOn, snapshot, shard, clock, random }).finally(() => snapshot.release());
+    this.#images.add(writing);
+    try {
+      return await writing;
+    } finally {
+      this.#images.delete(writing);
+    }
+  }
+
   get stats(): ShardStats {
     const { commands, batches, flushes, queued } = this.#pipeline;
     return { commands, batches, flushes, queued, reads: this.#reads, rowsRead: this.#view.rowsRead };
@@ -528,6 +548,7 @@ class Shard implements ShardEngine {
   }
 
   async #close(): Promise<void> {
+    await Promise.allSettled(this.#images);
     await this.#pipeline.drained();
     if (this.#pipeline.fatal === undefined) await this.#returnReservation();
     await this.#options.kv.close();

@@ -5,6 +5,8 @@
 import type {
   AccessResult,
   Acknowledgement,
+  BackupArgs,
+  BackupItem,
   BatchAnswer,
   BatchItem,
   Caller,
@@ -137,6 +139,7 @@ export interface StreamOperations {
   watch: { args: WatchArgs; item: WatchItem };
   diff: { args: DiffArgs; item: DiffItem };
   'watch-path': { args: WatchPathArgs; item: WatchPathItem };
+  backup: { args: BackupArgs; item: BackupItem };
 }
 
 export type ServiceOperation = keyof ServiceOperations;

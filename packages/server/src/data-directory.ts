@@ -48,8 +48,12 @@ interface Format {
   readonly node: string;
 }
 
-/** Makes or opens it and takes its lock. Errors: `directory-in-use`, `unsupported-format`, `permission-denied`, `no-space`. */
-export async function openDataDirectory(path: string, random: Random): Promise<DataDirectory> {
+/**
+ * Makes or opens it and takes its lock. Errors: `directory-in-use`, `unsupported-format`, `permission-denied`, `no-space`.
+ *
+ * @param namespace of a directory that is made; default: a new one.
+ */
+export async function openDataDirectory(path: string, random: Random, namespace?: string): Promise<DataDirectory> {
   let resolved: string;
   try {
     await mkdir(path, { recursive: true });
@@ -62,7 +66,7 @@ export async function openDataDirectory(path: string, random: Random): Promise<D
     throw translate(error, resolved);
   });
   try {
-    const format = (await readFormat(resolved)) ?? (await writeFormat(resolved, random));
+    const format = (await readFormat(resolved)) ?? (await writeFormat(resolved, random, namespace));
     return await describe(resolved, format, lock, random);
   } catch (error) {
     await lock.release();
@@ -120,9 +124,9 @@ async function readFormat(path: string): Promise<Format | undefined> {
   return { namespace, home, node };
 }
 
-async function writeFormat(path: string, random: Random): Promise<Format> {
+async function writeFormat(path: string, random: Random, namespace: string | undefined): Promise<Format> {
   const id = (): string => Buffer.from(random.bytes(16)).toString('hex');
-  const format = { namespace: id(), home: id(), node: `node-${id().slice(0, 8)}` };
+  const format = { namespace: namespace ?? id(), home: id(), node: `node-${id().slice(0, 8)}` };
   await writeDurably(path, FORMAT_FILE, JSON.stringify({ format: FORMAT_NAME, number: FORMAT_NUMBER, ...format }), 0o644);
   return format;
 }

@@ -1,7 +1,7 @@
 /** The two ports of the process. They are bound before the shard is owned; the gate refuses every call until it is. */
 import type { ServerInfo } from '@nokv/protocol';
 import type { ShardGate } from '@nokv/meta';
-import type { Clock } from '@nokv/types';
+import type { Clock, Random } from '@nokv/types';
 import { accessWays } from './access-ways.js';
 import type { Closers } from './closers.js';
 import type { HitFailpoint } from './failpoints.js';
@@ -31,6 +31,9 @@ export interface Doors {
 export interface DoorParts {
   readonly gate: ShardGate;
   readonly clock: Clock;
+  readonly random: Random;
+  /** Where credentials of other stores are looked up. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly failpoint: HitFailpoint;
@@ -71,6 +74,7 @@ export async function openDoors(config: ServerConfig, foundations: Foundations, 
     tickets,
     failpoint,
     access,
+    backup: { engine, clock, random: parts.random, env: parts.env, namespace: opened.marker },
     clock,
     onWatchLag: (elapsedMs) => watchLag.observe('0', elapsedMs),
   });

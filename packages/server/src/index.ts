@@ -1,4 +1,5 @@
 export { startServer } from './start-server.js';
+export { restoreDataDirectory, type RestoreConfig } from './restore.js';
 export { probeControl, probeStore } from './probes.js';
 export { localPlane, type LocalPlaneParts } from './local-plane.js';
 export type { ChangeWindow, LogLevel, RunningServer, ServerConfig, ServerPorts } from './server-config.js';

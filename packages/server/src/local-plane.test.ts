@@ -34,6 +34,7 @@ planeConformance('in process', async () => {
     tickets,
     access: accessWays({ direct: undefined, tickets, clock: systemClock, http: () => '127.0.0.1:1' }),
     failpoint: undefined,
+    backup: { engine, clock: systemClock, random: systemRandom, env: {}, namespace: '' },
     clock: systemClock,
   });
   const blocks = blocksOf(store);

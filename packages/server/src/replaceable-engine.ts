@@ -15,6 +15,15 @@ export interface ReplaceableEngine {
   replace(engine: ShardEngine | undefined): void;
 }
 
+interface Listening {
+  readonly name: PropertyKey;
+  readonly listener: unknown;
+  /** Ends it at the engine that it is attached to. */
+  stop: () => void;
+}
+
+/** How methods are named that take a listener and return how to stop. */
+const LISTENS = /^on[A-Z]/;
 const NO_STATS: ShardStats = { commands: 0, batches: 0, flushes: 0, queued: 0, reads: 0, rowsRead: 0 };
 
 export function replaceableEngine(): ReplaceableEngine {
@@ -22,8 +31,7 @@ export function replaceableEngine(): ReplaceableEngine {
   let gate: ShardGate | undefined;
   /** Methods of the current engine, bound once. */
   let bound = new Map<PropertyKey, unknown>();
-  const durableListeners = new Set<Parameters<ShardEngine['onDurable']>[0]>();
-  const lostListeners = new Set<Parameters<ShardEngine['onLost']>[0]>();
+  const listeners = new Set<Listening>();
 
   function refuse(): never {
     throw gate?.refusal() ?? new NokvError('not-owner', 'this server does not own the shard yet; try again shortly');
@@ -31,14 +39,6 @@ export function replaceableEngine(): ReplaceableEngine {
 
   /** What the face answers by itself, whichever engine there is. */
   const own: Partial<ShardEngine> = {
-    onDurable(listener) {
-      durableListeners.add(listener);
-      return () => durableListeners.delete(listener);
-    },
-    onLost(listener) {
-      lostListeners.add(listener);
-      return () => lostListeners.delete(listener);
-    },
     failed: new Promise<never>(() => {}),
     setGate(given) {
       gate = given;
@@ -48,11 +48,23 @@ export function replaceableEngine(): ReplaceableEngine {
   };
   const absent: Partial<ShardEngine> = { epoch: epoch(0), visibleVersion: version(0), durableVersion: version(0), stats: NO_STATS };
 
+  /** Listens to this engine and to every later one. */
+  function listen(name: PropertyKey, listener: unknown): () => void {
+    const listening: Listening = { name, listener, stop: () => undefined };
+    listeners.add(listening);
+    if (current !== undefined) attach(current, listening);
+    return () => {
+      listeners.delete(listening);
+      listening.stop();
+    };
+  }
+
   const face = new Proxy({} as ShardEngine, {
     get(_target, name) {
       // It is no promise, whoever asks.
       if (name === 'then') return undefined;
       if (name in own) return Reflect.get(own, name) as unknown;
+      if (typeof name === 'string' && LISTENS.test(name)) return (listener: unknown) => listen(name, listener);
       if (current === undefined) return name in absent ? (Reflect.get(absent, name) as unknown) : refuse;
       const known = bound.get(name);
       if (known !== undefined) return known;
@@ -74,8 +86,12 @@ export function replaceableEngine(): ReplaceableEngine {
       bound = new Map();
       if (engine === undefined) return;
       if (gate !== undefined) engine.setGate(gate);
-      engine.onDurable((reached, changes) => durableListeners.forEach((listener) => listener(reached, changes)));
-      engine.onLost((first, last) => lostListeners.forEach((listener) => listener(first, last)));
+      for (const listening of listeners) attach(engine, listening);
     },
   };
+}
+
+function attach(engine: ShardEngine, listening: Listening): void {
+  const subscribe = Reflect.get(engine, listening.name, engine) as (listener: unknown) => () => void;
+  listening.stop = subscribe.call(engine, listening.listener);
 }

@@ -86,6 +86,7 @@ export function rpcHandlers(service: Service, clock: Clock, info: () => ServerIn
     diff: (args) => service.diff(args),
     'lock-wait': (args, call) => service.waitForLock(args, call.signal),
     'watch-path': (args, call) => service.watchPath(args, call.signal),
+    backup: (args, call) => service.backup(args, call.signal),
   };
 }
 

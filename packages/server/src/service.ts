@@ -17,6 +17,8 @@ import type {
   WireMutationResult,
 } from '@nokv/protocol';
 import {
+  type BackupArgs,
+  type BackupItem,
   NokvError,
   isNokvError,
   timespecToMs,
@@ -40,6 +42,7 @@ import {
   type UploadResult,
   type Version,
 } from '@nokv/types';
+import { backupShard, type BackupParts } from './backup.js';
 import type { HitFailpoint } from './failpoints.js';
 import { verifyNewBlocks } from './publish-verification.js';
 import { LockWaits } from './locks/lock-waits.js';
@@ -90,6 +93,8 @@ export interface Service {
   waitForLock(args: LockWaitArgs, signal: AbortSignal): AsyncIterable<LockWaitItem>;
   /** Those who wait for locks now. */
   readonly lockWaiters: number;
+  /** Writes a backup of the shard; see `backup.ts`. */
+  backup(args: BackupArgs, signal: AbortSignal): AsyncIterable<BackupItem>;
   /** The highest version that was acknowledged as visible before it was durable; 0 while there was none. */
   readonly shownVersion: Version;
 }
@@ -100,6 +105,7 @@ export interface ServiceParts {
   readonly tickets: Tickets;
   readonly access: (peer: Peer) => AccessResult;
   readonly failpoint: HitFailpoint;
+  readonly backup: BackupParts;
   readonly clock: Clock;
   /** From the time of a commit until its changes are handed to those who watch by path. */
   readonly onWatchLag?: (elapsedMs: number) => void;
@@ -213,6 +219,7 @@ export function makeService(parts: ServiceParts): Service {
     access: parts.access,
     watch: ({ since, signal }) => watchChanges(engine, since, signal),
     diff: (args) => engine.diff(args),
+    backup: (args, signal) => backupShard(parts.backup, args, signal),
     watchPath: (args, signal) => hub.watch(args, signal),
     waitForLock: ({ requestId, actor, caller, ...asked }, signal) =>
       lockWaits.wait(asked, { requestId, actor, caller, acknowledgement: 'durable' }, signal),

@@ -74,7 +74,7 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
     uptimeMs: Math.round(clock.monotonicMs() - startedAtMs),
     shards: [{ shard: SHARD, epoch: engine.epoch, visible: engine.visibleVersion, durable: engine.durableVersion }],
   });
-  const doors = await openDoors(config, foundations, { gate, clock, log, metrics, failpoint, life, info }, closers);
+  const doors = await openDoors(config, foundations, { gate, clock, random, env, log, metrics, failpoint, life, info }, closers);
 
   const host = hostShard({
     shard: SHARD,

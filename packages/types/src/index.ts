@@ -58,6 +58,7 @@ export {
   type Timespec,
 } from './time.js';
 export { systemClock, systemRandom } from './system-ports.js';
+export { BACKUP_DESTINATION_BYTES_MAX, type BackupArgs, type BackupItem, type BackupReport } from './backup.js';
 export { NAME_BYTES_MAX, PATH_BYTES_MAX, checkName, compareBytes, formatName, joinPath, parseName, parsePath, splitPath } from './names.js';
 export { INODE_TYPES, INODE_TYPE_BITS, type Attributes, type InodeType, type NodeCard } from './attributes.js';
 export {

@@ -1,4 +1,4 @@
-import { command } from '../command.js';
+import { command, one } from '../command.js';
 import { SERVER_SETTINGS, settingFlags } from '../settings.js';
 
 const serve = command({
@@ -16,4 +16,33 @@ const serve = command({
   schema: 'serve-ready',
 });
 
-export const serverCommands = { serve };
+const backup = command({
+  name: 'backup',
+  group: 'server',
+  summary: 'write a backup of the metadata',
+  notes: [
+    'The server writes one consistent image to DEST while everybody goes on: a directory or a bucket as the server reaches it, with',
+    'nothing of a backup in it yet. Bodies stay in the object store; keep that, too. A backup that was interrupted has no manifest and is none.',
+  ],
+  args: { destination: one('DEST', 'A directory, file:///dir or s3://bucket/prefix') },
+  flags: {},
+  example: "nokv backup 's3://backups/nokv/2026-05-01?region=us-east-1'",
+  schema: 'backup',
+});
+
+const restore = command({
+  name: 'restore',
+  group: 'server',
+  summary: 'make a data directory from a backup',
+  notes: [
+    'SRC is what nokv backup wrote to, or the object store of a fleet, whose newest image and log are taken. The data directory has to be',
+    'empty or absent. What was restored is proved by its digest. Then: nokv serve --data DIR with the --object that the bodies are in.',
+    'Never serve a restored directory beside the server that it came from with one object store: each would remove bodies of the other.',
+  ],
+  args: { source: one('SRC', 'A directory, file:///dir or s3://bucket/prefix') },
+  flags: { ...settingFlags({ data: SERVER_SETTINGS.data }) },
+  example: "nokv restore 's3://backups/nokv/2026-05-01?region=us-east-1' --data /var/lib/nokv",
+  schema: 'restore',
+});
+
+export const serverCommands = { serve, backup, restore };

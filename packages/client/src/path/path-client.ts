@@ -1,6 +1,7 @@
 /** {@link NokvClient} over the inode-level client: paths in, operations out. */
 import type { BlockStore } from '@nokv/object';
 import type {
+  BackupReport,
   EntryRef,
   Generation,
   InodeNumber,
@@ -41,6 +42,7 @@ import type {
 import type { CallOptions, MetadataClient } from '../metadata-client.js';
 import type {
   AttributeChanges,
+  BackupOptions,
   CopyOptions,
   DirectoryEntry,
   DirectoryPage,
@@ -382,6 +384,19 @@ export class PathClient implements NokvClient {
 
   async clone(from: PathLike, to: PathLike, options: CloneOptions = {}): Promise<NodeOutcome> {
     return this.#forks.clone(from, to, options);
+  }
+
+  async backup(destination: string, options: BackupOptions = {}): Promise<BackupReport> {
+    const { onProgress, ...call } = options;
+    for await (const item of this.#context.metadata.backup({ destination }, call)) {
+      if (item.kind === 'progress') {
+        onProgress?.({ rows: item.rows, bytes: item.bytes });
+        continue;
+      }
+      const { version, rows, bytes, blocks, digest } = item;
+      return { version, rows, bytes, blocks, digest };
+    }
+    throw new NokvError('connection-lost', 'the server ended the backup without a word', { outcome: 'unknown' });
   }
 
   diff(a: DiffPoint, b: DiffPoint, options: CallOptions = {}): AsyncIterable<Difference> {

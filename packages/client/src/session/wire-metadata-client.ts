@@ -4,6 +4,8 @@ import type {
   Acknowledgement,
   BatchAnswer,
   BatchItem,
+  BackupArgs,
+  BackupItem,
   Caller,
   ChangeRecord,
   ChangeRoot,
@@ -193,17 +195,12 @@ export class WireMetadataClient implements MetadataClient {
 
   async *diff(args: DiffArgs, options: CallOptions = NO_OPTIONS): AsyncGenerator<DiffItem> {
     this.#refuseCaller('a diff');
-    const { signal } = options;
-    const { items, first } = await this.#retry(options, undefined, async (connection) => {
-      const opened = connection.stream('diff', args, { signal })[Symbol.asyncIterator]();
-      return { items: opened, first: await opened.next() };
-    });
-    try {
-      // Ends with the stream, which the engine bounds by what there is to compare.
-      for (let step = first; step.done !== true; step = await items.next()) yield step.value;
-    } finally {
-      await items.return?.();
-    }
+    yield* this.#stream(options, (connection, signal) => connection.stream('diff', args, { signal }));
+  }
+
+  async *backup(args: BackupArgs, options: CallOptions = NO_OPTIONS): AsyncGenerator<BackupItem> {
+    this.#refuseCaller('a backup');
+    yield* this.#stream(options, (connection, signal) => connection.stream('backup', args, { signal }));
   }
 
   get connections(): number {
@@ -226,6 +223,23 @@ export class WireMetadataClient implements MetadataClient {
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#link.close();
+  }
+
+  /** Asked again over another connection until the first item came. */
+  async *#stream<Item>(
+    options: CallOptions,
+    open: (connection: Connection, signal: AbortSignal | undefined) => AsyncIterable<Item>,
+  ): AsyncGenerator<Item> {
+    const { items, first } = await this.#retry(options, undefined, async (connection) => {
+      const opened = open(connection, options.signal)[Symbol.asyncIterator]();
+      return { items: opened, first: await opened.next() };
+    });
+    try {
+      // Ends with the stream, which the server bounds by what there is to tell.
+      for (let step = first; step.done !== true; step = await items.next()) yield step.value;
+    } finally {
+      await items.return?.();
+    }
   }
 
   /** A watch of our own, for the announcements alone. */

@@ -116,6 +116,9 @@ export class MemoryNamespace implements BodyAccess {
       watchPath: () => {
         throw new NokvError('unsupported', 'this namespace is watched by inode alone');
       },
+      backup: () => {
+        throw new NokvError('unsupported', 'no backups here');
+      },
       diff: () => {
         throw new NokvError('unsupported', 'this namespace keeps no past');
       },

@@ -18,6 +18,8 @@ export const IMAGE_FORMAT = 1;
 export interface ImageManifest {
   readonly format: number;
   readonly shard: ShardId;
+  /** Of the store that the bodies are in, where the writer knows it; else empty. */
+  readonly namespace: string;
   /** Of the rows: `SHARD_FORMAT` of the build that wrote it. */
   readonly shardFormat: number;
   /** The segment after which this is the state, with its epoch and digest; 0, 0 and random bytes at the origin of a log. */

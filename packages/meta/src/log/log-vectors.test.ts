@@ -59,6 +59,7 @@ const rows = [
 const manifest: ImageManifest = {
   format: 1,
   shard,
+  namespace: 'ef'.repeat(16),
   shardFormat: 1,
   sequence: 12,
   epoch,

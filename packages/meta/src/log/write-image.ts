@@ -37,6 +37,8 @@ export interface WriteImageOptions {
   /** Draws what stands for a digest where no segment came before. */
   readonly random: Random;
   readonly blockBytes?: number | undefined;
+  readonly namespace?: string | undefined;
+  readonly onBlock?: ((rows: number, bytes: number) => void) | undefined;
   /** Asked before each block; what it throws ends the writing. */
   readonly mayGoOn?: (() => void) | undefined;
 }
@@ -54,12 +56,16 @@ export async function writeImage(options: WriteImageOptions): Promise<WrittenIma
   const blocks: ImageManifest['blocks'][number][] = [];
   let rows: KvEntry[] = [];
   let bytes = 0;
+  let rowsWritten = 0;
+  let bytesWritten = 0;
 
   async function putBlock(): Promise<void> {
     mayGoOn?.();
     const key = blockKeyOf(prefix, blocks.length);
     const block = encodeBlock(blocks.length, rows, bytes);
     blocks.push({ bytes: block.length, rows: rows.length, sha256: createHash('sha256').update(block).digest('hex') });
+    rowsWritten += rows.length;
+    bytesWritten += block.length;
     rows = [];
     bytes = 0;
     if ((await store.putIfAbsent(key, block)) === 'exists') {
@@ -67,6 +73,7 @@ export async function writeImage(options: WriteImageOptions): Promise<WrittenIma
       // The answer to an earlier try of this very put was lost.
       if (found === undefined || Buffer.compare(found, block) !== 0) throw taken(key);
     }
+    options.onBlock?.(rowsWritten, bytesWritten);
   }
 
   for await (const slice of slicesOf(snapshot)) {
@@ -84,14 +91,15 @@ export async function writeImage(options: WriteImageOptions): Promise<WrittenIma
   const manifest: ImageManifest = {
     format: IMAGE_FORMAT,
     shard,
+    namespace: options.namespace ?? '',
     shardFormat: SHARD_FORMAT,
     sequence: position.sequence,
     epoch: position.epoch,
     segmentDigest: Buffer.from(position.digest).toString('hex'),
     version: decodeProgress(progress).version,
     madeMs: Math.floor(timespecToMs(clock.now())),
-    rows: blocks.reduce((sum, block) => sum + block.rows, 0),
-    bytes: blocks.reduce((sum, block) => sum + block.bytes, 0),
+    rows: rowsWritten,
+    bytes: bytesWritten,
     stateDigest: digest.end(),
     blocks,
   };

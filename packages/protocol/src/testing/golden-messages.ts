@@ -228,6 +228,7 @@ const ARGS: ArgsSamples = {
   'test-lock': [{ ...range, type: 'exclusive' }],
   'list-locks': [{ node: path }],
   'list-sessions': [{ limit: 1 }, { after: session, limit: 1024 }],
+  backup: [{ destination: 's3://bucket/prefix' }],
   'lock-wait': [
     { ...range, type: 'exclusive', requestId: 'r-1' as RequestId, actor: 'cli' },
     { ...range, type: 'shared', requestId: 'r-2' as RequestId, actor: '', caller: { uid: 1001, gid: 100, groups: [] } },
@@ -402,6 +403,10 @@ const ITEMS: { readonly [Op in StreamOperation]: readonly ItemOf<Op>[] } = {
     { kind: 'changes', changes: [change, leanChange], next: 78 as Version },
   ],
   diff: DIFF_ITEMS,
+  backup: [
+    { kind: 'progress', rows: 12_000, bytes: 4_194_304 },
+    { kind: 'done', version: 78 as Version, rows: 12_001, bytes: 4_194_400, blocks: 2, digest: 'ab'.repeat(32) },
+  ],
   'lock-wait': [
     { kind: 'waiting', why: 'session x holds it' },
     { kind: 'locked', version: 12 as Version, ino: ino(9) },
