@@ -35,7 +35,7 @@ const MKDIR = 32;
 const XATTR_SET = 41;
 
 const CORPUS: readonly (readonly [string, Uint8Array, string, RegExp])[] = [
-  ['an unknown operation', request(31, (to) => to.mapHeader(0)), 'unknown-operation', /code 31/],
+  ['an unknown operation', request(63, (to) => to.mapHeader(0)), 'unknown-operation', /code 63/],
   [
     'an unknown field',
     request(STAT, (to) => {
