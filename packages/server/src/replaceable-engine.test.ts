@@ -43,14 +43,14 @@ describe('the face of engines that follow on each other', () => {
 
   it('answers as the engine that it has, gated', async () => {
     const engines = replaceableEngine();
-    let refusal: NokvError | undefined;
-    engines.face.setGate({ refusal: () => refusal });
+    const gate = { closed: false };
+    engines.face.setGate({ refusal: () => (gate.closed ? new NokvError('lease-lost', 'gone') : undefined) });
     engines.replace(await open());
     await mkdir(engines.face, '/d');
     expect(await engines.face.read('stat', { node: { path: Buffer.from('/d') }, follow: true }, { visible: false })).toMatchObject({
       type: 'directory',
     });
-    refusal = new NokvError('lease-lost', 'gone');
+    gate.closed = true;
     expect(() => engines.face.read('statfs', {}, { visible: true })).toThrow('gone');
   });
 });
