@@ -8,8 +8,9 @@ import { mountBench } from './mount.js';
 import { rpcBench } from './rpc.js';
 import { startBench } from './start.js';
 import { transferBench } from './transfer.js';
+import { watchBench } from './watch.js';
 
-const BENCHES: readonly Bench[] = [startBench, rpcBench, createBench, transferBench, mountBench];
+const BENCHES: readonly Bench[] = [startBench, rpcBench, createBench, transferBench, mountBench, watchBench];
 
 const args = process.argv.slice(2);
 const json = args.includes('--json');
