@@ -4,13 +4,26 @@ import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { createBench } from './create.js';
 import type { Bench, Figure } from './figure.js';
+import { listBench } from './list.js';
 import { mountBench } from './mount.js';
+import { publishBench } from './publish.js';
 import { rpcBench } from './rpc.js';
+import { scaleBench } from './scale.js';
+import { stallBench } from './stall.js';
 import { startBench } from './start.js';
 import { transferBench } from './transfer.js';
-import { watchBench } from './watch.js';
 
-const BENCHES: readonly Bench[] = [startBench, rpcBench, createBench, transferBench, mountBench, watchBench];
+const BENCHES: readonly Bench[] = [
+  startBench,
+  rpcBench,
+  createBench,
+  publishBench,
+  listBench,
+  scaleBench,
+  stallBench,
+  transferBench,
+  mountBench,
+];
 
 const args = process.argv.slice(2);
 const json = args.includes('--json');
@@ -38,7 +51,7 @@ function report(figure: Figure): void {
   const beside =
     figure.floor === undefined ? '' : `${number(figure.floor).padStart(12)} ${figure.floorName ?? ''}  x${(figure.ratio ?? 0).toFixed(2)}`;
   process.stdout.write(
-    `${figure.bench.padEnd(9)} ${figure.case.padEnd(18)} ${number(figure.value).padStart(12)} ${figure.unit.padEnd(6)} ${beside}\n`,
+    `${figure.bench.padEnd(9)} ${figure.case.padEnd(22)} ${number(figure.value).padStart(12)} ${figure.unit.padEnd(6)} ${beside}\n`,
   );
 }
 

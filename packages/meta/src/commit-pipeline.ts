@@ -395,7 +395,7 @@ export class CommitPipeline {
   }
 
   #flushed(batch: Batch): void {
-    for (const id of batch.rows.keys()) this.#view.overlay.settle(id, batch.number);
+    for (const row of batch.rows) this.#view.overlay.settle(row);
     this.#settled = { counters: batch.counters, progress: batch.progress };
     for (const pending of batch.done) {
       this.#forgetRequest(pending);
@@ -418,7 +418,7 @@ export class CommitPipeline {
     // Versions that were shown are not shown again; the reservation in the store covers them.
     this.#current = { counters: base.counters, progress: { ...base.progress, version } };
     this.#abandon(lost, new NokvError(cause.code, cause.message, { outcome: 'not-applied', details: cause.details, cause }));
-    for (const { rows } of this.#inFlight) for (const [id, row] of rows) this.#view.overlay.set(id, row);
+    for (const { rows } of this.#inFlight) for (const row of rows) this.#view.overlay.set(row);
     this.#sink.resume();
     this.#pump();
   }

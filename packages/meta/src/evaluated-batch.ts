@@ -41,8 +41,8 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 export interface EvaluatedBatch {
   /** Rises from batch to batch of one pipeline; marks the rows of the overlay. */
   readonly number: number;
-  /** The newest value of each row that later commands may read. */
-  readonly rows: Map<string, OverlayRow>;
+  /** The newest value of each row that later commands may read, by {@link OverlayRow.at}. */
+  readonly rows: OverlayRow[];
   /** Rows that no command reads through the overlay. */
   writes: KvWrite[];
   readonly changes: ChangeRecord[];
@@ -56,7 +56,7 @@ export interface EvaluatedBatch {
 export function beginBatch(number: number, { counters, progress }: PipelineState): EvaluatedBatch {
   return {
     number,
-    rows: new Map(),
+    rows: [],
     writes: [],
     changes: [],
     released: new Set(),
@@ -73,16 +73,11 @@ export function evaluateCommand(view: ShardView, roots: ShardRoots, batch: Evalu
   if ('caller' in command) transaction.caller = command.caller;
   view.touched = 0;
   const result = apply(transaction, command);
-  for (const { id, key, value, decoded, before } of transaction.finish()) {
-    const row = new OverlayRow(key, value, decoded, before, batch.number);
-    view.overlay.set(id, row);
-    batch.rows.set(id, row);
+  for (const { id, key, value, decoded, decodedBefore } of transaction.finish()) {
+    enter(view, batch, new OverlayRow(id, key, value, decoded, decodedBefore, batch.number));
   }
   for (const { key, value } of transaction.history) {
-    const id = rowId(key);
-    const row = new OverlayRow(key, value, undefined, undefined, batch.number);
-    view.overlay.set(id, row);
-    batch.rows.set(id, row);
+    enter(view, batch, new OverlayRow(rowId(key), key, value, undefined, undefined, batch.number));
   }
   for (const write of transaction.blind) batch.writes.push(write);
   if (transaction.released !== undefined) for (const ino of transaction.released) batch.released.add(ino);
@@ -93,10 +88,18 @@ export function evaluateCommand(view: ShardView, roots: ShardRoots, batch: Evalu
   return { version, result };
 }
 
+/** Shows a row to whoever comes next; it takes the place of what the same batch wrote under its key. */
+function enter({ overlay }: ShardView, { rows, number }: EvaluatedBatch, row: OverlayRow): void {
+  const last = overlay.get(row.id);
+  row.at = last !== undefined && last.batch === number ? last.at : rows.length;
+  rows[row.at] = row;
+  overlay.set(row);
+}
+
 /** Everything that the batch writes, given up by it. */
 export function takeWrites(batch: EvaluatedBatch, roots: ShardRoots): KvWrite[] {
   const { rows, writes } = batch;
-  for (const { key, value } of rows.values()) writes.push({ key, value });
+  for (const row of rows) writes.push(row);
   writes.push({ key: countersKey(roots.root), value: encodeCounters(batch.counters) });
   writes.push({ key: systemKey(SYSTEM_ITEM.progress), value: encodeProgress(batch.progress) });
   batch.writes = [];

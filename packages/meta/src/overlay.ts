@@ -6,24 +6,39 @@
  */
 import { FAMILY } from './key.js';
 import type { KvEntry, OrderedKv } from './ordered-kv.js';
+import { Inode, encodeInode } from './value-inode.js';
 
 export class OverlayRow {
+  readonly id: string;
   readonly key: Buffer;
-  /** Undefined: removed. */
-  value: Buffer | undefined;
+  /** Undefined where nobody needed the bytes yet, and where the row was removed. */
+  #value: Buffer | undefined;
   /** The decoded value, shared and never changed; undefined where nobody decoded it yet. */
   decoded: unknown;
-  /** The value that the last write replaced. */
-  before: Uint8Array | undefined;
+  /** The decoded value that the last write replaced; undefined where there was none, or nobody decoded it. */
+  readonly replaced: unknown;
   /** Number of the batch that wrote it last. */
-  batch: number;
+  readonly batch: number;
+  /** Its place among the rows of that batch. */
+  at = 0;
 
-  constructor(key: Buffer, value: Buffer | undefined, decoded: unknown, before: Uint8Array | undefined, batch: number) {
+  constructor(id: string, key: Buffer, value: Buffer | undefined, decoded: unknown, replaced: unknown, batch: number) {
+    this.id = id;
     this.key = key;
-    this.value = value;
+    this.#value = value;
     this.decoded = decoded;
-    this.before = before;
+    this.replaced = replaced;
     this.batch = batch;
+  }
+
+  /** Undefined: removed. Inodes are encoded when their bytes are asked for: a busy directory is written once a batch. */
+  get value(): Buffer | undefined {
+    if (this.#value === undefined && this.decoded instanceof Inode) this.#value = encodeInode(this.decoded);
+    return this.#value;
+  }
+
+  get isRemoved(): boolean {
+    return this.#value === undefined && this.decoded === undefined;
   }
 }
 
@@ -32,10 +47,14 @@ export function rowId(key: Buffer): string {
   return key.latin1Slice(0, key.length);
 }
 
+/** Rows written since a range was last read, after which the index for ranges is given up: many a load reads none. */
+const IDLE_WRITES_MAX = 4096;
+
 export class Overlay {
   readonly #rows = new Map<string, OverlayRow>();
-  /** Rows of ranged families by what the keys of one range share. */
-  readonly #groups = new Map<string, Map<string, OverlayRow>>();
+  /** Rows of ranged families by what the keys of one range share; made by the first range that is read. */
+  #groups: Map<string, Map<string, OverlayRow>> | undefined;
+  #idleWrites = 0;
 
   get size(): number {
     return this.#rows.size;
@@ -45,21 +64,20 @@ export class Overlay {
     return this.#rows.get(id);
   }
 
-  set(id: string, row: OverlayRow): void {
-    this.#rows.set(id, row);
-    if (!isRanged(id)) return;
-    const groupId = groupOf(id);
-    const group = this.#groups.get(groupId);
-    if (group === undefined) this.#groups.set(groupId, new Map([[id, row]]));
-    else group.set(id, row);
+  set(row: OverlayRow): void {
+    this.#rows.set(row.id, row);
+    if (this.#groups === undefined) return;
+    this.#idleWrites += 1;
+    if (this.#idleWrites > IDLE_WRITES_MAX) this.#groups = undefined;
+    else join(this.#groups, row);
   }
 
-  /** Forgets a row if `batch` was the last to write it. */
-  settle(id: string, batch: number): void {
-    const row = this.#rows.get(id);
-    if (row === undefined || row.batch !== batch) return;
+  /** Forgets a row if it is the newest under its key. */
+  settle(row: OverlayRow): void {
+    const { id } = row;
+    if (this.#rows.get(id) !== row) return;
     this.#rows.delete(id);
-    if (!isRanged(id)) return;
+    if (this.#groups === undefined || !isRanged(id)) return;
     const groupId = groupOf(id);
     const group = this.#groups.get(groupId);
     if (group === undefined) return;
@@ -69,17 +87,30 @@ export class Overlay {
 
   clear(): void {
     this.#rows.clear();
-    this.#groups.clear();
+    this.#groups = undefined;
   }
 
   /** Rows of the group of `start` that lie in `[start, end)`, in key order. */
   range(start: string, end: string): [string, OverlayRow][] {
+    this.#idleWrites = 0;
+    if (this.#groups === undefined) {
+      this.#groups = new Map();
+      for (const row of this.#rows.values()) join(this.#groups, row);
+    }
     const group = this.#groups.get(groupOf(start));
     if (group === undefined) return [];
     const rows: [string, OverlayRow][] = [];
     for (const entry of group) if (entry[0] >= start && entry[0] < end) rows.push(entry);
     return rows.sort((a, b) => (a[0] < b[0] ? -1 : 1));
   }
+}
+
+function join(groups: Map<string, Map<string, OverlayRow>>, row: OverlayRow): void {
+  if (!isRanged(row.id)) return;
+  const groupId = groupOf(row.id);
+  const group = groups.get(groupId);
+  if (group === undefined) groups.set(groupId, new Map([[row.id, row]]));
+  else group.set(row.id, row);
 }
 
 function isRanged(id: string): boolean {

@@ -109,8 +109,7 @@ export class ReadView implements NamespaceView {
 
   /** The value that the last unflushed write of an inode replaced; history holds it once flushed. */
   replacedInode(ino: InodeNumber): Inode | undefined {
-    const before = this.view.overlaid(rowId(inodeKey(ino)))?.before;
-    return before === undefined ? undefined : decodeInode(ino, before);
+    return this.view.overlaid(rowId(inodeKey(ino)))?.replaced as Inode | undefined;
   }
 
   /** An entry that is missing may be one that a directory of a fork has not taken over yet. */

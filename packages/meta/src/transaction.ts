@@ -20,7 +20,6 @@ import {
   type UploadId,
   type Version,
 } from '@nokv/types';
-import { DiffTrees } from './history/diff-node.js';
 import { livePin, momentOf, type Moment, type VersionedAt } from './history/moment.js';
 import { birthOf, replacedAt } from './history/past-rows.js';
 import { PastView, refuseShownByOrigin, type PinnedRoot } from './history/past-view.js';
@@ -49,7 +48,7 @@ import {
   type Family,
 } from './key.js';
 import type { KvWrite } from './ordered-kv.js';
-import { rowId, type ShardView } from './overlay.js';
+import { rowId, type OverlayRow, type ShardView } from './overlay.js';
 import { ReadView } from './read-view.js';
 import { readU64 } from './row-reader.js';
 import { copyBytes } from './row-writer.js';
@@ -89,16 +88,35 @@ import {
 type RowState = 'read' | 'put' | 'removed' | 'refreshed';
 
 /** A row of the transaction: what was there before, and what is there now. */
-export interface TransactionRow {
+export class TransactionRow {
   readonly id: string;
   readonly key: Buffer;
-  readonly before: Uint8Array | undefined;
-  /** `before`, decoded: shared, never changed. */
+  /** What was there before, decoded: shared, never changed; undefined where there was nothing. */
   readonly decodedBefore: unknown;
   decoded: unknown;
-  state: RowState;
-  /** Set by `finish` for rows that are written. */
+  state: RowState = 'read';
+  /** Set by `finish` for rows that are written, save for those that are encoded later. */
   value: Buffer | undefined;
+  readonly #stored: Uint8Array | undefined;
+  readonly #overlaid: OverlayRow | undefined;
+
+  constructor(id: string, key: Buffer, decodedBefore: unknown, stored?: Uint8Array, overlaid?: OverlayRow) {
+    this.id = id;
+    this.key = key;
+    this.decodedBefore = decodedBefore;
+    this.decoded = decodedBefore;
+    this.#stored = stored;
+    this.#overlaid = overlaid;
+  }
+
+  /** The bytes that were there before. */
+  get before(): Uint8Array | undefined {
+    return this.#stored ?? this.#overlaid?.value;
+  }
+
+  get existed(): boolean {
+    return this.#stored !== undefined || (this.#overlaid !== undefined && !this.#overlaid.isRemoved);
+  }
 }
 
 /** What a command brings that its rows carry. */
@@ -395,11 +413,6 @@ export class Transaction {
 
   /* ------------------------------------------------------ pins and forks */
 
-  /** The states of any versions to compare, as the state before this command has them. */
-  trees(): DiffTrees {
-    return new DiffTrees(this.#view, this.root);
-  }
-
   /** The namespace as it was before this command. */
   reader(): ReadView {
     return new ReadView(this.#view, this.root);
@@ -459,7 +472,7 @@ export class Transaction {
     const delta = this.#put(forkKey(root), decodeFork, fork);
     this.forksDelta += delta;
     if (delta < 0) this.pinsEndedDelta += 1;
-    if (fork !== undefined) this.newestPinned = Math.max(this.newestPinned, fork.version, fork.merged) as Version;
+    if (fork !== undefined && fork.version > this.newestPinned) this.newestPinned = fork.version;
   }
 
   origin(directory: InodeNumber): OriginRow | undefined {
@@ -583,7 +596,7 @@ export class Transaction {
   *#few<Row, Shown>(family: Family, decode: (bytes: Uint8Array) => Row, show: (key: Uint8Array, row: Row) => Shown): Generator<Shown> {
     const keys: Buffer[] = [];
     for (const { key } of this.#view.range(familyStart(family), familyEnd(family))) keys.push(Buffer.from(key));
-    for (const row of this.#rows.values()) if (row.key[0] === family && row.before === undefined) keys.push(row.key);
+    for (const row of this.#rows.values()) if (row.key[0] === family && !row.existed) keys.push(row.key);
     for (const key of keys.sort((a, b) => Buffer.compare(a, b))) {
       const row = this.#load(key, decode).decoded as Row | undefined;
       if (row !== undefined) yield show(key, row);
@@ -626,14 +639,15 @@ export class Transaction {
     this.#repeatInodesInEntries();
     const written: TransactionRow[] = [];
     for (const row of this.#rows.values()) {
-      if (row.state === 'read' || (row.state === 'removed' && row.before === undefined)) continue;
-      if (row.before !== undefined && row.state !== 'refreshed' && hasHistory(row.key) && !this.#continues(row)) {
+      if (row.state === 'read' || (row.state === 'removed' && !row.existed)) continue;
+      if (row.existed && row.state !== 'refreshed' && hasHistory(row.key) && !this.#continues(row)) {
+        const before = row.before as Uint8Array;
         this.history.push({
           key: historyKey(row.key, this.version),
-          value: Buffer.from(row.before.buffer, row.before.byteOffset, row.before.length),
+          value: Buffer.from(before.buffer, before.byteOffset, before.length),
         });
       }
-      row.value = row.state === 'removed' ? undefined : this.#encode(row);
+      row.value = row.state === 'removed' || row.decoded instanceof Inode ? undefined : this.#encode(row);
       written.push(row);
     }
     return written;
@@ -673,7 +687,8 @@ export class Transaction {
     const known = this.#rows.get(id);
     if (known !== undefined) return known;
     const decoded: Dentry = { birth: inode.namedAt, ino: inode.ino, type: inode.type };
-    const row: TransactionRow = { id, key, before: undefined, decodedBefore: undefined, decoded, state: 'read', value: undefined };
+    const row = new TransactionRow(id, key, undefined);
+    row.decoded = decoded;
     this.#rows.set(id, row);
     return row;
   }
@@ -681,8 +696,6 @@ export class Transaction {
   #encode(row: TransactionRow): Buffer {
     const { decoded } = row;
     switch (row.key[0]) {
-      case FAMILY.inode:
-        return encodeInode(decoded as Inode);
       case FAMILY.dentry: {
         const { birth, ino, type } = decoded as Dentry;
         const inode = type === 'directory' ? undefined : this.inode(ino);
@@ -754,12 +767,10 @@ export class Transaction {
     if (overlaid === undefined) {
       const stored = view.kv.get(key);
       const before = stored === undefined ? undefined : copyBytes(stored, 0, stored.length);
-      const decoded = before === undefined ? undefined : decode(before);
-      row = { id, key, before, decodedBefore: decoded, decoded, state: 'read', value: undefined };
+      row = new TransactionRow(id, key, before === undefined ? undefined : decode(before), before);
     } else {
       if (overlaid.decoded === undefined && overlaid.value !== undefined) overlaid.decoded = decode(overlaid.value);
-      const { value, decoded } = overlaid;
-      row = { id, key, before: value, decodedBefore: decoded, decoded, state: 'read', value: undefined };
+      row = new TransactionRow(id, key, overlaid.decoded, undefined, overlaid);
     }
     this.#rows.set(id, row);
     if (this.#groups !== undefined) join(this.#groups, row);

@@ -83,4 +83,3 @@ export {
   type WireCommitted,
   type WireMutationResult,
 } from './wire-operations.js';
-export { shareEncoding } from './schemas/path-changes.js';

@@ -20,7 +20,6 @@ import {
   type BackupArgs,
   type BackupItem,
   NokvError,
-  batchItemIds,
   isNokvError,
   timespecToMs,
   toNokvError,
@@ -38,6 +37,7 @@ import {
   type ReadOperation,
   type ReadOperations,
   type ReadResult,
+  type RequestId,
   type TransactArgs,
   type UploadResult,
   type Version,
@@ -199,8 +199,7 @@ export function makeService(parts: ServiceParts): Service {
         refused.set(at, { ok: false, error: toNokvError(error) });
       }
     }
-    const idAt = batchItemIds(context.requestId);
-    const taken = items.map((item, at) => ({ ...item, requestId: item.requestId ?? idAt(at) }));
+    const taken = items.map((item, at) => ({ ...item, requestId: item.requestId ?? (`${context.requestId}.${at}` as RequestId) }));
     const answers = await engine.mutateMany(
       taken.filter((_, at) => !refused.has(at)),
       context,

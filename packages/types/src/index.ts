@@ -22,7 +22,6 @@ export {
   SHARDS_MAX,
   STAGING_INODE,
   TRASH_INODE,
-  batchItemIds,
   epoch,
   generation,
   inodeNumber,

@@ -33,13 +33,14 @@ export class TouchedNames {
   }
 }
 
-/** Pauses between slices. Undefined where the log does not reach back so far, or names too much. */
-export function* touchedNames(
+/** Undefined where the log does not reach back so far, or names too much. */
+export async function touchedNames(
   log: KvReader,
   from: PastView,
   to: PastView,
   forgotten: Version,
-): Generator<undefined, TouchedNames | undefined> {
+  breathe: () => Promise<void>,
+): Promise<TouchedNames | undefined> {
   if (from.version < forgotten) return undefined;
   const touched = new TouchedNames();
   const views = [from, to];
@@ -55,7 +56,7 @@ export function* touchedNames(
     if (fromParent !== undefined && fromName !== undefined) note(touched, views, fromParent, fromName);
     // A file with several names: all of them show the change. A file that had one and has others, too.
     for (const view of views) noteNames(touched, views, view, ino);
-    if (events % EVENTS_A_TURN === 0) yield undefined;
+    if (events % EVENTS_A_TURN === 0) await breathe();
   }
   return touched;
 }
