@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { connect } from '@nokv/client';
 import { checkSchema } from '@nokv/cli/testing';
 import { until } from '../services/server.js';
 import { NOKV, cleanEnv, jsonLines, startCliServer, type CliServer } from './cli-runner.js';
@@ -93,6 +94,16 @@ describe('nokv watch', () => {
     expect(await kinds('--actor', 'cli:chmod', '--limit', '1')).toEqual(['attributes']);
     expect(await kinds('--actor', 'cli:*', '--limit', '4')).toEqual(['created', 'published', 'attributes', 'created']);
     expect(await kinds('--except-actor', 'cli:put', '--limit', '2')).toEqual(['attributes', 'created']);
+  });
+
+  test('leaves out what the command itself did, and shows what others did', async () => {
+    const since = await directory('/selves');
+    await using trainer = await connect({ address: server.rpc, actor: 'trainer' });
+    await server.must(['mkdir', '/selves/by-command']);
+    await trainer.mkdir('/selves/by-trainer');
+    const words = ['/selves', '--since', since, '--limit', '1'];
+    expect((await events([...words, '--exclude-self'])).map(({ path }) => path)).toEqual(['/selves/by-trainer']);
+    expect((await events(words)).map(({ path }) => path)).toEqual(['/selves/by-command']);
   });
 
   test('interrupted ends with 130 and the cursor to go on from; what happened meanwhile comes then', async () => {

@@ -11,8 +11,9 @@ import { NokvError, timespecToMs, toNokvError, wholeVersion, type Clock } from '
 import { PathWatcher } from './path-watcher.js';
 import { watchStart } from './watch-start.js';
 
-/** Rows of the log in one turn of the event loop. */
-const TURN_ROWS = 512;
+/** Rows of the log in one turn of the event loop, and rows times watchers: some milliseconds of work. */
+const TURN_ROWS_MAX = 512;
+const TURN_OFFERS_MAX = 20_000;
 /**
  * Commits that follow each other closely are handed out together: a write to each of a hundred connections costs more than
  * the commit. Little beside what a person or a program notices.
@@ -126,7 +127,8 @@ export class WatchHub {
     const log = this.#log;
     if (log === undefined) return;
     try {
-      const isCurrent = log.scan(TURN_ROWS, (located) => {
+      const rows = Math.max(1, Math.min(TURN_ROWS_MAX, Math.floor(TURN_OFFERS_MAX / Math.max(1, this.#watchers.size))));
+      const isCurrent = log.scan(rows, (located) => {
         this.#handOut(located, log);
         return true;
       });
