@@ -236,7 +236,9 @@ describe('a node', () => {
       const shared = await start('a');
       await (await client(shared)).mkdir('/shared');
       await shared.terminate();
-      await expect(start('a', { durability: 'local' })).rejects.toMatchObject({ code: 'bad-configuration' });
+      for (const name of ['a', 'new']) {
+        await expect(start(name, { durability: 'local' })).rejects.toMatchObject({ code: 'bad-configuration' });
+      }
       const other = await start('b');
       await until('it serves', () => isReady(other.http));
       expect(await names(await client(other))).toEqual(['local', 'shared']);

@@ -7,7 +7,7 @@ import {
   type Coordinator,
   type NodeIdentity,
 } from '@nokv/control';
-import { openLmdbKv, openShard, readLogPosition, type LogWindow, type OrderedKv, type ShardEngine } from '@nokv/meta';
+import { openLmdbKv, openShard, originKey, readLogPosition, type LogWindow, type OrderedKv, type ShardEngine } from '@nokv/meta';
 import { NokvError, type Clock, type Random, type ShardId } from '@nokv/types';
 import type { Closers } from './closers.js';
 import { openDataDirectory, type DataDirectory } from './data-directory.js';
@@ -73,9 +73,19 @@ export async function openFoundations(config: ServerConfig, parts: FoundationPar
     const homes = { home: `shared:${opened.marker}`, formerHome: data.home };
     return { data, opened, engine: shared.engine, coordinator, shared, homes };
   }
+  await refuseLoggedStore(opened, parts.shard);
   const engine = closers.add(await openLocal(config, parts, data), (each) => each.close());
   const coordinator = closers.add(await openCoordinator(config, parts, localRecords(engine, data)), (each) => each.close());
   return { data, opened, engine, coordinator, shared: undefined, homes: { home: data.home } };
+}
+
+/** Two that serve from one store, one by its log and one past it, would each remove the bodies of the other. */
+async function refuseLoggedStore({ store }: OpenedStore, shard: ShardId): Promise<void> {
+  if ((await store.head(originKey(shard))) === undefined) return;
+  throw new NokvError(
+    'bad-configuration',
+    `${store.description} carries the log of shard ${shard}, whose owner may be serving; start with --durability shared, or give another --object`,
+  );
 }
 
 async function openLocal(config: ServerConfig, parts: FoundationParts, data: DataDirectory): Promise<ShardEngine> {
@@ -94,12 +104,12 @@ async function openLocal(config: ServerConfig, parts: FoundationParts, data: Dat
   }
 }
 
-function openShared(config: ServerConfig, parts: FoundationParts, data: DataDirectory, { store }: OpenedStore): Promise<HostedShard> {
+async function openShared(config: ServerConfig, parts: FoundationParts, data: DataDirectory, { store }: OpenedStore): Promise<HostedShard> {
   const { isServing, log } = parts;
   return openHostedShard({
     ...shardOptions(config, parts),
     store: logStoreOf(store),
-    openKv: () => openKv(parts, data),
+    kv: await openKv(parts, data),
     images: config.images,
     isServing,
     log,

@@ -2,8 +2,8 @@
  * The shard of a process whose truth is the shared log. With each ownership its engine is opened anew: the store on this node's disk
  * is brought to the head of the log, earlier owners are fenced, and only then does it serve.
  *
- * Invariants: at most one engine, over one opening of the store; the engine of an earlier ownership is closed, with everything it had
- * under way, before the store is opened for the next; images are written by the engine's owner alone.
+ * Invariants: at most one engine at a time has the store; the engine of an earlier ownership is closed, with everything it had under
+ * way, before the next is opened; images are written by the engine's owner alone.
  */
 import {
   ImageKeeper,
@@ -18,13 +18,14 @@ import {
   type SharedShardOptions,
 } from '@nokv/meta';
 import { NokvError, epoch, isNokvError, toNokvError, type Epoch } from '@nokv/types';
+import { lendKv } from './lent-kv.js';
 import type { Logger } from './logger.js';
 import { replaceableEngine } from './replaceable-engine.js';
 
-export interface HostedShardOptions extends Omit<SharedShardOptions, 'kv' | 'epoch' | 'hasBeenServed'> {
+export interface HostedShardOptions extends Omit<SharedShardOptions, 'epoch' | 'hasBeenServed'> {
   readonly store: LogStore;
-  /** Opens the store on this node's disk; called again after the last one was closed. */
-  readonly openKv: () => Promise<OrderedKv>;
+  /** On this node's disk; closed with this. */
+  readonly kv: OrderedKv;
   readonly images: Partial<ImagePolicy> | undefined;
   readonly isServing: () => boolean;
   readonly log: Logger;
@@ -37,8 +38,11 @@ export interface HostedShard {
   readonly epochSeen: Epoch;
   /** Opens the engine under this epoch; `fenced` when the log has seen a later one, which counts as seen from then on. */
   recover(epoch: Epoch, hasBeenServed: boolean): Promise<Recovered>;
-  /** Called when the engine may not go on, with the reason. */
-  onStepDown(listener: (reason: NokvError) => void): void;
+  /**
+   * Called when the engine may not go on, with the reason; `isDiskLost` when this node's disk did not keep what it was given, so that
+   * nothing may be built on it before the process was started again.
+   */
+  onStepDown(listener: (reason: NokvError, isDiskLost: boolean) => void): void;
   /** One turn of image writing and truncation; undefined while not serving. */
   keepImages(): Promise<void>;
   readonly log: LogStats | undefined;
@@ -46,13 +50,11 @@ export interface HostedShard {
   close(): Promise<void>;
 }
 
-export async function openHostedShard(options: HostedShardOptions): Promise<HostedShard> {
+export function openHostedShard(options: HostedShardOptions): HostedShard {
   const { shard, log, clock, random, store } = options;
   const engines = replaceableEngine();
-  const listeners = new Set<(reason: NokvError) => void>();
-  /** What is open on the disk; the engine's once there is one. */
-  let kv: OrderedKv | undefined = await options.openKv();
-  let epochSeen = readLogPosition(kv)?.epoch ?? epoch(0);
+  const listeners = new Set<Parameters<HostedShard['onStepDown']>[0]>();
+  let epochSeen = readLogPosition(options.kv)?.epoch ?? epoch(0);
   let stats: (() => LogStats) | undefined;
   let keeper: ImageKeeper | undefined;
   let keeping: Promise<unknown> = Promise.resolve();
@@ -66,9 +68,7 @@ export async function openHostedShard(options: HostedShardOptions): Promise<Host
     stats = undefined;
     // A snapshot that is being read belongs to the store that is closed next.
     await keeping.catch(() => undefined);
-    if (last === undefined) return;
-    kv = undefined;
-    await last.close();
+    await last?.close();
   }
 
   /** Recoveries take turns: one of an ownership that was lost meanwhile is finished before the next begins. */
@@ -81,26 +81,27 @@ export async function openHostedShard(options: HostedShardOptions): Promise<Host
 
   async function recoverInTurn(under: Epoch, hasBeenServed: boolean): Promise<Recovered> {
     await giveUpEngine();
-    const opened = (kv ??= await options.openKv());
+    const kv = lendKv(options.kv);
     try {
-      const shared = await openSharedShard({ ...options, kv: opened, epoch: under, hasBeenServed });
+      const shared = await openSharedShard({ ...options, kv, epoch: under, hasBeenServed });
       const { sink, engine, recovered } = shared;
       engines.replace(engine);
       stats = () => sink.stats;
       const mustOwn = (): void => {
         if (!options.isServing() || engines.current !== engine) throw new NokvError('lease-lost', 'images are the owner’s business');
       };
-      keeper = new ImageKeeper({ kv: opened, store, shard, clock, random, log: () => sink.stats, mustOwn, policy: options.images });
+      keeper = new ImageKeeper({ kv, store, shard, clock, random, log: () => sink.stats, mustOwn, policy: options.images });
       epochSeen = under;
       void engine.failed.then((reason) => {
-        if (engines.current === engine) for (const listener of listeners) listener(toNokvError(reason));
+        if (engines.current !== engine) return;
+        // What the log refused leaves the disk as it is; anything else that ends an engine is the disk's.
+        for (const listener of listeners) listener(toNokvError(reason), sink.ended === undefined);
       });
       return recovered;
     } catch (error) {
       const seen = isNokvError(error, 'fenced') ? error.details['epoch'] : undefined;
       if (typeof seen === 'number' && seen > epochSeen) epochSeen = epoch(seen);
-      kv = undefined;
-      await opened.close();
+      await kv.close();
       throw error;
     }
   }
@@ -135,8 +136,7 @@ export async function openHostedShard(options: HostedShardOptions): Promise<Host
     async close() {
       await turn;
       await giveUpEngine();
-      await kv?.close();
-      kv = undefined;
+      await options.kv.close();
     },
   };
 }

@@ -88,9 +88,9 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
     },
     mayStandBy: shared !== undefined && control.kind === 'etcd',
   });
-  shared?.onStepDown((reason) => {
+  shared?.onStepDown((reason, isDiskLost) => {
     // Without a coordinator that says who is next, two owners would take the shard from each other for ever.
-    if (control.kind === 'embedded' && reason.kind === 'fenced') host.giveUp(reason);
+    if (isDiskLost || (control.kind === 'embedded' && reason.kind === 'fenced')) host.giveUp(reason);
     else host.stepDown(reason);
   });
   owner.host = closers.add(host, (each) => each.stop(async () => {}));

@@ -66,6 +66,11 @@ export class SharedSink implements DurabilitySink {
     return { segments: this.#segments, bytes: this.#bytes, position: this.#position };
   }
 
+  /** Why nothing more is appended, ever. */
+  get ended(): NokvError | undefined {
+    return this.#end;
+  }
+
   commit(batch: DurableBatch): KvCommit {
     const waiting: Waiting = { batch, committed: deferred(), flushed: deferred() };
     // Whoever asked may look at one of the two promises only.
