@@ -5,9 +5,16 @@
  * `clone` copies the whole of it, hard links included: what a snapshot or a fork is compared with.
  */
 export type ModelNode =
-  | { readonly type: 'directory'; mode: number; readonly xattrs: Map<string, string>; readonly entries: Map<string, ModelNode> }
-  | { readonly type: 'file'; mode: number; readonly xattrs: Map<string, string>; text: string; nlink: number; generation: number }
-  | { readonly type: 'symlink'; mode: number; readonly xattrs: Map<string, string>; readonly target: string; nlink: number };
+  | (Common & { readonly type: 'directory'; readonly entries: Map<string, ModelNode> })
+  | (Common & { readonly type: 'file'; text: string; nlink: number; generation: number })
+  | (Common & { readonly type: 'symlink'; readonly target: string; nlink: number });
+
+interface Common {
+  /** As an inode number: stays with the node, also in copies of the whole filesystem; a copy inside it gets its own. */
+  readonly id: number;
+  mode: number;
+  readonly xattrs: Map<string, string>;
+}
 
 export interface ModelPut {
   /** The number that the new body gets (default 0: nobody asks for it). */
@@ -114,7 +121,7 @@ export class ModelFilesystem {
     return attempt(() => {
       const { parent, name, node } = this.#place(path, false, false);
       if (node !== undefined) throw new Refusal('exists');
-      parent.entries.set(name, { type: 'symlink', mode: 0o777, xattrs: new Map(), target, nlink: 1 });
+      parent.entries.set(name, { type: 'symlink', id: nextId++, mode: 0o777, xattrs: new Map(), target, nlink: 1 });
     });
   }
 
@@ -185,6 +192,32 @@ export class ModelFilesystem {
     });
   }
 
+  /** A copy of what lies at `from`, here or in an earlier state of this filesystem; names of one file that both lie inside stay one file. */
+  copy(from: string, to: string, source: ModelFilesystem = this): string | undefined {
+    return attempt(() => {
+      const { node } = source.#existing(from);
+      const place = this.#place(to, false, false);
+      if (place.node !== undefined) throw new Refusal('exists');
+      if (node.type === 'directory' && this.#isUnder(place.parent, node.id)) throw new Refusal('own-descendant');
+      place.parent.entries.set(place.name, copyNode(node));
+    });
+  }
+
+  /** What lies at `path` becomes a copy of what lay there in an earlier state. */
+  rollback(path: string, source: ModelFilesystem): string | undefined {
+    return attempt(() => {
+      const present = this.#existing(path);
+      const { node } = source.#existing(path);
+      forget(present.node);
+      present.parent.entries.set(present.name, copyNode(node));
+    });
+  }
+
+  /** Nodes below the root, those with several names as often. */
+  get size(): number {
+    return count(this.root) - 1;
+  }
+
   chmod(path: string, mode: number): string | undefined {
     return attempt(() => {
       this.#followed(path).mode = mode;
@@ -200,6 +233,21 @@ export class ModelFilesystem {
       if (size !== node.text.length) node.generation = generation;
       node.text = node.text.slice(0, size).padEnd(size, '\0');
     });
+  }
+
+  /** Whether a directory is the one of this id or lies in it. */
+  #isUnder(inner: Directory, id: number): boolean {
+    const find = (node: ModelNode): ModelNode | undefined => {
+      if (node.id === id) return node;
+      if (node.type !== 'directory') return undefined;
+      for (const child of node.entries.values()) {
+        const found = find(child);
+        if (found !== undefined) return found;
+      }
+      return undefined;
+    };
+    const outer = find(this.root);
+    return outer !== undefined && holds(outer, inner);
   }
 
   #existing(path: string): Place & { readonly node: ModelNode } {
@@ -243,12 +291,14 @@ export class ModelFilesystem {
   }
 }
 
+let nextId = 1;
+
 function directory(): Directory {
-  return { type: 'directory', mode: 0o755, xattrs: new Map(), entries: new Map() };
+  return { type: 'directory', id: nextId++, mode: 0o755, xattrs: new Map(), entries: new Map() };
 }
 
 function file(text: string, generation: number): ModelNode {
-  return { type: 'file', mode: 0o644, xattrs: new Map(), text, nlink: 1, generation };
+  return { type: 'file', id: nextId++, mode: 0o644, xattrs: new Map(), text, nlink: 1, generation };
 }
 
 /** Names that shared a node share its copy. */
@@ -279,6 +329,33 @@ function attempt(operation: () => void): string | undefined {
 function holds(outer: ModelNode, inner: Directory): boolean {
   if (outer === inner) return true;
   return outer.type === 'directory' && [...outer.entries.values()].some((child) => holds(child, inner));
+}
+
+/** The same under new ids, with names only where the copy has them. */
+function copyNode(node: ModelNode): ModelNode {
+  const copies = new Map<ModelNode, ModelNode>();
+  const copy = (each: ModelNode): ModelNode => {
+    const xattrs = new Map(each.xattrs);
+    if (each.type === 'directory') {
+      return { ...each, id: nextId++, xattrs, entries: new Map([...each.entries].map(([name, child]) => [name, copy(child)])) };
+    }
+    const known = copies.get(each);
+    if (known !== undefined && known.type !== 'directory') {
+      known.nlink += 1;
+      return known;
+    }
+    const made: ModelNode = { ...each, id: nextId++, xattrs, nlink: 1 };
+    copies.set(each, made);
+    return made;
+  };
+  return copy(node);
+}
+
+function count(node: ModelNode): number {
+  if (node.type !== 'directory') return 1;
+  let sum = 1;
+  for (const child of node.entries.values()) sum += count(child);
+  return sum;
 }
 
 function forget(node: ModelNode): void {
