@@ -363,6 +363,9 @@ describe('random operations', () => {
         // Sequences of this length take for ever to shrink; the seed that is printed replays one.
         { numRuns: RUNS, endOnFailure: true },
       );
+      expect(tally.done).toBeGreaterThan((RUNS * CHUNKS * CHUNK_STEPS) / 5);
+      expect(Math.min(tally.reordered, tally.snapshots, tally.clonesOfThePast, tally.rollbacks)).toBeGreaterThan(RUNS / 5);
+      console.log(`model test: ${JSON.stringify(tally)}`);
     },
   );
 
