@@ -12,6 +12,7 @@ import { adoptEpoch, forget, forgetHistory, reap, sweep } from './operations/bac
 import { create, link, mkdir, symlink } from './operations/create.js';
 import { publish } from './operations/publish.js';
 import { removeTree, rmdir, unlink } from './operations/remove.js';
+import { repair } from './operations/repair.js';
 import { rename } from './operations/rename.js';
 import { setattr } from './operations/setattr.js';
 import { transact } from './operations/transact.js';
@@ -137,6 +138,8 @@ export function apply(transaction: Transaction, command: Command): AnyMutationRe
       return nothing(endPins(transaction, command));
     case 'materialise':
       return nothing(materialise(transaction, command));
+    case 'repair':
+      return nothing(repair(transaction, command));
     default:
       return unreachable(command);
   }

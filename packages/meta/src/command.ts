@@ -5,6 +5,7 @@
 import type {
   Caller,
   Epoch,
+  Generation,
   InodeNumber,
   MutationOperation,
   MutationOperations,
@@ -38,7 +39,43 @@ export interface InternalOperations {
   'end-pins': { readonly ids: readonly PinId[]; readonly endedBeforeMs: number };
   /** Gives a directory of a fork an entry of its origin, or the next `limit` of them in order. */
   materialise: { readonly directory: InodeNumber; readonly entry: Uint8Array | undefined; readonly limit: number };
+  /** Mends one thing that a check found, if it still is as it was found. */
+  repair: { readonly fix: RepairFix };
 }
+
+/**
+ * What a check would write. Each says what it was found on: with another revision of the inode, or another entry at the place,
+ * nothing is written. Counts that others change meanwhile are corrected by the difference.
+ */
+export type RepairFix =
+  | {
+      readonly kind: 'directory-counts';
+      readonly ino: InodeNumber;
+      readonly revision: number;
+      readonly children: number;
+      readonly nlink: number;
+    }
+  /** All names that an inode has: its count, its link rows and its own note follow from them. */
+  | {
+      readonly kind: 'names';
+      readonly ino: InodeNumber;
+      readonly revision: number;
+      readonly names: readonly { readonly parent: InodeNumber; readonly name: Uint8Array }[];
+    }
+  /** Puts an inode that nothing leads to into /lost+found. */
+  | { readonly kind: 'adopt'; readonly ino: InodeNumber; readonly revision: number }
+  /** Writes an entry anew after its inode. */
+  | { readonly kind: 'entry'; readonly parent: InodeNumber; readonly name: Uint8Array; readonly ino: InodeNumber }
+  /** Takes out an entry that leads to no inode. */
+  | { readonly kind: 'drop-entry'; readonly parent: InodeNumber; readonly name: Uint8Array; readonly ino: InodeNumber }
+  | { readonly kind: 'drop-link'; readonly ino: InodeNumber; readonly parent: InodeNumber; readonly name: Uint8Array }
+  | { readonly kind: 'drop-xattr'; readonly ino: InodeNumber; readonly name: Uint8Array }
+  | { readonly kind: 'xattr-bytes'; readonly ino: InodeNumber; readonly revision: number; readonly bytes: number }
+  | { readonly kind: 'size'; readonly ino: InodeNumber; readonly revision: number; readonly generation: Generation }
+  | { readonly kind: 'references'; readonly upload: UploadId; readonly delta: number }
+  | { readonly kind: 'queue-upload'; readonly upload: UploadId }
+  | { readonly kind: 'queue-body'; readonly ino: InodeNumber; readonly generation: Generation }
+  | { readonly kind: 'counters'; readonly bytes: number; readonly inodes: number };
 
 export type InternalOperation = keyof InternalOperations;
 

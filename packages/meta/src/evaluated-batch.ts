@@ -4,7 +4,7 @@
  *
  * Invariants: versions in a batch follow on each other without a gap; a command that fails leaves no trace in it.
  */
-import { localOfInode, type ChangeRecord, type InodeNumber, type RequestId, type Timespec, type Version } from '@nokv/types';
+import { localOfInode, type ChangeRecord, type InodeNumber, type Timespec, type Version } from '@nokv/types';
 import { apply } from './apply.js';
 import type { Command, MutationCommand } from './command.js';
 import { SYSTEM_ITEM, changeKey, countersKey, requestKey, systemKey } from './key.js';
@@ -35,6 +35,9 @@ export interface PipelineState {
   readonly counters: CountersRow;
   readonly progress: ProgressRow;
 }
+
+/** Stands in change records for the request, where a shard mends itself. */
+const NO_REQUEST = 'nokv-repair';
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -82,6 +85,7 @@ export function evaluateCommand(view: ShardView, roots: ShardRoots, batch: Evalu
   for (const write of transaction.blind) batch.writes.push(write);
   if (transaction.released !== undefined) for (const ino of transaction.released) batch.released.add(ino);
   if ('requestId' in command) log(batch, command, transaction, result as AnyMutationResult);
+  else logChanges(batch, command, transaction, NO_REQUEST);
   batch.counters.bytes += transaction.bytesDelta;
   batch.counters.inodes += transaction.inodesDelta;
   advance(batch.progress, command, transaction);
@@ -108,10 +112,17 @@ export function takeWrites(batch: EvaluatedBatch, roots: ShardRoots): KvWrite[] 
 
 /** Rows of the change log and the request's result. */
 function log(batch: EvaluatedBatch, command: MutationCommand, transaction: Transaction, result: AnyMutationResult): void {
-  const { version, time, changes, root } = transaction;
-  const { requestId, actor, operation } = command;
+  const { version, changes, root } = transaction;
+  const { requestId, operation } = command;
   // A request that changes nothing still leaves a row, by which its result is found when its time is over.
   if (changes.length === 0) changes.push({ kind: 'request', ino: root, type: 'directory' });
+  logChanges(batch, command, transaction, requestId);
+  const row = { version, digest: command.digest, operation: operationNumber(operation), result: encodeResult(operation, result) };
+  batch.writes.push({ key: requestKey(requestId), value: encodeRequest(row) });
+}
+
+function logChanges(batch: EvaluatedBatch, { actor }: Command, transaction: Transaction, requestId: string): void {
+  const { version, time, changes } = transaction;
   for (let ordinal = 0; ordinal < changes.length; ordinal++) {
     const change = changeOf(version, ordinal, changes[ordinal] as ChangeDraft, requestId, actor, time);
     const key = changeKey(version, ordinal);
@@ -120,12 +131,10 @@ function log(batch: EvaluatedBatch, command: MutationCommand, transaction: Trans
     batch.writes.push({ key, value });
     if (isWatchable(change)) batch.changes.push(change);
   }
-  const row = { version, digest: command.digest, operation: operationNumber(operation), result: encodeResult(operation, result) };
-  batch.writes.push({ key: requestKey(requestId), value: encodeRequest(row) });
 }
 
 /** Written out: spreading the draft costs more than encoding the row. */
-function changeOf(version: Version, ordinal: number, draft: ChangeDraft, requestId: RequestId, actor: string, time: Timespec): ChangeRow {
+function changeOf(version: Version, ordinal: number, draft: ChangeDraft, requestId: string, actor: string, time: Timespec): ChangeRow {
   const { kind, ino, type, parent, name, fromParent, fromName, generation } = draft;
   const change: { -readonly [Key in keyof ChangeRow]: ChangeRow[Key] } = { version, ordinal, kind, ino, type, requestId, actor, time };
   if (parent !== undefined) change.parent = parent;

@@ -24,3 +24,5 @@ export { manifestKey, readManifest, type ImageManifest } from './log/image.js';
 export { loadImage } from './log/load-image.js';
 export { originKey } from './log/log-key.js';
 export { restoreShard, type Restored } from './log/restore-shard.js';
+export type { FsckOptions } from './fsck/fsck.js';
+export type { BlockInventory, BlockPart, StoredBlock } from './fsck/block-inventory.js';

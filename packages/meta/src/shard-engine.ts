@@ -12,6 +12,7 @@ import type {
   BatchItem,
   Caller,
   InodeNumber,
+  FsckItem,
   MutationOperation,
   MutationOperations,
   MutationResult,
@@ -24,6 +25,7 @@ import type {
 } from '@nokv/types';
 import type { PathLog } from './path-log.js';
 import type { WriteImageOptions, WrittenImage } from './log/write-image.js';
+import type { FsckOptions } from './fsck/fsck.js';
 
 export interface MutateContext {
   readonly requestId: RequestId;
@@ -111,6 +113,11 @@ export interface ShardEngine {
    * place is taken.
    */
   writeImage(options: ImageOptions): Promise<WrittenImage>;
+  /**
+   * Checks the whole shard while it serves, and mends what it is asked to. One check at a time: `too-busy`. The caller pulls;
+   * a check that is not pulled costs one state of the store that is kept.
+   */
+  fsck(options: FsckOptions): AsyncIterable<FsckItem>;
   readonly stats: ShardStats;
   /** Finishes what is queued, then closes the environment. */
   close(): Promise<void>;

@@ -26,6 +26,7 @@ import {
   type DiffArgs,
   type DiffItem,
   type Epoch,
+  type FsckItem,
   type InodeNumber,
   type ListedResult,
   type MutationOperation,
@@ -45,9 +46,10 @@ import {
   type Version,
 } from '@nokv/types';
 import { deferred } from './deferred.js';
+import { fsck, type FsckOptions } from './fsck/fsck.js';
 import { freshInodesOf } from './operations/fresh-inodes.js';
 import { checkTransact } from './operations/transact.js';
-import type { Command, InternalOperation, InternalOperations, Retention } from './command.js';
+import type { Command, InternalOperation, InternalOperations, RepairFix, Retention } from './command.js';
 import { CommitPipeline, type Pending, type Waiter } from './commit-pipeline.js';
 import { localSink, type DurabilitySink } from './durability-sink.js';
 import { RESERVED_AHEAD, RESERVED_LEFT_MIN, reserveFrom, type Evaluated, type PipelineState } from './evaluated-batch.js';
@@ -150,6 +152,8 @@ class Shard implements ShardEngine {
   #closing: Promise<void> | undefined;
   /** Each reads a snapshot of the store, which outlives it. */
   readonly #images = new Set<Promise<unknown>>();
+  /** Reads a snapshot of the store, too. */
+  #check: AsyncGenerator<FsckItem, void> | undefined;
 
   constructor(options: ShardOptions, roots: ShardRoots, state: PipelineState) {
     this.#options = options;
@@ -363,6 +367,38 @@ class Shard implements ShardEngine {
     }
   }
 
+  fsck(options: FsckOptions): AsyncIterable<FsckItem> {
+    const check = this.#runCheck(options, () => {
+      if (this.#check !== undefined) throw new NokvError('too-busy', 'another check of this shard is under way; wait for its end');
+      this.#check = check;
+    });
+    return check;
+  }
+
+  async *#runCheck(options: FsckOptions, begin: () => void): AsyncGenerator<FsckItem, void> {
+    this.#refuseIfClosed();
+    begin();
+    try {
+      const { clock, kv } = this.#options;
+      yield* fsck(
+        {
+          kv,
+          roots: Object.values(this.#roots),
+          nowMs: () => clock.nowMs(),
+          inodes: this.#pipeline.durable.counters.inodes,
+          repair: (fix) => this.#repair(fix),
+          pause: async () => {
+            await new Promise<void>((resolve) => setImmediate(resolve));
+            this.#refuseIfClosed();
+          },
+        },
+        options,
+      );
+    } finally {
+      this.#check = undefined;
+    }
+  }
+
   get stats(): ShardStats {
     const { commands, batches, flushes, queued } = this.#pipeline;
     return { commands, batches, flushes, queued, reads: this.#reads, rowsRead: this.#view.rowsRead };
@@ -525,6 +561,19 @@ class Shard implements ShardEngine {
     return this.#pipeline.submit(command, COMMAND_BYTES);
   }
 
+  async #repair(fix: RepairFix): Promise<void> {
+    const args = { fix };
+    try {
+      await this.#submitInternal('repair', args, this.#drawInodes(freshInodesOf('repair', args))).wait('durable');
+    } catch (error) {
+      if (!(error instanceof Unmaterialised)) throw error;
+      throw new NokvError(
+        'revision-mismatch',
+        'not mended: a directory of a fork there has no entries of its own yet; look into it, then check again',
+      );
+    }
+  }
+
   #drawInodes(count: number): InodeNumber {
     const first = makeInodeNumber(this.#options.shard, this.#nextLocal);
     this.#nextLocal += count;
@@ -549,6 +598,7 @@ class Shard implements ShardEngine {
 
   async #close(): Promise<void> {
     await Promise.allSettled(this.#images);
+    await this.#check?.return().catch(() => undefined);
     await this.#pipeline.drained();
     if (this.#pipeline.fatal === undefined) await this.#returnReservation();
     await this.#options.kv.close();

@@ -263,6 +263,14 @@ export class Transaction {
     if (row.state === 'read' && row.decoded !== undefined) row.state = 'refreshed';
   }
 
+  /** Corrects what an entry says of its inode; its birth stays that of the name. */
+  rewriteEntry(parent: InodeNumber, name: Uint8Array, type: InodeType): void {
+    const row = this.#entryRow(parent, name);
+    if (row.decoded === undefined) return;
+    row.decoded = { ...(row.decoded as Dentry), type };
+    if (row.state === 'read') row.state = 'refreshed';
+  }
+
   /** Entries of a directory in byte order of names; changes made while it runs may be missed. */
   *entries(directory: InodeNumber): Generator<{ readonly name: Uint8Array; readonly entry: Dentry }> {
     for (const { key, value, row } of this.#range(FAMILY.dentry, directory)) {

@@ -134,6 +134,29 @@ function readDigest(row: RowReader): string | undefined {
   }
 }
 
+/** Birth, time and ordinal. */
+const UPLOADS_AFTER_HEAD = 24;
+
+/** Where the ids of the uploads that a body names begin in its row; nothing else of it is decoded. */
+export function uploadsNamed(bytes: Uint8Array): readonly number[] {
+  let at = UPLOADS_AFTER_HEAD;
+  const skipText = (): void => {
+    at += 1 + (bytes[at] ?? 0);
+  };
+  skipText();
+  const digestForm = bytes[at++];
+  if (digestForm === 1) at += 32;
+  else if (digestForm === 2) skipText();
+  skipText();
+  skipText();
+  const kind = bytes[at];
+  if (kind === KIND_INLINE) return [];
+  const count = kind === KIND_BLOCKS ? ((bytes[at + 9] ?? 0) << 8) | (bytes[at + 10] ?? 0) : 0;
+  const first = at + 11;
+  if (kind !== KIND_BLOCKS || first + count * 16 > bytes.length) throw corruptRow('its uploads cannot be read');
+  return Array.from({ length: count }, (_, i) => first + i * 16);
+}
+
 export function encodeExtent(row: ExtentRow): Buffer {
   return writer.begin(16).u32(row.references).u32(row.blocks).u64(row.bytes).end();
 }

@@ -261,3 +261,17 @@ export {
   type PathChangesArgs,
   type PathChangesResult,
 } from './watch.js';
+export {
+  FSCK_CLASSES,
+  FSCK_CURSOR_BYTES_MAX,
+  FSCK_PASSES,
+  type FsckArgs,
+  type FsckClass,
+  type FsckFinding,
+  type FsckItem,
+  type FsckPass,
+  type FsckProgress,
+  type FsckRepair,
+  type FsckSeverity,
+  type FsckSummary,
+} from './fsck.js';

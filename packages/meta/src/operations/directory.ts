@@ -27,7 +27,7 @@ export function enterName(transaction: Transaction, inode: Inode, { parent, name
   touch(transaction, directory);
   transaction.putEntry(parent, name, inode.ino, inode.type);
   if (inode.nlink > 1 && inode.type !== 'directory') transaction.putLink(inode.ino, parent, name);
-  else place(inode, parent, name, transaction.version);
+  else placeInode(inode, parent, name, transaction.version);
 }
 
 /** Takes a name out of its directory; the inode itself stays as it is. */
@@ -53,14 +53,14 @@ export function unlinkName(transaction: Transaction, ino: InodeNumber, at: Locat
   leaveName(transaction, inode, at);
   inode.nlink -= 1;
   if (inode.nlink === 0) {
-    if (isOpen(transaction, ino)) place(inode, NO_PARENT, NO_NAME, 0 as Inode['namedAt']);
+    if (isOpen(transaction, ino)) placeInode(inode, NO_PARENT, NO_NAME, 0 as Inode['namedAt']);
     else dropInode(transaction, inode, retention);
   } else if (inode.nlink === 1) {
     const last = others.find(({ parent, name }) => parent !== at.parent || Buffer.compare(name, at.name) !== 0);
     const entry = last === undefined ? undefined : transaction.entry(last.parent, last.name);
     if (last === undefined || entry === undefined) throw corruptNamespace(`inode ${ino} has lost the row of its last link`);
     transaction.removeLink(ino, last.parent, last.name);
-    place(inode, last.parent, last.name, entry.birth);
+    placeInode(inode, last.parent, last.name, entry.birth);
   }
   return inode.nlink;
 }
@@ -106,7 +106,7 @@ export function forgetBody(transaction: Transaction, ino: InodeNumber, generatio
 export function becomeShared(transaction: Transaction, inode: Inode): void {
   transaction.putLink(inode.ino, inode.parent, inode.name);
   transaction.refreshEntry(inode.parent, inode.name);
-  place(inode, NO_PARENT, NO_NAME, 0 as Inode['namedAt']);
+  placeInode(inode, NO_PARENT, NO_NAME, 0 as Inode['namedAt']);
 }
 
 /** The directory, to be changed; one that was removed as a whole takes no new entries. */
@@ -128,7 +128,8 @@ function touch(transaction: Transaction, directory: Inode): void {
   directory.ctime = transaction.time;
 }
 
-function place(inode: Inode, parent: InodeNumber, name: Uint8Array, namedAt: Inode['namedAt']): void {
+/** Notes in an inode what its one name is. */
+export function placeInode(inode: Inode, parent: InodeNumber, name: Uint8Array, namedAt: Inode['namedAt']): void {
   inode.parent = parent;
   inode.name = name;
   inode.namedAt = namedAt;

@@ -1,6 +1,6 @@
 /** The inode numbers that were drawn for a command, before it was formed: it takes them in order and never one more. */
 import { NokvError, type InodeNumber, type TransactArgs } from '@nokv/types';
-import type { Command } from '../command.js';
+import type { Command, InternalOperations } from '../command.js';
 
 /** Directories that `parents` may make beyond those that the path itself names: symlinks on the way can name more. */
 const BEHIND_SYMLINKS_MAX = 32;
@@ -32,6 +32,8 @@ export function freshInodesOf(operation: Command['operation'], args: unknown): n
     case 'rollback':
     case 'undelete':
       return 1;
+    case 'repair':
+      return (args as InternalOperations['repair']).fix.kind === 'adopt' ? 1 : 0;
     default:
       return 0;
   }

@@ -1,0 +1,73 @@
+/** Which blocks bodies name and which of them the store has: one bit each for both, for the uploads of one window. */
+import { isHole, type Body, type UploadId } from '@nokv/types';
+import type { UploadWindow } from './upload-window.js';
+
+export interface NeededBlock {
+  readonly upload: UploadId;
+  readonly index: number;
+}
+
+/** Blocks beyond what their extent counts, or of uploads without a row: damage, and rare. */
+const ODD_MAX = 100_000;
+
+export class NeededBlocks {
+  readonly #window: UploadWindow;
+  /** Where the bits of each upload begin. */
+  readonly #starts: Float64Array;
+  readonly #needed: Uint8Array;
+  readonly #present: Uint8Array;
+  readonly #odd = new Map<string, NeededBlock>();
+
+  constructor(window: UploadWindow) {
+    this.#window = window;
+    this.#starts = new Float64Array(window.size + 1);
+    for (let slot = 0; slot < window.size; slot++) this.#starts[slot + 1] = (this.#starts[slot] as number) + window.blocks(slot);
+    const bytes = Math.ceil((this.#starts[window.size] as number) / 8);
+    this.#needed = new Uint8Array(bytes);
+    this.#present = new Uint8Array(bytes);
+  }
+
+  add(body: Body): void {
+    if (body.kind === 'inline') return;
+    for (const extent of body.manifest.extents) {
+      if (isHole(extent)) continue;
+      const { upload, index } = extent;
+      const bit = this.#bit(upload, index);
+      if (bit >= 0) set(this.#needed, bit);
+      else if (this.#isInWindow(upload) && this.#odd.size < ODD_MAX) this.#odd.set(`${upload}/${index}`, { upload, index });
+    }
+  }
+
+  found(upload: UploadId, index: number): void {
+    const bit = this.#bit(upload, index);
+    if (bit >= 0) set(this.#present, bit);
+    else this.#odd.delete(`${upload}/${index}`);
+  }
+
+  *missing(): Generator<NeededBlock> {
+    let slot = 0;
+    for (let byte = 0; byte < this.#needed.length; byte++) {
+      const lacking = (this.#needed[byte] as number) & ~(this.#present[byte] as number);
+      for (let bit = byte * 8; lacking !== 0 && bit < byte * 8 + 8; bit++) {
+        if ((lacking & (1 << (bit & 7))) === 0) continue;
+        while ((this.#starts[slot + 1] as number) <= bit) slot += 1;
+        yield { upload: this.#window.id(slot), index: bit - (this.#starts[slot] as number) };
+      }
+    }
+    yield* this.#odd.values();
+  }
+
+  #isInWindow(upload: UploadId): boolean {
+    return this.#window.holds(Buffer.from(upload, 'hex'), 0);
+  }
+
+  #bit(upload: UploadId, index: number): number {
+    const slot = this.#window.find(Buffer.from(upload, 'hex'), 0);
+    return slot < 0 || index >= this.#window.blocks(slot) ? -1 : (this.#starts[slot] as number) + index;
+  }
+}
+
+function set(bits: Uint8Array, bit: number): void {
+  const byte = Math.floor(bit / 8);
+  bits[byte] = (bits[byte] as number) | (1 << (bit & 7));
+}
