@@ -1,5 +1,6 @@
 /** Several operations in one request: batches, transactions, and reads of many nodes. */
 import type { Attributes, BatchAnswer, Generation, InodeNumber, InodeType, ListedResult, RequestId, Version } from '@nokv/types';
+import type { AtOption } from './history.js';
 import type { CallOptions } from './metadata-client.js';
 import type { AttributeChanges, MkdirOptions, MutationOptions, PathLike, PublishOptions, StagedBody } from './nokv-client.js';
 import type { PutSource } from './put-source.js';
@@ -68,7 +69,7 @@ export interface TransactionOutcome {
   readonly results: readonly ListedResult[];
 }
 
-export interface ReadManyOptions extends CallOptions {
+export interface ReadManyOptions extends CallOptions, AtOption {
   /** A file with more bytes is answered `too-large` (default 1 MiB). */
   readonly maxBytes?: number | undefined;
 }

@@ -75,7 +75,10 @@ export interface NokvClient extends AsyncDisposable {
   /** The absolute path of an inode. */
   pathOf(ino: InodeNumber, options?: CallOptions & AtOption): Promise<string>;
   /** The cards of many paths, one request for each 256; one that fails does not touch the others. In the order of the paths. */
-  statMany(paths: Iterable<PathLike>, options?: CallOptions & { readonly follow?: boolean }): Promise<readonly Settled<NodeCard>[]>;
+  statMany(
+    paths: Iterable<PathLike>,
+    options?: CallOptions & AtOption & { readonly follow?: boolean },
+  ): Promise<readonly Settled<NodeCard>[]>;
   /** Whole small files; bodies inside the metadata come with the request, one for each 256 paths. */
   readMany(paths: Iterable<PathLike>, options?: ReadManyOptions): Promise<readonly Settled<ReadFile>[]>;
   /** What is used and free in the namespace. */

@@ -267,6 +267,42 @@ describe('whole trees', () => {
   });
 });
 
+describe('the past', () => {
+  test('is shown by the permissions of then', async () => {
+    const { a, b, root, shard } = await sample();
+    await a.put('/f', 'open then', 0o644);
+    await a.mkdir('/d', 0o700);
+    await a.put('/d/g', 'shut then', 0o644);
+    const { version } = await shard.do('setattr', { node: at('/f'), mode: 0o600 });
+    const then = { version: (version - 1) as typeof version };
+    await shard.do('setattr', { node: at('/d'), mode: 0o755 });
+    await b.read('open-read', { node: at('/f'), at: then });
+    await expect(b.open('/f')).rejects.toMatchObject(denied);
+    await b.open('/d/g');
+    await expect(b.read('open-read', { node: at('/d/g'), at: then })).rejects.toMatchObject(denied);
+    await expect(b.read('list', { node: at('/d'), limit: 9, attributes: false, at: then })).rejects.toMatchObject(denied);
+    const { answers } = await b.read('stat-many', { nodes: [at('/f'), at('/d/g')], at: then });
+    expect(answers).toMatchObject([
+      { ok: true, value: { mode: 0o644 } },
+      { ok: false, error: denied },
+    ]);
+    const old = await shard.stat('/d/g');
+    await shard.do('setattr', { node: at('/d'), mode: 0o700 });
+    await shard.do('unlink', { entry: at('/d/g') });
+    await expect(b.read('open-read', { node: at('/d/g'), generation: old.generation })).rejects.toMatchObject(denied);
+    await root.read('open-read', { node: at('/d/g'), generation: old.generation });
+  });
+
+  test('below a pinned root is for those who may see all of it', async () => {
+    const { a, root, shard } = await sample();
+    await a.mkdir('/d', 0o755);
+    const { result } = await shard.do('snapshot-create', { node: at('/d'), name: 's', labels: [], ttlMs: 60_000 });
+    const asked = { node: at('/d'), at: { snapshot: result.pin.id } };
+    await expect(a.read('stat', asked)).rejects.toMatchObject(notPermitted);
+    expect((await root.read('stat', asked)).type).toBe('directory');
+  });
+});
+
 describe('attributes', () => {
   test('belong to owners', async () => {
     const { a, b, root, shard } = await sample();
@@ -341,13 +377,6 @@ describe('a caller', () => {
     await expect(a.read('changes', { since: 0 as never, limit: 10 })).rejects.toMatchObject(notPermitted);
     await root.read('changes', { since: 0 as never, limit: 10 });
     await expect(a.do('setattr', { node: { ino: 99 as InodeNumber }, mode: 0 })).rejects.toMatchObject({ code: 'not-found' });
-    await expect(
-      a.do('snapshot-create', {
-        root: at('/'),
-        name: 's',
-        labels: {},
-        ttlMs: 1000,
-      } as unknown as MutationOperations['snapshot-create']['args']),
-    ).rejects.toMatchObject(notPermitted);
+    await expect(a.do('snapshot-create', { node: at('/'), name: 's', labels: [], ttlMs: 1000 })).rejects.toMatchObject(notPermitted);
   });
 });

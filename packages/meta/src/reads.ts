@@ -31,7 +31,7 @@ import {
 import { isWatchable } from './evaluated-batch.js';
 import { log } from './history/log.js';
 import { livePin, momentOf, versionAtTime, type Moment } from './history/moment.js';
-import { PastView } from './history/past-view.js';
+import { PastView, type PinnedRoot } from './history/past-view.js';
 import { pathOf } from './history/path-of.js';
 import { listPins, pinInfo } from './history/pins.js';
 import { planPrune } from './history/prune.js';
@@ -100,7 +100,6 @@ const GUARDED: ReadonlySet<ReadOperation> = new Set<ReadOperation>([
 function answer(reader: ReadView, state: ReadState, operation: ReadOperation, args: unknown): AnyRead {
   if (restricted(reader.caller) !== undefined) {
     if (!GUARDED.has(operation)) checkTrusted(reader.caller, operation);
-    if ((args as Args<'stat'>).at !== undefined) checkTrusted(reader.caller, 'the past');
   }
   const { at } = args as { readonly at?: At };
   const view = at === undefined ? reader : openMoment(reader, state, at);
@@ -148,9 +147,9 @@ function answer(reader: ReadView, state: ReadState, operation: ReadOperation, ar
     case 'version-at':
       return { version: moment(reader, state, (args as Args<'version-at'>).at).version };
     case 'stat-many':
-      return statMany(reader, args as Args<'stat-many'>);
+      return statMany(view, args as Args<'stat-many'>);
     case 'read-many':
-      return readMany(reader, state, args as Args<'read-many'>);
+      return readMany(reader, view, state, args as Args<'read-many'>);
     case 'path-changes':
       return pathChanges(state.log, args as Args<'path-changes'>);
     default:
@@ -160,7 +159,15 @@ function answer(reader: ReadView, state: ReadState, operation: ReadOperation, ar
 
 function openMoment(reader: ReadView, state: ReadState, at: At): PastView {
   const { version, pinned } = moment(reader, state, at);
-  return new PastView(reader.view, reader.root, version, pinned);
+  // What lies above a pinned root is not shown as it was, and so cannot be asked who may pass.
+  if (pinned !== undefined && pinned.ino !== reader.root) checkTrusted(reader.caller, 'a snapshot of a part of the namespace');
+  return pastOf(reader, version, pinned);
+}
+
+function pastOf(reader: ReadView, version: Version, pinned?: PinnedRoot): PastView {
+  const past = new PastView(reader.view, reader.root, version, pinned);
+  past.caller = reader.caller;
+  return past;
 }
 
 function moment(reader: ReadView, state: ReadState, at: At): Moment {
@@ -203,16 +210,30 @@ function stat(reader: NamespaceView, { node, follow }: Args<'stat'>): NodeCard {
   return card;
 }
 
-function statMany(reader: ReadView, { nodes, follow }: Args<'stat-many'>): ReadResult<'stat-many'> {
+function statMany(reader: NamespaceView, { nodes, follow }: Args<'stat-many'>): ReadResult<'stat-many'> {
   checkMany(nodes);
-  return { answers: nodes.map((node) => settled(() => stat(reader, follow === undefined ? { node } : { node, follow }))) };
+  let left = READ_MANY_BYTES_MAX;
+  const answers = nodes.map((node) =>
+    settled(() => {
+      const card = stat(reader, follow === undefined ? { node } : { node, follow });
+      left -= PLAN_BYTES + card.xattrs.reduce((sum, { length }) => sum + length + 2, card.target?.length ?? 0);
+      if (left < 0) throw new NokvError('too-large', `${describe(node)} does not fit into this answer; ask for it alone`);
+      return card;
+    }),
+  );
+  return { answers };
 }
 
 /** What one answer takes beside its body. */
 const PLAN_BYTES = 512;
 const EXTENT_BYTES = 64;
 
-function readMany(reader: ReadView, state: ReadState, { nodes, bytesMax }: Args<'read-many'>): ReadResult<'read-many'> {
+function readMany(
+  reader: ReadView,
+  view: NamespaceView,
+  state: ReadState,
+  { nodes, bytesMax }: Args<'read-many'>,
+): ReadResult<'read-many'> {
   checkMany(nodes);
   if (!Number.isInteger(bytesMax) || bytesMax < 1 || bytesMax > READ_MANY_BYTES_MAX) {
     throw new NokvError('invalid-argument', `an answer holds 1 to ${READ_MANY_BYTES_MAX} bytes, found bytesMax ${bytesMax}`);
@@ -220,7 +241,7 @@ function readMany(reader: ReadView, state: ReadState, { nodes, bytesMax }: Args<
   let left = bytesMax;
   const answers = nodes.map((node) =>
     settled(() => {
-      const plan = openRead(reader, reader, state, { node });
+      const plan = openRead(reader, view, state, { node });
       const { body } = plan;
       const bytes = PLAN_BYTES + (body.kind === 'inline' ? body.bytes.length : body.manifest.extents.length * EXTENT_BYTES);
       if (bytes > left) {
@@ -344,7 +365,7 @@ function publisherOf(reader: ReadView, view: NamespaceView, state: ReadState, no
   const version = wanted as number as Version;
   if (version <= state.visible && version >= state.changesForgotten) {
     try {
-      const then = resolveInode(new PastView(reader.view, reader.root, version), node, true);
+      const then = resolveInode(pastOf(reader, version), node, true);
       if (then.type === 'file' && view.bodyHead(then.ino, wanted) !== undefined) return view.inode(then.ino) ?? gone(then);
     } catch (error) {
       if (!(error instanceof NokvError)) throw error;

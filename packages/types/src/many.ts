@@ -4,6 +4,7 @@
  */
 import type { InodeType, NodeCard } from './attributes.js';
 import type { NokvError } from './errors.js';
+import type { At } from './history.js';
 import type { Generation, InodeNumber, RequestId, Version } from './ids.js';
 import type { MutationOperations, NodeRef, ReadPlan } from './operations.js';
 
@@ -17,6 +18,8 @@ export interface StatManyArgs {
   readonly nodes: readonly NodeRef[];
   /** Follow symlinks in last components (default true). */
   readonly follow?: boolean;
+  /** As they were at this moment; absent: now. */
+  readonly at?: At;
 }
 
 export interface StatManyResult {
@@ -28,6 +31,8 @@ export interface ReadManyArgs {
   readonly nodes: readonly NodeRef[];
   /** The bodies and plans of the answer take about this much at most; those beyond it are refused with `too-large`. */
   readonly bytesMax: number;
+  /** As they were at this moment; absent: now. */
+  readonly at?: At;
 }
 
 /** Well below a frame. */

@@ -158,7 +158,7 @@ export class PathClient implements NokvClient {
 
   async statMany(
     paths: Iterable<PathLike>,
-    options: CallOptions & { readonly follow?: boolean } = {},
+    options: CallOptions & AtOption & { readonly follow?: boolean } = {},
   ): Promise<readonly Settled<NodeCard>[]> {
     return statMany(this.#context, paths, options);
   }

@@ -7,6 +7,7 @@ import {
   isNokvError,
   toNokvError,
   type NodeCard,
+  type OpenReadArgs,
   type ReadPlan,
   type Settled,
 } from '@nokv/types';
@@ -15,7 +16,9 @@ import type { ClientContext } from '../client-context.js';
 import type { ReadFile, ReadManyOptions } from '../lists.js';
 import type { CallOptions } from '../metadata-client.js';
 import type { PathLike } from '../nokv-client.js';
+import type { AtOption } from '../history.js';
 import { pathBytes } from './arguments.js';
+import { fixedMoment } from './moment.js';
 
 const FILE_BYTES_MAX_DEFAULT = 1024 * 1024;
 /** Bodies in blocks that are fetched at once. */
@@ -25,13 +28,18 @@ const FETCHES_AT_ONCE = 16;
 export async function statMany(
   context: ClientContext,
   paths: Iterable<PathLike>,
-  options: CallOptions & { readonly follow?: boolean },
+  options: CallOptions & AtOption & { readonly follow?: boolean },
 ): Promise<readonly Settled<NodeCard>[]> {
   const nodes = nodesOf(paths);
   const cards: Settled<NodeCard>[] = [];
   const { follow } = options;
+  const at = await fixedMoment(context.metadata, options.at, options);
   for (let from = 0; from < nodes.length; from += READ_MANY_MAX) {
-    const args = { nodes: nodes.slice(from, from + READ_MANY_MAX), ...(follow === undefined ? {} : { follow }) };
+    const args = {
+      nodes: nodes.slice(from, from + READ_MANY_MAX),
+      ...(follow === undefined ? {} : { follow }),
+      ...(at === undefined ? {} : { at }),
+    };
     cards.push(...(await context.metadata.read('stat-many', args, options)).answers);
   }
   return cards;
@@ -45,13 +53,20 @@ export async function readMany(
 ): Promise<readonly Settled<ReadFile>[]> {
   const { maxBytes = FILE_BYTES_MAX_DEFAULT } = options;
   const nodes = nodesOf(paths);
+  const at = await fixedMoment(context.metadata, options.at, options);
+  const moment = at === undefined ? {} : { at };
   const files: Settled<ReadFile>[] = [];
   // Ends: every round answers at least the first of those that are left.
   while (files.length < nodes.length) {
     const asked = nodes.slice(files.length, files.length + READ_MANY_MAX);
-    const { answers } = await context.metadata.read('read-many', { nodes: asked, bytesMax: READ_MANY_BYTES_MAX }, options);
+    const { answers } = await context.metadata.read('read-many', { nodes: asked, bytesMax: READ_MANY_BYTES_MAX, ...moment }, options);
     const full = answers.findIndex((answer) => !answer.ok && isNokvError(answer.error, 'too-large'));
-    const plans = full < 0 ? answers : full === 0 ? [await openAlone(context, asked[0] as Asked, options)] : answers.slice(0, full);
+    const plans =
+      full < 0
+        ? answers
+        : full === 0
+          ? [await openAlone(context, { node: asked[0] as Asked, ...moment }, options)]
+          : answers.slice(0, full);
     for (let from = 0; from < plans.length; from += FETCHES_AT_ONCE) {
       const some = plans.slice(from, from + FETCHES_AT_ONCE);
       files.push(...(await Promise.all(some.map((plan) => fetch(context, plan, maxBytes, options)))));
@@ -63,9 +78,9 @@ export async function readMany(
 type Asked = { readonly path: Uint8Array };
 
 /** A plan that no answer of many holds. */
-async function openAlone(context: ClientContext, node: Asked, options: CallOptions): Promise<Settled<ReadPlan>> {
+async function openAlone(context: ClientContext, args: OpenReadArgs, options: CallOptions): Promise<Settled<ReadPlan>> {
   try {
-    return { ok: true, value: await context.metadata.read('open-read', { node }, options) };
+    return { ok: true, value: await context.metadata.read('open-read', args, options) };
   } catch (error) {
     return { ok: false, error: toNokvError(error) };
   }

@@ -2,7 +2,7 @@
  * The namespace as it was at a version. Bound to a pin it shows the pin's root and what lay below it, and nothing else: a path leads
  * there by the names that did so then, through directories made up for them, since the real ones may be forgotten.
  */
-import { splitPath, type Attributes, type Generation, type InodeNumber, type Timespec, type Version } from '@nokv/types';
+import { splitPath, type Attributes, type Caller, type Generation, type InodeNumber, type Timespec, type Version } from '@nokv/types';
 import {
   FAMILY,
   NAME_AT,
@@ -39,8 +39,8 @@ export class PastView implements NamespaceView {
   readonly root: InodeNumber;
   readonly version: Version;
   readonly repeatsAttributes = false;
-  /** Only those who may see everything see the past. */
-  readonly caller = undefined;
+  /** Whom it shows the past to: by the permissions of that time. */
+  caller: Caller | undefined = undefined;
   readonly #source: RowSource;
   readonly #pinned: InodeNumber | undefined;
   /** Names from the root to the pin's; the directories on the way are -1, -2 …, the first of them the root of this view. */

@@ -251,13 +251,13 @@ const readDefinitions: { readonly [Op in ReadOperation]: OperationDefinition<Op>
   'stat-many': read(
     'stat-many',
     18,
-    { nodes: list(nodeRef, READ_MANY_MAX), follow: optional(boolean) },
+    { nodes: list(nodeRef, READ_MANY_MAX), follow: optional(boolean), at: optional(at) },
     object<AnswerOf<'stat-many'>>({ answers: list(settled(nodeCard), READ_MANY_MAX) }),
   ),
   'read-many': read(
     'read-many',
     19,
-    { nodes: list(nodeRef, READ_MANY_MAX), bytesMax: int(1, READ_MANY_BYTES_MAX) },
+    { nodes: list(nodeRef, READ_MANY_MAX), bytesMax: int(1, READ_MANY_BYTES_MAX), at: optional(at) },
     object<AnswerOf<'read-many'>>({ answers: list(settled(readPlan), READ_MANY_MAX) }),
   ),
   'path-changes': pathChangesDefinition,

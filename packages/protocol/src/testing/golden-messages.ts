@@ -136,7 +136,7 @@ const ARGS: ArgsSamples = {
   'open-read': [{ node: path }, { node: { ino: ino(7) }, generation: 3 as Generation }, { node: path, at: { tag: 'best' } }],
   statfs: [{}],
   changes: [{ since: 0 as Version, limit: 100 }],
-  'stat-many': [{ nodes: [{ ino: ino(1) }, path, place] }, { nodes: [], follow: false }],
+  'stat-many': [{ nodes: [{ ino: ino(1) }, path, place] }, { nodes: [], follow: false, at: { version: 5 as Version } }],
   'read-many': [{ nodes: [path], bytesMax: 65_536 }],
   'path-changes': [
     { root: path, limit: 1 },
