@@ -56,8 +56,8 @@ const WINDOW_DEFAULT: LogWindow = {
 };
 const DUE_ROWS_MAX = 64;
 /** What a slice writes when it takes trash apart: some milliseconds of work. */
-const TRASH_ROWS_MAX = 2048;
-const TRASH_BYTES_MAX = 4 * 1024 * 1024;
+const TRASH_ROWS_MAX = 1024;
+const TRASH_BYTES_MAX = 2 * 1024 * 1024;
 const LOG_ROWS_MAX = 1024;
 const HISTORY_ROWS_MAX = 512;
 const HISTORY_WALK_MS = 60 * 1000;
