@@ -158,3 +158,77 @@ describe('handles', () => {
     await shard.engine.close();
   });
 });
+
+describe('with the past and with forks', () => {
+  async function shardWithOpenFile(): Promise<{ shard: TestShard; session: SessionId; ino: InodeNumber }> {
+    const shard = await TestShard.open();
+    await shard.mkdir('/d');
+    await shard.put('/d/f', 'first');
+    const session = await openSession(shard, 3_600_000);
+    return { shard, session, ino: await opened(shard, '/d/f', session) };
+  }
+
+  const closed = async (shard: TestShard, ino: InodeNumber, session: SessionId): Promise<void> => {
+    expect((await shard.do('close-handle', { ino, session })).result.removed).toBe(true);
+    await shard.maintain();
+    expect(contradictions(shard.kv)).toEqual([]);
+    await shard.engine.close();
+  };
+
+  test('what was removed is brought back beside the open file, which stays what it is', async () => {
+    const { shard, session, ino } = await shardWithOpenFile();
+    await shard.do('unlink', { entry: at('/d/f') });
+    await shard.do('publish', { node: { ino }, body: inline('second'), mode: 0o644, ...OWNER });
+    await shard.do('undelete', { entry: at('/d/f'), ...OWNER });
+    expect(await shard.text('/d/f')).toBe('first');
+    expect(await textOf(shard, ino)).toBe('second');
+    expect((await shard.stat('/d/f')).ino).not.toBe(ino);
+    expect(await shard.read('getattr', { ino })).toMatchObject({ nlink: 0 });
+    expect(contradictions(shard.kv)).toEqual([]);
+    await closed(shard, ino, session);
+  });
+
+  test('a snapshot goes on to show a file that was removed and written while it was open', async () => {
+    const { shard, session, ino } = await shardWithOpenFile();
+    const { pin } = (await shard.do('snapshot-create', { node: at('/d'), ttlMs: 3_600_000 })).result;
+    await shard.do('unlink', { entry: at('/d/f') });
+    await shard.do('publish', { node: { ino }, body: inline('second'), mode: 0o644, ...OWNER });
+    await shard.maintain();
+    const seen = async (): Promise<string> => {
+      const { body } = await shard.read('open-read', { node: at('/d/f'), at: { snapshot: pin.id } });
+      return body.kind === 'inline' ? Buffer.from(body.bytes).toString() : '(blocks)';
+    };
+    expect(await seen()).toBe('first');
+    expect((await shard.do('close-handle', { ino, session })).result.removed).toBe(true);
+    shard.clock.ms += 3_000_000;
+    await shard.maintain();
+    expect(await seen()).toBe('first');
+    expect(contradictions(shard.kv)).toEqual([]);
+    await shard.engine.close();
+  });
+
+  test('a file of a fork that nobody touched before is opened and locked, and outlives the fork', async () => {
+    const { shard, session } = await shardWithOpenFile();
+    await shard.do('clone', { from: at('/d'), to: at('/c'), ...OWNER });
+    await lock(shard, '/c/f', { session });
+    const ino = await opened(shard, '/c/f', session);
+    expect(ino).not.toBe((await shard.stat('/d/f')).ino);
+    await shard.do('remove-tree', { entry: at('/c') });
+    await shard.maintain();
+    expect(await textOf(shard, ino)).toBe('first');
+    expect(contradictions(shard.kv)).toEqual([]);
+    await closed(shard, ino, session);
+  });
+
+  test('a file that is open when its directory is rolled back lives on', async () => {
+    const { shard, session, ino } = await shardWithOpenFile();
+    const { version } = await shard.put('/d/g', 'x');
+    await shard.put('/d/f', 'second');
+    await shard.do('rollback', { node: at('/d'), at: { version }, undoTtlMs: 60_000 });
+    await shard.maintain();
+    expect(await shard.text('/d/f')).toBe('first');
+    expect(await textOf(shard, ino)).toBe('second');
+    expect(contradictions(shard.kv)).toEqual([]);
+    await shard.engine.close();
+  });
+});
