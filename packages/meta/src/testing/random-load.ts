@@ -1,5 +1,5 @@
 /** A load that a seed decides: callers at once, retries, failures, internal work; for replays and recoveries. */
-import { isNokvError, requestId, type MutationOperation, type MutationOperations } from '@nokv/types';
+import { LOCK_END_MAX, isNokvError, requestId, type MutationOperation, type MutationOperations, type SessionId } from '@nokv/types';
 import type { ShardEngine } from '../shard-engine.js';
 import { OWNER, at, inline, type ManualClock } from './test-shard.js';
 
@@ -39,6 +39,26 @@ export function drawMutation(draw: (below: number) => number): Mutation {
   return (mutations[draw(mutations.length)] as () => Mutation)();
 }
 
+/** Sessions and what they hold, under one of those that were opened so far. */
+function drawHeld(draw: (below: number) => number, sessions: readonly SessionId[]): Mutation {
+  const session = sessions[draw(sessions.length)];
+  if (session === undefined || draw(6) === 0) return ['open-session', { name: `s${draw(10)}`, ttlMs: 1000 + draw(5000) }];
+  const node = at(`/${'abcd'[draw(4)]}`);
+  const start = draw(8);
+  const place = { node, session, owner: draw(3), kind: 'range', start, end: start + 1 + draw(8) } as const;
+  const type = draw(2) === 0 ? 'shared' : 'exclusive';
+  const mutations: (() => Mutation)[] = [
+    () => ['renew-session', { session, ttlMs: 1000 + draw(5000) }],
+    () => ['close-session', { session }],
+    () => ['lock', { ...place, type }],
+    () => ['lock', { ...place, kind: 'flock', start: 0, end: LOCK_END_MAX, type }],
+    () => ['unlock', place],
+    () => ['open-handle', { node, session }],
+    () => ['open-handle', { node, session }],
+  ];
+  return (mutations[draw(mutations.length)] as () => Mutation)();
+}
+
 export interface LoadOptions {
   readonly engine: ShardEngine;
   readonly clock: ManualClock;
@@ -52,12 +72,14 @@ export interface LoadOptions {
 export async function runLoad({ engine, clock, seed, steps, onAcknowledged }: LoadOptions): Promise<number> {
   const draw = seeded(seed);
   const underWay: Promise<unknown>[] = [];
+  const sessions: SessionId[] = [];
   let succeeded = 0;
   const send = (id: string, [operation, args]: Mutation, acknowledgement: 'durable' | 'visible'): void => {
     const context = { requestId: requestId(id), actor: 'load', acknowledgement };
     const answer = engine.mutate(operation as 'mkdir', args as MutationOperations['mkdir']['args'], context).then(
-      ({ version }) => {
+      ({ version, result }) => {
         succeeded += 1;
+        if (operation === 'open-session') sessions.push((result as unknown as MutationOperations['open-session']['result']).session);
         onAcknowledged?.(id, version);
       },
       (error: unknown) => {
@@ -67,7 +89,7 @@ export async function runLoad({ engine, clock, seed, steps, onAcknowledged }: Lo
     underWay.push(answer);
   };
   for (let step = 0; step < steps; step++) {
-    const mutation = drawMutation(draw);
+    const mutation = draw(6) === 0 ? drawHeld(draw, sessions) : drawMutation(draw);
     const id = `s${seed}-${step}`;
     send(id, mutation, draw(4) === 0 ? 'visible' : 'durable');
     if (draw(10) === 0) send(id, mutation, 'durable');
