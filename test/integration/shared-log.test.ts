@@ -137,6 +137,36 @@ describe('takeover', () => {
     expect(await readMetric(standby.http, 'nokv_shard_epoch')).toBeGreaterThan(1);
   });
 
+  it('locks are held and open files are open at the new owner, and whoever waits goes on waiting there', { timeout: 60_000 }, async () => {
+    const owner = await start('a');
+    const standby = await start('b');
+    const [one, two] = [await client(owner, standby), await client(owner, standby)];
+    await one.put('/f', 'first');
+    const [holder, other] = [await one.openSession({ name: 'holder' }), await two.openSession({ name: 'other' })];
+    const held = await holder.lock('/f');
+    const file = await holder.open('/f');
+    await one.remove('/f');
+    let isHad = false;
+    const waiting = other.lock({ ino: file.ino }).then((lock) => {
+      isHad = true;
+      return lock;
+    });
+    await until('it waits', async () => (await readMetric(owner.http, 'nokv_lock_waiters')) === 1);
+    await owner.kill();
+    await until(
+      'it waits at the new owner',
+      async () => (await isReady(standby.http)) && (await readMetric(standby.http, 'nokv_lock_waiters')) === 1,
+    );
+    expect(await two.metadata.read('list-locks', { node: { ino: file.ino } })).toMatchObject({ locks: [{ session: holder.id }] });
+    expect(await (await file.get()).text()).toBe('first');
+    expect(isHad).toBe(false);
+    await held.release();
+    await (await waiting).release();
+    await file.close();
+    await expect(file.stat()).rejects.toMatchObject({ code: 'not-found' });
+    await Promise.all([holder.close(), other.close()]);
+  });
+
   it('SIGTERM hands over within a second', { timeout: 60_000 }, async () => {
     const owner = await start('a', { leaseTtlMs: 30_000 });
     const standby = await start('b', { leaseTtlMs: 30_000 });

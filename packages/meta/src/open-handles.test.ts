@@ -221,7 +221,7 @@ describe('with the past and with forks', () => {
   });
 
   test('a file that is open when its directory is rolled back lives on', async () => {
-    const { shard, session, ino } = await shardWithOpenFile();
+    const { shard, ino } = await shardWithOpenFile();
     const { version } = await shard.put('/d/g', 'x');
     await shard.put('/d/f', 'second');
     await shard.do('rollback', { node: at('/d'), at: { version }, undoTtlMs: 60_000 });
