@@ -12,6 +12,7 @@ import { scaleBench } from './scale.js';
 import { stallBench } from './stall.js';
 import { startBench } from './start.js';
 import { transferBench } from './transfer.js';
+import { watchBench } from './watch.js';
 
 const BENCHES: readonly Bench[] = [
   startBench,
@@ -23,6 +24,7 @@ const BENCHES: readonly Bench[] = [
   stallBench,
   transferBench,
   mountBench,
+  watchBench,
 ];
 
 const args = process.argv.slice(2);

@@ -84,7 +84,7 @@ export interface MetadataClient {
   waitForLock(args: LockArgs, options?: LockWaitOptions): Promise<Mutated<MutationResult<'lock'>>>;
   /**
    * Independent mutations in one request, with an answer each in their order. Each keeps a request id of its own: the one it brings, or
-   * that of the batch with its place. Sent again, the batch gives the first results.
+   * one made from that of the batch and its place (`batchItemIds`). Sent again, the batch gives the first results.
    */
   mutateMany(items: readonly BatchItem[], options?: MutateOptions): Promise<readonly BatchAnswer[]>;
   /** How blocks are reached. */

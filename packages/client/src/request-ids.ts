@@ -21,13 +21,15 @@ export class RequestIds {
     this.#count = Buffer.from(random.bytes(4)).readUInt32BE();
   }
 
-  draw(): RequestId {
+  /** @param count how many ids are used from this one on: that of a batch counts on for each of its items. */
+  draw(count = 1): RequestId {
     const nowMs = Math.floor(this.#clock.nowMs());
     if (nowMs !== this.#headMs) {
       this.#headMs = nowMs;
       this.#head = requestId(nowMs.toString(16).padStart(12, '0') + this.mark);
     }
-    this.#count = (this.#count + 1) % COUNTS;
-    return (this.#head + this.#count.toString(16).padStart(8, '0')) as RequestId;
+    const first = (this.#count + 1) % COUNTS;
+    this.#count = (this.#count + count) % COUNTS;
+    return (this.#head + first.toString(16).padStart(8, '0')) as RequestId;
   }
 }

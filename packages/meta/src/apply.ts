@@ -1,8 +1,9 @@
 /** From a command to the rows it writes: a pure function of the command and the state that the transaction shows. */
-import { NokvError, unreachable, LISTED_OPERATIONS } from '@nokv/types';
+import { unreachable, LISTED_OPERATIONS } from '@nokv/types';
 import type { Command } from './command.js';
 import { clone, undelete } from './history/clone.js';
 import { materialise } from './history/materialise.js';
+import { merge } from './history/merge.js';
 import { createSnapshot, endPins, removeTag, renewSnapshot, retireSnapshot, setTag } from './history/pins.js';
 import { prune } from './history/prune.js';
 import { setRetention } from './history/retention.js';
@@ -133,7 +134,7 @@ export function apply(transaction: Transaction, command: Command): AnyMutationRe
     case 'retention-set':
       return setRetention(transaction, command);
     case 'merge':
-      throw new NokvError('unsupported', `${command.operation} is not served by this build`);
+      return merge(transaction, command);
     case 'end-pins':
       return nothing(endPins(transaction, command));
     case 'materialise':

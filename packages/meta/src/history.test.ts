@@ -273,14 +273,19 @@ describe('forks', () => {
     expect(await dump(shard, '/fork', { places })).toEqual(before);
     expect([...places.values()].filter((paths) => paths.length > 1)).toEqual([['/fork/a', '/fork/b', '/fork/d/e/hard']]);
     expect(contradictions(shard.kv)).toEqual([]);
-    expect((await shard.read('pins', { kind: 'fork', limit: 10 })).pins).toEqual([]);
-    expect(await dump(shard, '/fork')).toEqual(before);
+    expect((await shard.read('pins', { kind: 'fork', limit: 10 })).pins).toHaveLength(1);
+    // Its root gone, nobody can merge the fork any more; what was moved out of it lasts.
+    await shard.do('rename', { from: at('/fork/d'), to: at('/d'), mode: 'replace' });
+    await shard.do('remove-tree', { entry: at('/fork') });
+    await shard.maintain();
+    const kept = await dump(shard, '/d');
     for (let i = 0; i < 2; i++) {
       await shard.put('/other', `${i}`);
       shard.clock.ms += 3 * 24 * 3600 * 1000;
     }
     await shard.maintain();
-    expect(await dump(shard, '/fork')).toEqual(before);
+    expect((await shard.read('pins', { kind: 'fork', limit: 10 })).pins).toEqual([]);
+    expect(await dump(shard, '/d')).toEqual(kept);
     expect([...shard.kv.range(Uint8Array.of(FAMILY.history), Uint8Array.of(FAMILY.history + 1))]).toEqual([]);
     expect([...shard.kv.range(Uint8Array.of(FAMILY.origin), Uint8Array.of(FAMILY.counterpart + 1))]).toEqual([]);
   });
@@ -500,5 +505,92 @@ describe('differences', () => {
       { kind: 'added', path: '5/new' },
     ]);
     expect(shard.engine.stats.rowsRead - before).toBeLessThan(200);
+  });
+});
+
+describe('merge', () => {
+  const text = (path: Uint8Array): string => Buffer.from(path).toString();
+
+  test('brings what a fork changed into its base, once and again', async () => {
+    const shard = await open();
+    await fill(shard, '/r');
+    await shard.do('clone', { from: at('/r'), to: at('/fork'), ...OWNER });
+    shard.clock.ms += 1000;
+    await disturb(shard, '/fork');
+    await shard.put('/fork/d/sub/dir/file', 'new below new', { parents: true });
+    await shard.put('/r/d/f19', 'the base goes on elsewhere');
+    const wanted = await dump(shard, '/fork');
+    const { result } = await shard.do('merge', { fork: at('/fork') });
+    expect(result).toMatchObject({ applied: true, conflicts: [], conflictCount: 0 });
+    const merged = await dump(shard, '/r');
+    const plain = (tree: unknown): unknown =>
+      JSON.parse(JSON.stringify(tree, (key, value: unknown) => (['mtime', 'nlink', 'f19'].includes(key) ? '' : value)));
+    expect(plain(merged)).toEqual(plain(wanted));
+    expect(await shard.text('/r/d/f19')).toBe('the base goes on elsewhere');
+    expect((await shard.do('merge', { fork: at('/fork') })).result).toMatchObject({ applied: true, changes: 0 });
+    shard.clock.ms += 1000;
+    await shard.put('/fork/a', 'once more');
+    await shard.put('/fork/d/new', 'and here');
+    expect((await shard.do('merge', { fork: at('/fork') })).result).toMatchObject({ applied: true, changes: 3 });
+    expect(await shard.text('/r/a')).toBe('once more');
+    expect(await shard.text('/r/d/new')).toBe('and here');
+    await shard.maintain();
+    expect(contradictions(shard.kv)).toEqual([]);
+  });
+
+  test('applies nothing where both changed the same, and names each', async () => {
+    const shard = await open();
+    await fill(shard, '/r');
+    await shard.do('clone', { from: at('/r'), to: at('/x'), ...OWNER });
+    await shard.do('clone', { from: at('/r'), to: at('/y'), ...OWNER });
+    shard.clock.ms += 1000;
+    const base = (await shard.stat('/r/d/f1')).generation;
+    await shard.put('/x/d/f1', 'x');
+    await shard.put('/x/d/f2', 'x too');
+    await shard.do('remove-tree', { entry: at('/x/d/e') });
+    await shard.put('/x/both', 'same');
+    await shard.put('/y/d/f1', 'y');
+    await shard.put('/y/d/e/more', 'y');
+    await shard.put('/y/both', 'same');
+    await shard.do('unlink', { entry: at('/y/d/f2') });
+    await shard.put('/y/fine', 'y');
+    const own = (await shard.stat('/y/d/f1')).generation;
+    expect((await shard.do('merge', { fork: at('/x') })).result.applied).toBe(true);
+    const live = (await shard.stat('/r/d/f1')).generation;
+    const before = await dump(shard, '/r');
+    const { result } = await shard.do('merge', { fork: at('/y') });
+    expect(result.applied).toBe(false);
+    expect(result.conflicts.map(({ path, fork, live: there }) => `${text(path)}: ${fork}, ${there}`).sort()).toEqual([
+      'd/e/more: added, removed',
+      'd/f1: modified, modified',
+      'd/f2: removed, modified',
+    ]);
+    expect(result.conflicts.find(({ path }) => text(path) === 'd/f1')).toMatchObject({
+      baseGeneration: base,
+      liveGeneration: live,
+      forkGeneration: own,
+    });
+    expect(await dump(shard, '/r')).toEqual(before);
+    expect((await shard.do('merge', { fork: at('/y'), dryRun: true })).result.conflictCount).toBe(3);
+    await expect(shard.do('merge', { fork: at('/r') })).rejects.toMatchObject({ code: 'invalid-argument' });
+    expect(contradictions(shard.kv)).toEqual([]);
+  });
+
+  test('takes directories for files and files for directories', async () => {
+    const shard = await open();
+    await fill(shard, '/r');
+    await shard.do('clone', { from: at('/r'), to: at('/fork'), ...OWNER });
+    await shard.do('unlink', { entry: at('/fork/d/f1') });
+    await shard.put('/fork/d/f1/now/deep', 'deep', { parents: true });
+    await shard.do('remove-tree', { entry: at('/fork/d/e') });
+    await shard.put('/fork/d/e', 'a file now');
+    await shard.do('rename', { from: at('/fork/d/f2'), to: at('/fork/renamed'), mode: 'replace' });
+    expect((await shard.do('merge', { fork: at('/fork') })).result.applied).toBe(true);
+    expect(await shard.text('/r/d/f1/now/deep')).toBe('deep');
+    expect(await shard.text('/r/d/e')).toBe('a file now');
+    expect(await shard.text('/r/renamed')).toBe('text 2');
+    await expect(shard.stat('/r/d/f2')).rejects.toMatchObject({ code: 'not-found' });
+    await shard.maintain();
+    expect(contradictions(shard.kv)).toEqual([]);
   });
 });

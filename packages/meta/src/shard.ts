@@ -12,6 +12,7 @@ import {
   REQUEST_ID_CHARACTERS_MAX,
   RETENTION_POLICY_DEFAULT,
   assert,
+  batchItemIds,
   checkCaller,
   makeInodeNumber,
   makeSessionId,
@@ -28,7 +29,6 @@ import {
   type Epoch,
   type FsckItem,
   type InodeNumber,
-  type ListedResult,
   type MutationOperation,
   type MutationOperations,
   type MutationResult,
@@ -50,6 +50,7 @@ import { fsck, type FsckOptions } from './fsck/fsck.js';
 import { freshInodesOf } from './operations/fresh-inodes.js';
 import { checkTransact } from './operations/transact.js';
 import type { Command, InternalOperation, InternalOperations, RepairFix, Retention } from './command.js';
+import { BatchWaiters } from './batch-waiters.js';
 import { CommitPipeline, type Pending, type Waiter } from './commit-pipeline.js';
 import { localSink, type DurabilitySink } from './durability-sink.js';
 import { RESERVED_AHEAD, RESERVED_LEFT_MIN, reserveFrom, type Evaluated, type PipelineState } from './evaluated-batch.js';
@@ -222,7 +223,7 @@ class Shard implements ShardEngine {
     try {
       this.#refuseIfClosed();
       const waiter = deferred<Evaluated>();
-      this.#mutate(operation, args, checkRequestId(context.requestId), context, waiter);
+      this.#mutate(operation, args, checkRequestId(context.requestId), context, waiter, this.#options.clock.now());
       return waiter.promise as Promise<Committed<MutationResult<Op>>>;
     } catch (error) {
       return Promise.reject(error);
@@ -251,29 +252,20 @@ class Shard implements ShardEngine {
     } catch (error) {
       return Promise.reject(error);
     }
-    return new Promise((resolve) => {
-      const answers: BatchAnswer[] = Array.from({ length: items.length });
-      let waiting = items.length;
-      const settle = (at: number, answer: BatchAnswer): void => {
-        answers[at] = answer;
-        waiting -= 1;
-        if (waiting === 0) resolve(answers);
-      };
-      if (waiting === 0) resolve(answers);
-      items.forEach(({ operation, args, requestId }, at) => {
-        const waiter: Waiter = {
-          resolve: ({ version, result }) =>
-            settle(at, { ok: true, value: { operation, version, result } as ListedResult & { version: Version } }),
-          reject: (error) => settle(at, { ok: false, error: toNokvError(error) }),
-        };
-        try {
-          const id = requestId === undefined ? (`${context.requestId}.${at}` as RequestId) : checkRequestId(requestId);
-          this.#mutate(operation, args, id, context, waiter);
-        } catch (error) {
-          waiter.reject(toNokvError(error));
-        }
-      });
-    });
+    const batch = new BatchWaiters(items);
+    const idAt = batchItemIds(context.requestId);
+    // One reading of the clock for all: they came at one time.
+    const time = this.#options.clock.now();
+    for (let at = 0; at < items.length; at++) {
+      const { operation, args, requestId } = items[at] as BatchItem;
+      const waiter = batch.at(at);
+      try {
+        this.#mutate(operation, args, requestId === undefined ? idAt(at) : checkRequestId(requestId), context, waiter, time);
+      } catch (error) {
+        waiter.reject(toNokvError(error));
+      }
+    }
+    return batch.answers;
   }
 
   pathLog(after: ChangeCursor, directoriesMax: number): PathLog {
@@ -451,6 +443,7 @@ class Shard implements ShardEngine {
     requestId: RequestId,
     context: MutateContext,
     waiter: Waiter,
+    time: Timespec,
   ): void {
     const { acknowledgement } = context;
     const caller = context.caller === undefined ? undefined : checkCaller(context.caller);
@@ -475,7 +468,7 @@ class Shard implements ShardEngine {
       requestId,
       digest,
       actor: checkActor(context.actor),
-      time: this.#options.clock.now(),
+      time,
       freshInode: this.#drawInodes(fresh),
       freshUpload: operation === 'begin-upload' ? this.#drawUpload() : undefined,
       ...(operation === 'open-session' ? { freshSession: this.#drawSession() } : {}),

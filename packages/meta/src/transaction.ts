@@ -20,6 +20,7 @@ import {
   type UploadId,
   type Version,
 } from '@nokv/types';
+import { DiffTrees } from './history/diff-node.js';
 import { livePin, momentOf, type Moment, type VersionedAt } from './history/moment.js';
 import { birthOf, replacedAt } from './history/past-rows.js';
 import { PastView, refuseShownByOrigin, type PinnedRoot } from './history/past-view.js';
@@ -421,6 +422,11 @@ export class Transaction {
 
   /* ------------------------------------------------------ pins and forks */
 
+  /** The states of any versions to compare, as the state before this command has them. */
+  trees(): DiffTrees {
+    return new DiffTrees(this.#view, this.root);
+  }
+
   /** The namespace as it was before this command. */
   reader(): ReadView {
     return new ReadView(this.#view, this.root);
@@ -480,7 +486,7 @@ export class Transaction {
     const delta = this.#put(forkKey(root), decodeFork, fork);
     this.forksDelta += delta;
     if (delta < 0) this.pinsEndedDelta += 1;
-    if (fork !== undefined && fork.version > this.newestPinned) this.newestPinned = fork.version;
+    if (fork !== undefined) this.newestPinned = Math.max(this.newestPinned, fork.version, fork.merged) as Version;
   }
 
   origin(directory: InodeNumber): OriginRow | undefined {

@@ -5,7 +5,8 @@
  *              (sec u64, nsec u32; zeros for a tag), ended ms u64 (0 while live), name (text8), actor (text8), path (length u16, bytes),
  *              count of labels u8, each key (text8) and value (text8)
  * tag:         id of its pin u64
- * fork:        base u64, version u64, directories that still show their origin u32, exact u8, created (sec u64, nsec u32), actor (text8)
+ * fork:        base u64, version u64, merged u64, directories that still show their origin u32, flags u8 (1 exact, 2 keeps its base,
+ *              4 its root is gone), created (sec u64, nsec u32), actor (text8)
  * origin:      fork u64, source u64, version u64, born at version u64, removed at version u64 (0 while there), then the name up to
  *              which all entries are there, to the end of the row
  * whiteout:    nothing; counterpart: ino u64 in the fork
@@ -31,7 +32,7 @@ export interface PinRow {
   readonly labels: readonly PinLabel[];
 }
 
-/** A fork holds its base's state until every directory of it has entries of its own. */
+/** A fork holds its base's state until every directory of it has entries of its own, or longer where it `keepsBase`. */
 export interface ForkRow {
   readonly base: InodeNumber;
   readonly version: Version;
@@ -39,6 +40,11 @@ export interface ForkRow {
   readonly outstanding: number;
   /** Whether directories of the base count their entries right at that version: a pin held it, or it was the newest. */
   readonly isExact: boolean;
+  /** Holds the base's state as long as its root is there, so that it can be compared with it and merged into it. */
+  readonly keepsBase: boolean;
+  readonly isRootGone: boolean;
+  /** The version at which it was last merged into its base; 0 for never. */
+  readonly merged: Version;
   readonly created: Timespec;
   readonly actor: string;
 }
@@ -59,6 +65,9 @@ const KIND_SNAPSHOT = 1;
 const KIND_TAG = 2;
 const STATE_LIVE = 1;
 const STATE_ENDED = 2;
+const FORK_EXACT = 1;
+const FORK_KEEPS_BASE = 2;
+const FORK_ROOT_GONE = 4;
 const NEVER: Timespec = { sec: 0, nsec: 0 };
 const TEXT_BYTES_MAX = 256;
 const writer = new RowWriter();
@@ -128,11 +137,12 @@ export function decodeTag(bytes: Uint8Array): PinId {
 
 export function encodeFork(fork: ForkRow): Buffer {
   const row = writer
-    .begin(33 + TEXT_BYTES_MAX)
+    .begin(41 + TEXT_BYTES_MAX)
     .u64(fork.base)
     .u64(fork.version)
+    .u64(fork.merged)
     .u32(fork.outstanding)
-    .u8(fork.isExact ? 1 : 0)
+    .u8((fork.isExact ? FORK_EXACT : 0) | (fork.keepsBase ? FORK_KEEPS_BASE : 0) | (fork.isRootGone ? FORK_ROOT_GONE : 0))
     .time(fork.created);
   text8(row, fork.actor);
   return row.end();
@@ -140,16 +150,25 @@ export function encodeFork(fork: ForkRow): Buffer {
 
 export function decodeFork(bytes: Uint8Array): ForkRow {
   const row = new RowReader(bytes);
-  const fork = {
-    base: row.u64() as InodeNumber,
-    version: row.u64() as Version,
-    outstanding: row.u32(),
-    isExact: row.u8() === 1,
-    created: row.time(),
-    actor: readText8(row) ?? '',
-  };
+  const base = row.u64() as InodeNumber;
+  const version = row.u64() as Version;
+  const merged = row.u64() as Version;
+  const outstanding = row.u32();
+  const flags = row.u8();
+  const created = row.time();
+  const actor = readText8(row) ?? '';
   row.end();
-  return fork;
+  return {
+    base,
+    version,
+    merged,
+    outstanding,
+    isExact: (flags & FORK_EXACT) !== 0,
+    keepsBase: (flags & FORK_KEEPS_BASE) !== 0,
+    isRootGone: (flags & FORK_ROOT_GONE) !== 0,
+    created,
+    actor,
+  };
 }
 
 export function encodeOrigin(origin: OriginRow): Buffer {

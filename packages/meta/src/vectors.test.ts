@@ -197,7 +197,17 @@ const snapshotPin = {
   ],
 };
 const tagPin = { ...snapshotPin, kind: 'tag' as const, state: 'ended' as const, expires: undefined, endedMs: 5, name: 'v1', labels: [] };
-const fork = { base: parent, version: 299 as Version, outstanding: 2, isExact: true, created: time, actor: 'cli' };
+const fork = {
+  base: parent,
+  version: 299 as Version,
+  merged: 7 as Version,
+  outstanding: 2,
+  isExact: true,
+  keepsBase: true,
+  isRootGone: false,
+  created: time,
+  actor: 'cli',
+};
 const origin = { fork: ino, source: parent, version: 299 as Version, born: 300 as Version, removed: 0 as Version, done: name };
 const uploadRow = { state: 'open' as const, begunMs: 1_800_000_000_123, expires: time, actor: 'cli', target: '/runs/é' };
 const session = 'fedcba9876543210fedcba9876543210' as SessionId;

@@ -83,3 +83,4 @@ export {
   type WireCommitted,
   type WireMutationResult,
 } from './wire-operations.js';
+export { shareEncoding } from './schemas/path-changes.js';

@@ -20,6 +20,7 @@ import {
   type BackupArgs,
   type BackupItem,
   NokvError,
+  batchItemIds,
   isNokvError,
   timespecToMs,
   toNokvError,
@@ -37,7 +38,6 @@ import {
   type ReadOperation,
   type ReadOperations,
   type ReadResult,
-  type RequestId,
   type TransactArgs,
   type UploadResult,
   type Version,
@@ -199,7 +199,8 @@ export function makeService(parts: ServiceParts): Service {
         refused.set(at, { ok: false, error: toNokvError(error) });
       }
     }
-    const taken = items.map((item, at) => ({ ...item, requestId: item.requestId ?? (`${context.requestId}.${at}` as RequestId) }));
+    const idAt = batchItemIds(context.requestId);
+    const taken = items.map((item, at) => ({ ...item, requestId: item.requestId ?? idAt(at) }));
     const answers = await engine.mutateMany(
       taken.filter((_, at) => !refused.has(at)),
       context,

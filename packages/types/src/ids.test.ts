@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import {
   LOCAL_INODES_PER_SHARD,
+  batchItemIds,
   inodeNumber,
   localOfInode,
   makeInodeNumber,
@@ -43,4 +44,15 @@ describe('upload ids', () => {
 test('request ids are 1 to 64 plain characters', () => {
   expect(requestId('run-7:step_1.a')).toBe('run-7:step_1.a');
   for (const bad of ['', 'x'.repeat(65), 'a b', 'ü']) expect(() => requestId(bad)).toThrow();
+});
+
+test('items of a batch count on from its id, or add their place', () => {
+  const idAt = batchItemIds(requestId('0192f5c3a1b20123456789ab00000001'));
+  expect([idAt(0), idAt(1), idAt(255)]).toEqual([
+    '0192f5c3a1b20123456789ab00000001',
+    '0192f5c3a1b20123456789ab00000002',
+    '0192f5c3a1b20123456789ab00000100',
+  ]);
+  expect(batchItemIds(requestId('0192f5c3a1b20123456789abffffffff'))(1)).toBe('0192f5c3a1b20123456789ab00000000');
+  expect(batchItemIds(requestId('own'))(7)).toBe('own.7');
 });

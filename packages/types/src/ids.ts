@@ -97,6 +97,20 @@ export function requestId(value: string): RequestId {
   return value as RequestId;
 }
 
+const COUNT_AT = 24;
+const COUNTS = 2 ** 32;
+
+/**
+ * The request id of the item at a place of a batch: an id as clients draw them goes on counting from that of the batch, any other gets a
+ * dot and the place. @returns a function of the place.
+ */
+export function batchItemIds(batch: RequestId): (place: number) => RequestId {
+  if (!HEX_ID.test(batch)) return (place) => `${batch}.${place}` as RequestId;
+  const head = batch.slice(0, COUNT_AT);
+  const first = Number.parseInt(batch.slice(COUNT_AT), 16);
+  return (place) => (head + ((first + place) % COUNTS).toString(16).padStart(8, '0')) as RequestId;
+}
+
 /**
  * Ids of one time lie beside each other in the shard's table of results, so that a batch of them changes few pages:
  * with fully random ids every request dirties a page of its own.

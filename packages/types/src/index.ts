@@ -22,6 +22,7 @@ export {
   SHARDS_MAX,
   STAGING_INODE,
   TRASH_INODE,
+  batchItemIds,
   epoch,
   generation,
   inodeNumber,

@@ -76,7 +76,7 @@ export const BATCH_MAX = 4096;
 
 /** A mutation of a batch: it commits alone, under a request id of its own. */
 export type BatchItem = ListedMutation & {
-  /** Absent: the id of the batch, a dot and the place in the list. */
+  /** Absent: made from the id of the batch and the place in the list (`batchItemIds`). */
   readonly requestId?: RequestId;
 };
 

@@ -1,5 +1,14 @@
 /** {@link Batch} and what is written over it: many files made or removed at once. */
-import { BATCH_MAX, isNokvError, type BatchAnswer, type BatchItem, type ListedMutation, type Settled, type UploadId } from '@nokv/types';
+import {
+  BATCH_MAX,
+  batchItemIds,
+  isNokvError,
+  type BatchAnswer,
+  type BatchItem,
+  type ListedMutation,
+  type Settled,
+  type UploadId,
+} from '@nokv/types';
 import type { ClientContext } from '../client-context.js';
 import type { Batch } from '../lists.js';
 import type { MutationOptions, NodeOutcome, Outcome, PathLike } from '../nokv-client.js';
@@ -13,11 +22,12 @@ const MUTATION_BYTES = 128;
 
 export class PathBatch extends PathMutationList implements Batch {
   async send(options: Omit<MutationOptions, 'owner'> = {}): Promise<readonly BatchAnswer[]> {
-    const requestId = options.requestId ?? this.context.requestIds.draw();
+    const requestId = options.requestId ?? this.context.requestIds.draw(this.length);
+    const itemId = batchItemIds(requestId);
     const { mutations, uploads } = await this.prepare(options);
     const answers: BatchAnswer[] = [];
-    for (const [part, items] of split(mutations).entries()) {
-      const id = part === 0 ? requestId : derivedRequestId(requestId, `b${part}`);
+    for (const items of split(mutations)) {
+      const id = answers.length === 0 ? requestId : itemId(answers.length);
       answers.push(...(await this.context.metadata.mutateMany(items, { ...options, requestId: id })));
     }
     const refused = mutations.flatMap((mutation, at) => (answers[at]?.ok === true ? [] : uploadsOf(mutation)));
@@ -34,7 +44,7 @@ export async function createMany(
 ): Promise<readonly Settled<NodeOutcome>[]> {
   const batch = new PathBatch(context);
   for (const path of paths) batch.create(path, options);
-  const requestId = options.requestId ?? context.requestIds.draw();
+  const requestId = options.requestId ?? context.requestIds.draw(batch.length);
   const answers = await batch.send({ ...options, requestId });
   return answers.map((answer) => {
     if (!answer.ok) return answer;
@@ -50,7 +60,7 @@ export async function removeMany(
   options: MutationOptions,
 ): Promise<readonly Settled<Outcome>[]> {
   const list = [...paths];
-  const requestId = options.requestId ?? context.requestIds.draw();
+  const requestId = options.requestId ?? context.requestIds.draw(list.length);
   const first = new PathBatch(context);
   for (const path of list) first.unlink(path);
   const answers = [...(await first.send({ ...options, requestId }))];

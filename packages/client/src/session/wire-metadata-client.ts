@@ -146,7 +146,7 @@ export class WireMetadataClient implements MetadataClient {
 
   async mutateMany(items: readonly BatchItem[], options: MutateOptions = NO_OPTIONS): Promise<readonly BatchAnswer[]> {
     const { signal, acknowledgement = 'durable' } = options;
-    const requestId = options.requestId ?? this.#options.requestIds.draw();
+    const requestId = options.requestId ?? this.#options.requestIds.draw(items.length);
     const firstAttemptMs = options.firstAttemptMs ?? this.#options.clock.nowMs();
     const { actor, caller } = this.#options;
     let partial: { readonly answers: readonly BatchAnswer[]; readonly because: NokvError } | undefined;

@@ -22,7 +22,7 @@ export function clone(transaction: Transaction, command: CommandOf<'clone'>): Cr
   const place = resolvePlace(transaction, args.to, { follow: false, makeDirectory });
   if (place.entry !== undefined) throw alreadyExists(args.to);
   refuseOwnDescendant(transaction, copied.inode, place, args.from, args.to);
-  return entered(transaction, copied, place, fresh);
+  return entered(transaction, copied, place, fresh, true);
 }
 
 export function undelete(transaction: Transaction, command: CommandOf<'undelete'>): CreateResult {
@@ -32,11 +32,11 @@ export function undelete(transaction: Transaction, command: CommandOf<'undelete'
   if (to.entry !== undefined) throw alreadyExists(args.to ?? args.entry);
   const copied =
     args.at === undefined ? lastAt(transaction, removed, args.entry) : nodeAt(transaction, args.entry as NodeRef, args.at as VersionedAt);
-  return entered(transaction, copied, to, new FreshInodes(command));
+  return entered(transaction, copied, to, new FreshInodes(command), false);
 }
 
-function entered(transaction: Transaction, copied: Copied, place: Place, fresh: FreshInodes): CreateResult {
-  const copy = enterCopy(transaction, copied, place, fresh);
+function entered(transaction: Transaction, copied: Copied, place: Place, fresh: FreshInodes, keepsBase: boolean): CreateResult {
+  const copy = enterCopy(transaction, copied, place, fresh, { keepsBase });
   transaction.change('cloned', copy, location(place));
   return { attributes: toAttributes(copy), created: true };
 }

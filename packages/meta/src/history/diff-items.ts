@@ -18,6 +18,8 @@ export interface DiffSource {
 }
 
 const ROWS_AN_ITEM = 256;
+/** Of paths. */
+const BYTES_AN_ITEM = 512 * 1024;
 
 export async function* diffItems(source: DiffSource, args: DiffArgs): AsyncGenerator<DiffItem> {
   const { view, root, bounds, refuse } = source;
@@ -30,11 +32,19 @@ export async function* diffItems(source: DiffSource, args: DiffArgs): AsyncGener
     refuse();
   };
   let rows: DiffRow[] = [];
-  for await (const row of diffNodes({ trees, log: view.kv, forgotten: bounds.forgotten, breathe }, a, b)) {
+  let bytes = 0;
+  for (const row of diffNodes({ trees, log: view.kv, forgotten: bounds.forgotten }, a, b)) {
+    if (row === undefined) {
+      await breathe();
+      continue;
+    }
     rows.push(row);
-    if (rows.length < ROWS_AN_ITEM) continue;
+    bytes += row.path.length + (row.fromPath?.length ?? 0);
+    if (rows.length < ROWS_AN_ITEM && bytes < BYTES_AN_ITEM) continue;
     yield { rows, versions };
+    refuse();
     rows = [];
+    bytes = 0;
   }
   yield { rows, versions };
 }

@@ -4,7 +4,7 @@
  * Nothing is read that cannot differ: the same node in the same state (what a fork never touched), and directories under which the change
  * log names nothing between the two versions. What is there on one side only is matched by inode (in a fork by body) before it is called
  * added or removed: where both are found it was renamed. Beyond {@link ROWS_KEPT_MAX} rows renames are not looked for any more.
- * Between slices of work others have their turn.
+ * The work is a generator that pauses between slices.
  */
 import { NokvError, joinPath, type DiffRow, type Version } from '@nokv/types';
 import type { KvReader } from '../ordered-kv.js';
@@ -18,8 +18,6 @@ export interface DiffParts {
   readonly log: KvReader;
   /** Changes up to this version are forgotten. */
   readonly forgotten: Version;
-  /** Lets others through; throws to end the work. */
-  readonly breathe: () => Promise<void>;
 }
 
 type Path = readonly Uint8Array[];
@@ -44,9 +42,13 @@ const ROWS_KEPT_MAX = 100_000;
 const ROUNDS_MAX = 64;
 const VISITS_A_SLICE = 2048;
 
-export async function* diffNodes(parts: DiffParts, a: DiffTreeNode, b: DiffTreeNode): AsyncGenerator<DiffRow> {
-  yield* new Diff(parts).run(a, b);
+/** Yields rows, and undefined where others may have their turn. */
+export function diffNodes(parts: DiffParts, a: DiffTreeNode, b: DiffTreeNode): Generator<DiffRow | undefined> {
+  return new Diff(parts).run(a, b);
 }
+
+/** A place where others may have their turn. */
+type Work<Result = void> = Generator<undefined, Result>;
 
 class Diff {
   readonly #parts: DiffParts;
@@ -62,10 +64,10 @@ class Diff {
     this.#parts = parts;
   }
 
-  async *run(a: DiffTreeNode, b: DiffTreeNode): AsyncGenerator<DiffRow> {
-    await this.#compare({ a: [], b: [] }, a, b);
+  *run(a: DiffTreeNode, b: DiffTreeNode): Generator<DiffRow | undefined> {
+    yield* this.#compare({ a: [], b: [] }, a, b);
     // Ends: a round that finds no rename is the last.
-    for (let round = 0; round < ROUNDS_MAX && (await this.#matchRenames()); round++);
+    for (let round = 0; round < ROUNDS_MAX && (yield* this.#matchRenames()); round++);
     yield* this.#rows.sort((x, y) => Buffer.compare(x.path, y.path));
     for (const lone of this.#removed) yield* this.#expanded(lone, 'removed');
     for (const lone of this.#added) yield* this.#expanded(lone, 'added');
@@ -73,7 +75,7 @@ class Diff {
 
   /* ----------------------------------------------------------- comparing */
 
-  async #compare(paths: Paths, a: DiffTreeNode, b: DiffTreeNode): Promise<void> {
+  *#compare(paths: Paths, a: DiffTreeNode, b: DiffTreeNode): Work {
     if (isSame(a, b)) return;
     const { trees } = this.#parts;
     const inodeA = mustInode(trees, a);
@@ -83,41 +85,41 @@ class Diff {
     if (kind !== undefined) {
       this.#rows.push({ kind, path: joined(paths.b), a: diffNode(a, inodeA), b: diffNode(b, inodeB), attributes });
     }
-    await this.#pause();
+    yield* this.#pause();
     const isDirectoryA = inodeA.type === 'directory';
     const isDirectoryB = inodeB.type === 'directory';
-    if (isDirectoryA && isDirectoryB) return this.#compareEntries(paths, a, b);
+    if (isDirectoryA && isDirectoryB) return yield* this.#compareEntries(paths, a, b);
     if (isDirectoryA) for (const { name, node } of trees.entries(a)) this.#lone(this.#removed, [...paths.a, name], node);
     if (isDirectoryB) for (const { name, node } of trees.entries(b)) this.#lone(this.#added, [...paths.b, name], node);
   }
 
-  async #compareEntries(paths: Paths, shownA: DiffTreeNode, shownB: DiffTreeNode): Promise<void> {
+  *#compareEntries(paths: Paths, shownA: DiffTreeNode, shownB: DiffTreeNode): Work {
     const { trees } = this.#parts;
     const a = trees.canonical(shownA);
     const b = trees.canonical(shownB);
     if (isSame(a, b)) return;
-    const touched = a.ino === b.ino ? await this.#touchedBetween(a, b) : undefined;
+    const touched = a.ino === b.ino ? yield* this.#touchedBetween(a, b) : undefined;
     if (touched !== undefined) {
-      for (const name of touched.of(a.ino)) await this.#comparePair(paths, name, trees.entry(a, name), trees.entry(b, name));
+      for (const name of touched.of(a.ino)) yield* this.#comparePair(paths, name, trees.entry(a, name), trees.entry(b, name));
       return;
     }
-    for (const { name, a: nodeA, b: nodeB } of zip(trees.entries(a), trees.entries(b))) await this.#comparePair(paths, name, nodeA, nodeB);
+    for (const { name, a: nodeA, b: nodeB } of zip(trees.entries(a), trees.entries(b))) yield* this.#comparePair(paths, name, nodeA, nodeB);
   }
 
-  async #comparePair(paths: Paths, name: Uint8Array, a: DiffTreeNode | undefined, b: DiffTreeNode | undefined): Promise<void> {
+  *#comparePair(paths: Paths, name: Uint8Array, a: DiffTreeNode | undefined, b: DiffTreeNode | undefined): Work {
     const below = { a: [...paths.a, name], b: [...paths.b, name] };
-    if (a !== undefined && b !== undefined) return this.#compare(below, a, b);
+    if (a !== undefined && b !== undefined) return yield* this.#compare(below, a, b);
     if (a !== undefined) this.#lone(this.#removed, below.a, a);
     if (b !== undefined) this.#lone(this.#added, below.b, b);
-    await this.#pause();
+    yield* this.#pause();
   }
 
-  async #touchedBetween(a: DiffTreeNode, b: DiffTreeNode): Promise<TouchedNames | undefined> {
+  *#touchedBetween(a: DiffTreeNode, b: DiffTreeNode): Work<TouchedNames | undefined> {
     const [from, to] = a.view.version <= b.view.version ? [a.view, b.view] : [b.view, a.view];
     const id = `${from.version}-${to.version}`;
     if (!this.#touched.has(id)) {
-      const { log, forgotten, breathe } = this.#parts;
-      this.#touched.set(id, await touchedNames(log, from, to, forgotten, breathe));
+      const { log, forgotten } = this.#parts;
+      this.#touched.set(id, yield* touchedNames(log, from, to, forgotten));
     }
     return this.#touched.get(id);
   }
@@ -131,10 +133,10 @@ class Diff {
   /* ------------------------------------------------------------- renames */
 
   /** Pairs what was removed here with what was added there; returns whether it found something, which may bring up more. */
-  async #matchRenames(): Promise<boolean> {
+  *#matchRenames(): Work<boolean> {
     if (this.#removed.length === 0 || this.#added.length === 0) return false;
-    const removed = await this.#takenApart(this.#removed);
-    const added = removed === undefined ? undefined : await this.#takenApart(this.#added);
+    const removed = yield* this.#takenApart(this.#removed);
+    const added = removed === undefined ? undefined : yield* this.#takenApart(this.#added);
     if (removed === undefined || added === undefined) return false;
     const candidates = new Map<string, Lone>();
     for (const lone of removed) for (const id of identities(lone)) if (!candidates.has(id)) candidates.set(id, lone);
@@ -158,25 +160,25 @@ class Diff {
     for (const to of added) if (to.inode.type !== 'directory') match(to);
     this.#removed = removed.filter(({ path }) => !gone.holds(path));
     this.#added = added.filter(({ path }) => !come.holds(path));
-    for (const pair of pairs) await this.#renamed(pair.from, pair.to);
+    for (const pair of pairs) yield* this.#renamed(pair.from, pair.to);
     return pairs.length > 0;
   }
 
-  async #renamed(from: Lone, to: Lone): Promise<void> {
+  *#renamed(from: Lone, to: Lone): Work {
     const { attributes } = compareNodes(from.node, from.inode, to.node, to.inode);
     const sides = { a: diffNode(from.node, from.inode), b: diffNode(to.node, to.inode) };
     this.#rows.push({ kind: 'renamed', path: joined(to.path), fromPath: joined(from.path), ...sides, attributes });
-    if (to.inode.type === 'directory') await this.#compareEntries({ a: from.path, b: to.path }, from.node, to.node);
+    if (to.inode.type === 'directory') yield* this.#compareEntries({ a: from.path, b: to.path }, from.node, to.node);
   }
 
   /** The nodes and all below them, each before what it holds; undefined where that is too much. */
-  async #takenApart(lones: readonly Lone[]): Promise<Lone[] | undefined> {
+  *#takenApart(lones: readonly Lone[]): Work<Lone[] | undefined> {
     const all: Lone[] = [];
     for (const lone of lones) {
       for (const each of this.#walk(lone)) {
         all.push(each);
         if (all.length > ROWS_KEPT_MAX) return undefined;
-        await this.#pause();
+        yield* this.#pause();
       }
     }
     return all;
@@ -191,18 +193,18 @@ class Diff {
     }
   }
 
-  async *#expanded(lone: Lone, kind: 'added' | 'removed'): AsyncGenerator<DiffRow> {
+  *#expanded(lone: Lone, kind: 'added' | 'removed'): Generator<DiffRow | undefined> {
     for (const { path, node, inode } of this.#walk(lone)) {
       yield { kind, path: joined(path), [kind === 'added' ? 'b' : 'a']: diffNode(node, inode), attributes: [] };
-      await this.#pause();
+      yield* this.#pause();
     }
   }
 
-  async #pause(): Promise<void> {
-    const { trees, breathe } = this.#parts;
+  *#pause(): Work {
+    const { trees } = this.#parts;
     if (trees.visits - this.#seenVisits < VISITS_A_SLICE) return;
     this.#seenVisits = trees.visits;
-    await breathe();
+    yield undefined;
   }
 }
 

@@ -12,6 +12,7 @@ import type { FreshInodes } from '../operations/fresh-inodes.js';
 import { corruptNamespace, type Transaction } from '../transaction.js';
 import { decodeDentry, type Inode } from '../value-inode.js';
 import type { BodyRow } from '../value-body.js';
+import type { ForkRow } from '../value-pin.js';
 import type { Place } from '../resolve.js';
 import type { PastView } from './past-view.js';
 
@@ -26,13 +27,19 @@ export interface Copied {
 }
 
 /** Enters a copy of a node at a free place; returns its inode. */
-export function enterCopy(transaction: Transaction, { view, inode, isExact }: Copied, place: Place, fresh: FreshInodes): Inode {
+export function enterCopy(
+  transaction: Transaction,
+  { view, inode, isExact }: Copied,
+  place: Place,
+  fresh: FreshInodes,
+  { keepsBase }: { readonly keepsBase: boolean },
+): Inode {
   const copy = copyOf(inode, fresh.take());
   copy.nlink = inode.type === 'directory' ? inode.nlink : 1;
   copy.parent = NO_PARENT;
   copy.name = NO_NAME;
   const body = bodyOf(view, inode);
-  if (inode.type === 'directory') showOrigin(transaction, copy, view, inode, isExact);
+  if (inode.type === 'directory') showOrigin(transaction, copy, { view, inode, isExact }, keepsBase);
   insertFresh(transaction, place, copy);
   for (const { name, value } of xattrsOf(view, inode)) transaction.putXattr(copy.ino, name, value);
   if (body !== undefined) {
@@ -43,12 +50,23 @@ export function enterCopy(transaction: Transaction, { view, inode, isExact }: Co
 }
 
 /** Makes the root of a fork of a directory. */
-function showOrigin(transaction: Transaction, copy: Inode, view: PastView, source: Inode, isExact: boolean): void {
+function showOrigin(transaction: Transaction, copy: Inode, { view, inode: source, isExact }: Copied, keepsBase: boolean): void {
   if (!isExact) countEntries(view, source, copy);
   copy.isLazy = copy.children > 0;
-  if (!copy.isLazy) return;
+  if (!copy.isLazy && !keepsBase) return;
   const { version, time, actor } = transaction;
-  transaction.putFork(copy.ino, { base: source.ino, version: view.version, outstanding: 1, isExact, created: time, actor });
+  transaction.putFork(copy.ino, {
+    base: source.ino,
+    version: view.version,
+    merged: 0 as Version,
+    outstanding: copy.isLazy ? 1 : 0,
+    isExact,
+    keepsBase,
+    isRootGone: false,
+    created: time,
+    actor,
+  });
+  if (!copy.isLazy) return;
   transaction.putOrigin(copy.ino, {
     fork: copy.ino,
     source: source.ino,
@@ -101,10 +119,20 @@ export function endOrigin(transaction: Transaction, directory: InodeNumber): voi
   transaction.putOrigin(directory, undefined);
   const fork = transaction.fork(origin.fork);
   if (fork === undefined || fork.outstanding === 0) throw corruptNamespace(`fork ${origin.fork} does not count directory ${directory}`);
-  if (fork.outstanding > 1) {
-    transaction.putFork(origin.fork, { ...fork, outstanding: fork.outstanding - 1 });
+  settle(transaction, origin.fork, { ...fork, outstanding: fork.outstanding - 1 });
+}
+
+/** The root of a fork goes: nobody can merge it any more. */
+export function forgetForkRoot(transaction: Transaction, root: InodeNumber): void {
+  const fork = transaction.fork(root);
+  if (fork !== undefined) settle(transaction, root, { ...fork, isRootGone: true });
+}
+
+function settle(transaction: Transaction, root: InodeNumber, fork: ForkRow): void {
+  if (fork.outstanding > 0 || (fork.keepsBase && !fork.isRootGone)) {
+    transaction.putFork(root, fork);
     return;
   }
-  transaction.putFork(origin.fork, undefined);
-  transaction.addWork(gcForkKey(dueMs(transaction, 0), origin.fork));
+  transaction.putFork(root, undefined);
+  transaction.addWork(gcForkKey(dueMs(transaction, 0), root));
 }

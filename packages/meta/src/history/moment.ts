@@ -56,11 +56,15 @@ export function livePin(
 ): { readonly id: PinId; readonly row: PinRow } {
   const id = 'tag' in at ? tagged(source, at.tag) : at.snapshot;
   const bytes = source.get(pinKey(id));
-  if (bytes === undefined) throw new NokvError('not-found', `there is no snapshot ${id}; list those that are there`);
+  if (bytes === undefined)
+    throw new NokvError('not-found', `there is no snapshot ${id}; list those that are there`, { details: { snapshot: id } });
   const row = decodePin(bytes);
   if (row.state === 'ended' || (row.expires !== undefined && compareTimespec(row.expires, time) <= 0)) {
     const when = row.state === 'ended' ? 'was retired' : `expired at ${formatTimespec(row.expires ?? time)}`;
-    throw new NokvError('snapshot-expired', `snapshot ${id} ${when}; what it showed may be gone`, { details: { snapshot: id } });
+    const expired = row.expires === undefined ? {} : { expiredAt: formatTimespec(row.expires) };
+    throw new NokvError('snapshot-expired', `snapshot ${id} ${when}; what it showed may be gone`, {
+      details: { snapshot: id, ...expired },
+    });
   }
   return { id, row };
 }

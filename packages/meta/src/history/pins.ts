@@ -36,6 +36,8 @@ import { mustPathOf, namesOf } from './path-of.js';
 type CommandOf<Op extends MutationCommand['operation']> = Extract<MutationCommand, { operation: Op }>;
 
 const PAGE_MAX = 1000;
+const PAGE_BYTES_MAX = 512 * 1024;
+const PIN_BYTES = 256;
 const TEXT_BYTES_MAX = 255;
 
 /* ------------------------------------------------------------------- reads */
@@ -47,10 +49,12 @@ export function listPins(reader: ReadView, { kind, root, after: last, limit }: R
   const history = new HistoryReader(reader.view, reader.root);
   const ino = root === undefined ? undefined : resolveInode(reader, root, true).ino;
   const pins: PinInfo[] = [];
+  let bytes = 0;
   for (const info of kind === 'fork' ? forkInfos(reader, history, last) : pinInfos(history, last)) {
     if ((kind !== undefined && info.kind !== kind) || (ino !== undefined && info.root !== ino)) continue;
-    if (pins.length === limit) return { pins, more: true };
+    if (pins.length === limit || bytes > PAGE_BYTES_MAX) return { pins, more: true };
     pins.push(info);
+    bytes += PIN_BYTES + info.path.length + info.labels.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
   }
   return { pins, more: false };
 }
@@ -61,7 +65,7 @@ function* pinInfos(history: HistoryReader, last: PinId | undefined): Generator<P
 
 /** A fork is known by the inode number of its root. */
 function* forkInfos(reader: ReadView, history: HistoryReader, last: PinId | undefined): Generator<PinInfo> {
-  for (const { root, row } of history.forks(last as InodeNumber | undefined)) yield forkInfo(reader, root, row);
+  for (const { root, row } of history.forks(last as InodeNumber | undefined)) if (!row.isRootGone) yield forkInfo(reader, root, row);
 }
 
 function forkInfo(reader: ReadView, root: InodeNumber, { version, created, actor }: ForkRow): PinInfo {

@@ -7,6 +7,7 @@ import {
   joinPath,
   splitPath,
   timespecToMs,
+  type Generation,
   type InodeNumber,
   type InodeType,
   type PruneArgs,
@@ -55,25 +56,31 @@ export function planPrune(reader: ReadView, args: PruneArgs, state: PruneState):
   const path = splitPath(mustPathOf(reader, top.ino));
   const page = new Page(reader, args, state);
   if (top.type !== 'directory') {
-    page.look(top, path);
-    return { bodies: page.bodies };
+    const before = cursor === undefined ? undefined : parseCursor(cursor).after;
+    const last = page.look(top, path, before);
+    return last === undefined ? { bodies: page.bodies } : { bodies: page.bodies, cursor: formatCursor([Uint8Array.of(0x2e)], last) };
   }
+  const resume = cursor === undefined ? undefined : parseCursor(cursor);
   let visits = 0;
-  const resume = cursor === undefined ? [] : splitPath(cursor);
-  for (const node of walk(reader, top.ino, [], resume)) {
+  for (const node of walk(reader, top.ino, [], resume?.names ?? [], resume?.after !== undefined)) {
     visits += 1;
     const inode = node.type === 'file' ? reader.inode(node.ino) : undefined;
     if (inode !== undefined && isFirstName(reader, inode, node.parent, node.names.at(-1) as Uint8Array)) {
-      page.look(inode, [...path, ...node.names]);
+      const last = page.look(inode, [...path, ...node.names], visits === 1 ? resume?.after : undefined);
+      if (last !== undefined) return { bodies: page.bodies, cursor: formatCursor(node.names, last) };
     }
-    if (page.bodies.length >= limit || visits >= VISITS_MAX) return { bodies: page.bodies, cursor: joinPath(node.names) };
+    if (page.isFull || visits >= VISITS_MAX) return { bodies: page.bodies, cursor: formatCursor(node.names, undefined) };
   }
   return { bodies: page.bodies };
 }
 
-/** The bodies that may go, of the nodes that were looked at. A file's bodies are all on one page, which may so pass the limit. */
+/** Bodies and paths that one page shows, so that it fits a frame. */
+const PAGE_BYTES_MAX = 512 * 1024;
+
+/** The bodies that may go, of the nodes that were looked at. */
 class Page {
   readonly bodies: PrunedBody[] = [];
+  #bytes = 0;
   readonly #history: HistoryReader;
   readonly #args: PruneArgs;
   readonly #state: PruneState;
@@ -86,18 +93,59 @@ class Page {
     this.#coverage = new PinCoverage(this.#history);
   }
 
-  look(inode: Inode, path: readonly Uint8Array[]): void {
+  get isFull(): boolean {
+    return this.bodies.length >= this.#args.limit || this.#bytes >= PAGE_BYTES_MAX;
+  }
+
+  /** Takes the bodies of a file older than `before`, newest first; returns the last one taken when the page is full before the end. */
+  look(inode: Inode, path: readonly Uint8Array[], before?: Generation): Generation | undefined {
     const { policy } = policyFor(this.#history, inode, this.#state.retention);
     const keepLast = this.#args.keepLast ?? policy.keepLast;
     const keepMs = this.#args.keepMs ?? policy.keepMs;
     const nowMs = timespecToMs(this.#state.now);
     const newestFirst = [...this.#history.bodyHeads(inode.ino)].reverse().map(({ head }) => head);
+    let last: Generation | undefined;
     for (const { generation, retired, newer, body } of superseded(newestFirst, inode.generation, undefined)) {
+      if (before !== undefined && generation >= before) continue;
       if (newer < keepLast || retired.ms + keepMs > nowMs) continue;
       if (this.#coverage.covers(inode.ino, generation as number as Version, retired.version)) continue;
-      this.bodies.push({ ino: inode.ino, path: joinPath(path), generation, ordinal: body.ordinal, bytes: body.size });
+      if (this.isFull) return last;
+      const at = joinPath(path);
+      this.bodies.push({ ino: inode.ino, path: at, generation, ordinal: body.ordinal, bytes: body.size });
+      this.#bytes += at.length + 64;
+      last = generation;
     }
+    return undefined;
   }
+}
+
+/** A path below the node and, where a file was left in the middle, a NUL and the generation that came last. */
+function formatCursor(names: readonly Uint8Array[], last: Generation | undefined): Uint8Array {
+  const path = joinPath(names);
+  return last === undefined ? path : Buffer.concat([path, Uint8Array.of(0), Buffer.from(String(last))]);
+}
+
+function parseCursor(cursor: Uint8Array): { readonly names: Uint8Array[]; readonly after: Generation | undefined } {
+  const nul = cursor.indexOf(0);
+  const path = nul < 0 ? cursor : cursor.subarray(0, nul);
+  const after = nul < 0 ? undefined : Number(Buffer.from(cursor.subarray(nul + 1)).toString('latin1'));
+  const [before, ...names] = splitAtSlashes(path);
+  const isPath = before?.length === 0 && names.length > 0 && names.every((name) => name.length > 0);
+  if (!isPath || (after !== undefined && !Number.isSafeInteger(after))) {
+    throw new NokvError('invalid-argument', 'this is no cursor of an earlier page; begin without one');
+  }
+  return { names, after: after as Generation | undefined };
+}
+
+function splitAtSlashes(path: Uint8Array): Uint8Array[] {
+  const parts: Uint8Array[] = [];
+  let start = 0;
+  for (let end = 0; end <= path.length; end++) {
+    if (end < path.length && path[end] !== 0x2f) continue;
+    parts.push(path.subarray(start, end));
+    start = end + 1;
+  }
+  return parts;
 }
 
 interface Visited {
@@ -107,8 +155,14 @@ interface Visited {
   readonly type: InodeType;
 }
 
-/** All stored entries below a directory in the order of paths, after the one that `resume` names. */
-function* walk(reader: ReadView, directory: InodeNumber, above: readonly Uint8Array[], resume: readonly Uint8Array[]): Generator<Visited> {
+/** All stored entries below a directory in the order of paths, after the one that `resume` names, or from it on. */
+function* walk(
+  reader: ReadView,
+  directory: InodeNumber,
+  above: readonly Uint8Array[],
+  resume: readonly Uint8Array[],
+  isInclusive: boolean,
+): Generator<Visited> {
   const [first, ...rest] = resume;
   const start = first === undefined ? numberStart(FAMILY.dentry, directory) : dentryKey(directory, first);
   for (const { key, value } of reader.view.range(start, numberEnd(FAMILY.dentry, directory))) {
@@ -116,8 +170,8 @@ function* walk(reader: ReadView, directory: InodeNumber, above: readonly Uint8Ar
     const { ino, type } = decodeDentry(value);
     const names = [...above, name];
     const isResumed = first !== undefined && Buffer.compare(name, first) === 0;
-    if (!isResumed) yield { parent: directory, names, ino, type };
-    if (type === 'directory') yield* walk(reader, ino, names, isResumed ? rest : []);
+    if (!isResumed || (isInclusive && rest.length === 0)) yield { parent: directory, names, ino, type };
+    if (type === 'directory') yield* walk(reader, ino, names, isResumed ? rest : [], isInclusive);
   }
 }
 

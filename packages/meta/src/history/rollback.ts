@@ -26,7 +26,7 @@ export function rollback(transaction: Transaction, command: Extract<MutationComm
     version: (transaction.version - 1) as Version,
   });
   takeWhole(transaction, place, retention);
-  const copy = enterCopy(transaction, copied, { ...place, entry: undefined }, new FreshInodes(command));
+  const copy = enterCopy(transaction, copied, { ...place, entry: undefined }, new FreshInodes(command), { keepsBase: false });
   transaction.change('rolled-back', copy, { parent: place.parent, name: place.name });
   return { attributes: toAttributes(copy), undo, restored: copied.view.version };
 }

@@ -33,14 +33,13 @@ export class TouchedNames {
   }
 }
 
-/** Undefined where the log does not reach back so far, or names too much. */
-export async function touchedNames(
+/** Pauses between slices. Undefined where the log does not reach back so far, or names too much. */
+export function* touchedNames(
   log: KvReader,
   from: PastView,
   to: PastView,
   forgotten: Version,
-  breathe: () => Promise<void>,
-): Promise<TouchedNames | undefined> {
+): Generator<undefined, TouchedNames | undefined> {
   if (from.version < forgotten) return undefined;
   const touched = new TouchedNames();
   const views = [from, to];
@@ -56,7 +55,7 @@ export async function touchedNames(
     if (fromParent !== undefined && fromName !== undefined) note(touched, views, fromParent, fromName);
     // A file with several names: all of them show the change. A file that had one and has others, too.
     for (const view of views) noteNames(touched, views, view, ino);
-    if (events % EVENTS_A_TURN === 0) await breathe();
+    if (events % EVENTS_A_TURN === 0) yield undefined;
   }
   return touched;
 }

@@ -3,6 +3,7 @@
  * A directory's children, links, mtime and ctime change together with its entries, in the same command.
  */
 import { NokvError, type InodeNumber } from '@nokv/types';
+import { forgetForkRoot } from '../history/fork.js';
 import { gcBodyKey } from '../key.js';
 import { encodeRetired } from '../value-log.js';
 import { dropReferences } from './extents.js';
@@ -79,6 +80,7 @@ export function dropInode(transaction: Transaction, inode: Inode, retention: Ret
 /** What a directory has beside its entries: its policy goes; what it shows of an origin stays readable as the past that it was. */
 function forgetDirectory(transaction: Transaction, { ino, isLazy }: Inode): void {
   if (transaction.progress.policies > 0) transaction.putPolicy(ino, undefined);
+  if (transaction.progress.forks > 0) forgetForkRoot(transaction, ino);
   const origin = isLazy ? transaction.origin(ino) : undefined;
   if (origin !== undefined) transaction.putOrigin(ino, { ...origin, removed: transaction.version });
 }

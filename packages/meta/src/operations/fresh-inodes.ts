@@ -1,5 +1,5 @@
 /** The inode numbers that were drawn for a command, before it was formed: it takes them in order and never one more. */
-import { NokvError, type InodeNumber, type TransactArgs } from '@nokv/types';
+import { MERGE_CHANGES_MAX, NokvError, type InodeNumber, type MergeArgs, type TransactArgs } from '@nokv/types';
 import type { Command, InternalOperations } from '../command.js';
 
 /** Directories that `parents` may make beyond those that the path itself names: symlinks on the way can name more. */
@@ -26,6 +26,8 @@ export function freshInodesOf(operation: Command['operation'], args: unknown): n
       const { entry, limit } = args as { entry?: Uint8Array; limit: number };
       return entry === undefined ? limit : 1;
     }
+    case 'merge':
+      return (args as MergeArgs).dryRun === true ? 0 : MERGE_CHANGES_MAX;
     case 'create':
     case 'symlink':
     case 'begin-tree':

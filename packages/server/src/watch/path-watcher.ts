@@ -66,14 +66,15 @@ export class PathWatcher {
     return this.#at;
   }
 
-  /** A change of the hub's, in order. */
-  offer(located: LocatedChange, paths: PathLog['paths']): void {
-    if (!this.#isLive || !isAfter(located.change, this.#reached)) return;
+  /** A change of the hub's, in order. Returns what of it was taken. */
+  offer(located: LocatedChange, paths: PathLog['paths']): PathChange | undefined {
+    if (!this.#isLive || !isAfter(located.change, this.#reached)) return undefined;
     const seen = this.#scope.see(located, paths);
-    if (seen === undefined) return;
+    if (seen === undefined) return undefined;
     this.#queue.push(seen);
     this.#queuedBytes += bytesOf(seen);
     if (this.#queue.length > QUEUED_EVENTS_MAX || this.#queuedBytes > QUEUED_BYTES_MAX) this.#cutOff();
+    return seen;
   }
 
   /** The hub has offered everything up to here. */

@@ -6,7 +6,7 @@
  * and reads the log by its own cursor from then on until it has caught up. Its window is that of the log: `cursor-too-old`.
  */
 import type { LocatedChange, PathLog, ShardEngine } from '@nokv/meta';
-import type { WatchPathArgs, WatchPathItem } from '@nokv/protocol';
+import { shareEncoding, type WatchPathArgs, type WatchPathItem } from '@nokv/protocol';
 import { NokvError, timespecToMs, toNokvError, wholeVersion, type Clock } from '@nokv/types';
 import { PathWatcher } from './path-watcher.js';
 import { watchStart } from './watch-start.js';
@@ -146,7 +146,9 @@ export class WatchHub {
   }
 
   #handOut(located: LocatedChange, log: PathLog): void {
-    for (const watcher of this.#watchers) watcher.offer(located, log.paths);
+    let takers = 0;
+    for (const watcher of this.#watchers) if (watcher.offer(located, log.paths) === located.whole) takers += 1;
+    if (takers > 1) shareEncoding(located.whole);
     const { onLag, clock } = this.#options;
     onLag?.(Math.max(0, clock.nowMs() - timespecToMs(located.change.time)));
   }
