@@ -391,6 +391,38 @@ describe('rollback and undelete', () => {
     expect(contradictions(shard.kv)).toEqual([]);
   });
 
+  test('put the root of the namespace back, again and again', async () => {
+    const shard = await open();
+    await fill(shard, '/r');
+    await shard.put('/top', 'one');
+    await shard.do('link', { node: at('/r/a'), entry: at('/hard') });
+    await shard.do('xattr-set', { node: at('/'), name: Buffer.from('user.k'), value: Buffer.from('v'), mode: 'set' });
+    const first = await dump(shard, '/');
+    const id = await snapshot(shard, '/');
+    shard.clock.ms += 1000;
+    await disturb(shard, '/r');
+    await shard.put('/top', 'two');
+    await shard.put('/other', 'x');
+    await shard.do('xattr-remove', { node: at('/'), name: Buffer.from('user.k') });
+    const second = await dump(shard, '/');
+    const { result } = await shard.do('rollback', { node: at('/'), at: { snapshot: id }, undoTtlMs: WEEK_MS });
+    expect(await shard.text('/top')).toBe('one');
+    await shard.put('/r/a', 'third');
+    const third = await snapshot(shard, '/');
+    const shown = await dump(shard, '/', { at: { snapshot: third } });
+    await shard.do('rollback', { node: at('/'), at: { snapshot: result.undo.id }, undoTtlMs: WEEK_MS });
+    const withoutRoot = ({ children }: { readonly children?: unknown }): unknown => children;
+    expect(withoutRoot(await dump(shard, '/'))).toEqual(withoutRoot(second));
+    await shard.do('rollback', { node: at('/'), at: { snapshot: third }, undoTtlMs: WEEK_MS });
+    expect(withoutRoot(await dump(shard, '/'))).toEqual(withoutRoot(shown));
+    expect(shown.children?.['hard']).toMatchObject({ text: 'third', nlink: 4 });
+    await shard.do('rollback', { node: at('/'), at: { snapshot: id }, undoTtlMs: WEEK_MS });
+    expect(await dump(shard, '/')).toMatchObject({ children: first.children, xattrs: { 'user.k': 'v' } });
+    await shard.maintain();
+    expect(contradictions(shard.kv)).toEqual([]);
+    expect(await dump(shard, '/', { at: { snapshot: id } })).toEqual(first);
+  });
+
   test('bring back what was removed last', async () => {
     const shard = await open();
     await fill(shard, '/r');

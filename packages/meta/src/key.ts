@@ -22,7 +22,7 @@
  * | 70 counters     | root of the subtree u64                                                  |
  * | 80 pin          | id u64                                                                   |
  * | 81 tag          | name (UTF-8)                                                             |
- * | 82 fork         | ino u64 of its root                                                      |
+ * | 82 fork         | ino u64 of its root, or a number of its own for the root of the namespace |
  * | 83 policy       | ino u64 of a directory                                                   |
  * | 90 session      | session id (16 bytes)                                                    |
  * | 91 hold         | ino u64, kind u8 (see {@link HOLD_KIND}), session id; of a lock also owner u64, start u64 |

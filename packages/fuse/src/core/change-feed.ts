@@ -18,7 +18,11 @@ export class ChangeFeed {
   ) {}
 
   apply(changes: readonly ChangeRecord[]): void {
-    for (const change of changes) if (!this.context.isOwn(change.requestId)) this.#apply(change);
+    for (const change of changes) {
+      // A root that was put back has no place by which what lay in it could be told apart; whoever asked for it did so past the kernel.
+      if (change.kind === 'rolled-back' && change.name === undefined) this.distrustAll();
+      else if (!this.context.isOwn(change.requestId)) this.#apply(change);
+    }
   }
 
   /** Nothing that is cached may be trusted any more. */

@@ -96,7 +96,7 @@ export class DiffTrees {
   }
 
   #originOf({ view, ino }: DiffTreeNode): OriginRow | undefined {
-    return view.inode(ino)?.isLazy === true ? originOf(this.#view, ino) : undefined;
+    return view.inode(ino)?.isLazy === true ? originOf(this.#view, ino, view.version) : undefined;
   }
 
   #hasRows({ view, ino }: DiffTreeNode): boolean {

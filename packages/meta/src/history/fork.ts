@@ -53,29 +53,37 @@ export function enterCopy(
 function showOrigin(transaction: Transaction, copy: Inode, { view, inode: source, isExact }: Copied, keepsBase: boolean): void {
   if (!isExact) countEntries(view, source, copy);
   copy.isLazy = copy.children > 0;
-  if (!copy.isLazy && !keepsBase) return;
-  const { version, time, actor } = transaction;
-  transaction.putFork(copy.ino, {
-    base: source.ino,
-    version: view.version,
+  if (copy.isLazy || keepsBase) {
+    enterFork(transaction, copy.ino, copy, source.ino, { version: view.version, isExact, keepsBase });
+  }
+}
+
+/**
+ * The rows of a fork: what holds its base, what its root shows, and whom that stands for.
+ * @param fork the number of its root; a fresh one where the root has been that of a fork before.
+ */
+export function enterFork(
+  transaction: Transaction,
+  fork: InodeNumber,
+  root: Inode,
+  base: InodeNumber,
+  { version, isExact, keepsBase }: { readonly version: Version; readonly isExact: boolean; readonly keepsBase: boolean },
+): void {
+  transaction.putFork(fork, {
+    base,
+    version,
     merged: 0 as Version,
-    outstanding: copy.isLazy ? 1 : 0,
+    outstanding: root.isLazy ? 1 : 0,
     isExact,
     keepsBase,
     isRootGone: false,
-    created: time,
-    actor,
+    created: transaction.time,
+    actor: transaction.actor,
   });
-  if (!copy.isLazy) return;
-  transaction.putOrigin(copy.ino, {
-    fork: copy.ino,
-    source: source.ino,
-    version: view.version,
-    born: version,
-    removed: 0 as Version,
-    done: NO_NAME,
-  });
-  transaction.putCounterpart(copy.ino, source.ino, copy.ino);
+  if (!root.isLazy) return;
+  const removed = 0 as Version;
+  transaction.putOrigin(root.ino, { fork, source: base, version, born: transaction.version, removed, done: NO_NAME });
+  transaction.putCounterpart(fork, base, root.ino);
 }
 
 /** The same node under another number. Where it lies is the caller's to say. */

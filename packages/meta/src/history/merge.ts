@@ -4,6 +4,7 @@ import type { MutationCommand } from '../command.js';
 import { FreshInodes } from '../operations/fresh-inodes.js';
 import { removeWhole, takeWhole, type Taken } from '../operations/remove.js';
 import { replaceBody } from '../operations/setattr.js';
+import { setXattrs } from '../operations/xattr.js';
 import { describe, notDirectory, resolveInode } from '../resolve.js';
 import { corruptNamespace, type Transaction } from '../transaction.js';
 import type { Inode } from '../value-inode.js';
@@ -137,13 +138,7 @@ class Merging {
     inode.gid = source.gid;
     if (inode.type !== 'directory') inode.mtime = source.mtime;
     inode.ctime = transaction.time;
-    const wanted = [...node.view.xattrs(node.ino)];
-    const names = new Set(wanted.map(({ name }) => Buffer.from(name).toString('hex')));
-    for (const name of transaction.xattrNames(inode.ino)) {
-      if (!names.has(Buffer.from(name).toString('hex'))) transaction.putXattr(inode.ino, name, undefined);
-    }
-    for (const { name, value } of wanted) transaction.putXattr(inode.ino, name, value);
-    inode.xattrListBytes = source.xattrListBytes;
+    setXattrs(transaction, inode, [...node.view.xattrs(node.ino)]);
     transaction.change('attributes', inode, inode.parent === 0 ? undefined : { parent: inode.parent, name: inode.name });
   }
 

@@ -34,6 +34,8 @@ export interface PinnedRoot {
 
 const NO_NAME = new Uint8Array(0);
 const EPOCH: Timespec = { sec: 0, nsec: 0 };
+/** The state now. */
+const NEWEST = Number.MAX_SAFE_INTEGER as Version;
 
 export class PastView implements NamespaceView {
   readonly root: InodeNumber;
@@ -86,7 +88,7 @@ export class PastView implements NamespaceView {
   }
 
   *entryRows(directory: Inode, after: Uint8Array | undefined): Generator<KvEntry> {
-    yield* untilUnmaterialised(this.#source, directory, this.storedEntryRows(directory.ino, after));
+    yield* untilUnmaterialised(this.#source, directory, this.storedEntryRows(directory.ino, after), this.version);
   }
 
   /** Rows of entries as they are stored, whatever a directory of a fork may show beyond them. */
@@ -165,18 +167,20 @@ export class PastView implements NamespaceView {
   }
 
   #refuseLazy(parent: InodeNumber, name: Uint8Array): void {
-    if (this.inode(parent)?.isLazy === true) refuseShownByOrigin(this.#source, parent, name);
+    if (this.inode(parent)?.isLazy === true) refuseShownByOrigin(this.#source, parent, name, this.version);
   }
 }
 
-export function originOf(source: RowSource, directory: InodeNumber): OriginRow | undefined {
+/** What a directory shows at a version where it has no entry of its own; a root can have got that later. */
+export function originOf(source: RowSource, directory: InodeNumber, version: Version): OriginRow | undefined {
   const bytes = source.get(originKey(directory));
-  return bytes === undefined ? undefined : decodeOrigin(bytes);
+  const origin = bytes === undefined ? undefined : decodeOrigin(bytes);
+  return origin === undefined || origin.born > version ? undefined : origin;
 }
 
 /** Throws where a directory of a fork has no entry of this name, but shows that of its origin. */
-export function refuseShownByOrigin(source: RowSource, directory: InodeNumber, name: Uint8Array): void {
-  const origin = originOf(source, directory);
+export function refuseShownByOrigin(source: RowSource, directory: InodeNumber, name: Uint8Array, version = NEWEST): void {
+  const origin = originOf(source, directory, version);
   if (origin === undefined || Buffer.compare(name, origin.done) <= 0) return;
   if (source.get(whiteoutKey(directory, name)) !== undefined) return;
   const shown = new PastView(source, 0 as InodeNumber, origin.version).entry(origin.source, name);
@@ -184,8 +188,8 @@ export function refuseShownByOrigin(source: RowSource, directory: InodeNumber, n
 }
 
 /** The rows that a listing may show before the directory has to take over more of its origin; then throws. */
-export function* untilUnmaterialised(source: RowSource, directory: Inode, rows: Iterable<KvEntry>): Generator<KvEntry> {
-  const origin = directory.isLazy ? originOf(source, directory.ino) : undefined;
+export function* untilUnmaterialised(source: RowSource, directory: Inode, rows: Iterable<KvEntry>, version = NEWEST): Generator<KvEntry> {
+  const origin = directory.isLazy ? originOf(source, directory.ino, version) : undefined;
   if (origin === undefined) return yield* rows;
   for (const row of rows) {
     if (Buffer.compare(row.key.subarray(NAME_AT), origin.done) > 0) break;

@@ -65,7 +65,9 @@ function* pinInfos(history: HistoryReader, last: PinId | undefined): Generator<P
 
 /** A fork is known by the inode number of its root. */
 function* forkInfos(reader: ReadView, history: HistoryReader, last: PinId | undefined): Generator<PinInfo> {
-  for (const { root, row } of history.forks(last as InodeNumber | undefined)) if (!row.isRootGone) yield forkInfo(reader, root, row);
+  for (const { root, row } of history.forks(last as InodeNumber | undefined)) {
+    if (row.keepsBase && !row.isRootGone) yield forkInfo(reader, root, row);
+  }
 }
 
 function forkInfo(reader: ReadView, root: InodeNumber, { version, created, actor }: ForkRow): PinInfo {

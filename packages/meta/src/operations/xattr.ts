@@ -68,3 +68,17 @@ function changed(transaction: Transaction, inode: Inode): void {
   inode.ctime = transaction.time;
   transaction.change('xattr', inode, inode.parent === 0 ? undefined : { parent: inode.parent, name: inode.name });
 }
+
+/** Gives an inode these attributes and no others. */
+export function setXattrs(
+  transaction: Transaction,
+  inode: Inode,
+  wanted: readonly { readonly name: Uint8Array; readonly value: Uint8Array }[],
+): void {
+  const names = new Set(wanted.map(({ name }) => formatName(name)));
+  for (const name of transaction.xattrNames(inode.ino)) {
+    if (!names.has(formatName(name))) transaction.putXattr(inode.ino, name, undefined);
+  }
+  for (const { name, value } of wanted) transaction.putXattr(inode.ino, name, value);
+  inode.xattrListBytes = wanted.reduce((sum, { name }) => sum + name.length + 1, 0);
+}
