@@ -12,6 +12,7 @@ import { scaleBench } from './scale.js';
 import { stallBench } from './stall.js';
 import { startBench } from './start.js';
 import { transferBench } from './transfer.js';
+import { cloneBench, diffBench, growthBench, rollbackBench } from './trees.js';
 import { watchBench } from './watch.js';
 
 const BENCHES: readonly Bench[] = [
@@ -22,6 +23,10 @@ const BENCHES: readonly Bench[] = [
   listBench,
   scaleBench,
   stallBench,
+  cloneBench,
+  diffBench,
+  rollbackBench,
+  growthBench,
   transferBench,
   mountBench,
   watchBench,

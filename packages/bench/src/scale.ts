@@ -47,7 +47,7 @@ export const scaleBench: Bench = {
 async function fill(context: BenchContext, name: string, inodes: number): Promise<Filled> {
   const data = join(context.directory, name);
   const shard = await openBenchShard(data);
-  const value = await makeTree(shard.engine, inodes, PER_DIRECTORY);
+  const value = await makeTree(shard.engine, '', inodes, PER_DIRECTORY);
   await shard.close();
   if (inodes > SMALL) {
     const conditions = { inodes, perDirectory: PER_DIRECTORY, path: 'engine, batches of 512, durable' };

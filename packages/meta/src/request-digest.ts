@@ -6,82 +6,127 @@
 import { crc32 } from 'node:zlib';
 
 const LONG_BYTES = 64;
-const keyHashes = new Map<string, number>();
+/** Hashes of field names, in both lanes. */
+const keyHashes = new Map<string, Lanes>();
+
+interface Lanes {
+  readonly high: number;
+  readonly low: number;
+}
+
+/** The second lane of the last hash: both are computed in one walk over the arguments, and nothing is allocated for it. */
+let low = 0;
 
 export function digestOf(operation: string, args: object): number {
-  const hash = hashText(operation, 0x9e3779b9);
-  const high = hashValue(args, hash ^ 0x85ebca6b);
-  const low = hashValue(args, hash ^ 0xc2b2ae35);
+  const hash = hashText(operation, 0x9e3779b9, 0x9e3779b9);
+  const high = hashValue(args, hash ^ 0x85ebca6b, low ^ 0xc2b2ae35);
   return (high & 0x1fffff) * 4_294_967_296 + (low >>> 0);
 }
 
-function hashValue(value: unknown, seed: number): number {
+/** Returns the first lane and leaves the second in `low`, as all of these do. */
+function hashValue(value: unknown, seed: number, seedLow: number): number {
   switch (typeof value) {
     case 'number':
-      return hashNumber(value, seed ^ 1);
+      return hashNumber(value, seed ^ 1, seedLow ^ 1);
     case 'string':
-      return hashText(value, seed ^ 2);
+      return hashText(value, seed ^ 2, seedLow ^ 2);
     case 'boolean':
-      return mix(seed ^ 3, value ? 1 : 2);
+      return mixBoth(seed ^ 3, seedLow ^ 3, value ? 1 : 2);
     case 'object':
-      if (value === null) return mix(seed, 4);
-      if (value instanceof Uint8Array) return hashBytes(value, seed ^ 5);
-      if (Array.isArray(value)) return hashList(value, seed ^ 6);
-      return hashFields(value as Record<string, unknown>, seed ^ 7);
+      if (value === null) return mixBoth(seed, seedLow, 4);
+      if (value instanceof Uint8Array) return hashBytes(value, seed ^ 5, seedLow ^ 5);
+      if (Array.isArray(value)) return hashList(value, seed ^ 6, seedLow ^ 6);
+      return hashFields(value as Record<string, unknown>, seed ^ 7, seedLow ^ 7);
     default:
-      return mix(seed, 8);
+      return mixBoth(seed, seedLow, 8);
   }
 }
 
-function hashFields(fields: Record<string, unknown>, seed: number): number {
+function hashFields(fields: Record<string, unknown>, seed: number, seedLow: number): number {
   let sum = seed;
+  let sumLow = seedLow;
   for (const key in fields) {
     const value = fields[key];
+    if (value === undefined) continue;
+    const name = hashKey(key);
+    const hash = hashValue(value, seed, seedLow);
     // Adding makes the order of the fields irrelevant.
-    if (value !== undefined) sum = (sum + mix(hashKey(key), hashValue(value, seed))) | 0;
+    sumLow = (sumLow + mix(name.low, low)) | 0;
+    sum = (sum + mix(name.high, hash)) | 0;
   }
+  low = mix(sumLow, seedLow);
   return mix(sum, seed);
 }
 
-function hashKey(key: string): number {
+function hashKey(key: string): Lanes {
   let hash = keyHashes.get(key);
   if (hash === undefined) {
-    hash = hashText(key, 17);
+    const high = hashText(key, 17, 19);
+    hash = { high, low };
     // Keys come from schemas; the bound is for callers that bypass them.
     if (keyHashes.size < 1024) keyHashes.set(key, hash);
   }
   return hash;
 }
 
-function hashList(list: readonly unknown[], seed: number): number {
+function hashList(list: readonly unknown[], seed: number, seedLow: number): number {
   let hash = mix(seed, list.length);
-  for (const value of list) hash = mix(hash, hashValue(value, seed));
-  return hash;
-}
-
-function hashNumber(value: number, seed: number): number {
-  return mix(mix(seed, value | 0), Number.isInteger(value) ? Math.floor(value / 4_294_967_296) | 0 : hashText(String(value), seed));
-}
-
-function hashText(text: string, seed: number): number {
-  let hash = mix(seed, text.length);
-  let i = 0;
-  for (; i + 1 < text.length; i += 2) hash = mix(hash, text.charCodeAt(i) | (text.charCodeAt(i + 1) << 16));
-  return i < text.length ? mix(hash, text.charCodeAt(i)) : hash;
-}
-
-function hashBytes(bytes: Uint8Array, seed: number): number {
-  let hash = mix(seed, bytes.length);
-  // The same checksum serves both halves of the digest of long bytes: 32 bits are enough for a mistake.
-  if (bytes.length > LONG_BYTES) return mix(hash, crc32(bytes) | 0);
-  let i = 0;
-  for (; i + 3 < bytes.length; i += 4) {
-    const word =
-      ((bytes[i] as number) << 24) | ((bytes[i + 1] as number) << 16) | ((bytes[i + 2] as number) << 8) | (bytes[i + 3] as number);
-    hash = mix(hash, word);
+  let hashLow = mix(seedLow, list.length);
+  for (const value of list) {
+    hash = mix(hash, hashValue(value, seed, seedLow));
+    hashLow = mix(hashLow, low);
   }
-  for (; i < bytes.length; i++) hash = mix(hash, bytes[i] as number);
+  low = hashLow;
   return hash;
+}
+
+function hashNumber(value: number, seed: number, seedLow: number): number {
+  const bottom = value | 0;
+  const isInteger = Number.isInteger(value);
+  const top = isInteger ? Math.floor(value / 4_294_967_296) | 0 : hashText(String(value), seed, seedLow);
+  const topLow = isInteger ? top : low;
+  low = mix(mix(seedLow, bottom), topLow);
+  return mix(mix(seed, bottom), top);
+}
+
+function hashText(text: string, seed: number, seedLow: number): number {
+  let hash = mix(seed, text.length);
+  let hashLow = mix(seedLow, text.length);
+  // Two characters at a time.
+  for (let i = 0; i < text.length; i += 2) {
+    const pair = text.charCodeAt(i) | (i + 1 < text.length ? text.charCodeAt(i + 1) << 16 : 0);
+    hash = mix(hash, pair);
+    hashLow = mix(hashLow, pair);
+  }
+  low = hashLow;
+  return hash;
+}
+
+function hashBytes(bytes: Uint8Array, seed: number, seedLow: number): number {
+  const { length } = bytes;
+  let hash = mix(seed, length);
+  let hashLow = mix(seedLow, length);
+  if (length > LONG_BYTES) {
+    // The same checksum serves both halves of the digest of long bytes: 32 bits are enough for a mistake.
+    return mixBoth(hash, hashLow, crc32(bytes) | 0);
+  }
+  // Four bytes at a time; past the end they count as 0, and the length tells those apart.
+  for (let i = 0; i < length; i += 4) {
+    const word = (byteAt(bytes, i) << 24) | (byteAt(bytes, i + 1) << 16) | (byteAt(bytes, i + 2) << 8) | byteAt(bytes, i + 3);
+    hash = mix(hash, word);
+    hashLow = mix(hashLow, word);
+  }
+  low = hashLow;
+  return hash;
+}
+
+function byteAt(bytes: Uint8Array, at: number): number {
+  return at < bytes.length ? (bytes[at] as number) : 0;
+}
+
+function mixBoth(seed: number, seedLow: number, value: number): number {
+  low = mix(seedLow, value);
+  return mix(seed, value);
 }
 
 /** One round of MurmurHash3's 32-bit mixing (Appleby, public domain). */

@@ -1,6 +1,5 @@
 /** Fills a shard through its engine, as callers would in batches, without wire and server. */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { openLmdbKv, openShard, type ShardEngine } from '@nokv/meta';
 import {
   epoch,
@@ -14,6 +13,8 @@ import {
   type RequestId,
 } from '@nokv/types';
 
+import { startServer } from '../child.js';
+
 const BATCH = 512;
 const BATCHES_IN_FLIGHT = 4;
 
@@ -24,8 +25,9 @@ export interface OpenedShard {
 
 /** The engine over the environment that a server with this data directory opens. */
 export async function openBenchShard(data: string): Promise<OpenedShard> {
+  // A server makes the data directory, so that one can be started on it afterwards.
+  await (await startServer(data)).stop();
   const directory = `${data}/meta`;
-  mkdirSync(directory, { recursive: true });
   const kv = await openLmdbKv({ directory, clock: systemClock });
   const engine = await openShard({ kv, shard: shardId(0), clock: systemClock, random: systemRandom });
   await engine.adoptEpoch(epoch(engine.epoch + 1));
@@ -63,11 +65,12 @@ export async function makeFiles(engine: ShardEngine, parent: InodeNumber, count:
   return (count / (performance.now() - start)) * 1000;
 }
 
-/** Makes `count` files in directories of `perDirectory` each, `/d0`, `/d1` and so on; returns creates a second. */
-export async function makeTree(engine: ShardEngine, count: number, perDirectory: number): Promise<number> {
+/** Makes `count` files in directories of `perDirectory` each, `d0`, `d1` and so on under `root` ('' or '/name'); returns creates a second. */
+export async function makeTree(engine: ShardEngine, root: string, count: number, perDirectory: number): Promise<number> {
+  if (root !== '') await makeDirectory(engine, root);
   const start = performance.now();
   for (let made = 0, directory = 0; made < count; made += perDirectory, directory++) {
-    await makeFiles(engine, await makeDirectory(engine, `/d${directory}`), Math.min(perDirectory, count - made));
+    await makeFiles(engine, await makeDirectory(engine, `${root}/d${directory}`), Math.min(perDirectory, count - made));
   }
   return (count / (performance.now() - start)) * 1000;
 }
