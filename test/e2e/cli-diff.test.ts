@@ -94,6 +94,22 @@ describe('a difference', () => {
     expect(rows.find(({ path }) => path === 'a.txt')?.patch).toContain('+and beta\n');
   });
 
+  it('of a file inside a renamed directory compares it with where it lay', async () => {
+    await makeTree();
+    const id = await snapshot(top);
+    await server.must(['mv', `${top}/deep`, `${top}/renamed`]);
+    await put('renamed/b.txt', 'beta\nand more\n');
+    const rows = (await server.json(['diff', `${top}@snap:${id}`])) as Row[];
+    expect(rows.map(({ kind, path, fromPath }) => [kind, fromPath, path])).toEqual([
+      ['renamed', 'deep', 'renamed'],
+      ['modified', 'deep/b.txt', 'renamed/b.txt'],
+    ]);
+    const patch = await server.must(['diff', `${top}@snap:${id}`, '--text']);
+    expect(patch).toContain('R  deep -> renamed\n--- a/deep/b.txt\t');
+    expect(patch).toContain('+++ b/renamed/b.txt\t');
+    expect(patch).toContain('@@ -1 +1,2 @@\n beta\n+and more\n');
+  });
+
   it('is refused of a path with itself and of what is not there', async () => {
     expect(await refused('diff', top)).toMatchObject({ exit: 2 });
     expect(await refused('diff', top, `${top}/none`)).toMatchObject({ exit: 3, code: 'not-found' });

@@ -43,7 +43,7 @@ export function shownPath(path: string): string {
 /** `M  report.md  12 B -> 30 B, mode 0644 -> 0600`. */
 export function differenceLine(row: Difference): string {
   const { kind, path, fromPath } = row;
-  const where = fromPath === undefined ? shownPath(path) : `${shownPath(fromPath)} -> ${shownPath(path)}`;
+  const where = kind !== 'renamed' || fromPath === undefined ? shownPath(path) : `${shownPath(fromPath)} -> ${shownPath(path)}`;
   const details = detailsOf(row);
   return `${LETTERS[kind]}  ${where}${details.length === 0 ? '' : `  ${details.join(', ')}`}`;
 }

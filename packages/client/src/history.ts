@@ -90,7 +90,10 @@ export interface CloneOptions extends MutationOptions, AtOption {
 /** A place, now or at a moment. */
 export type DiffPoint = PathLike | ({ readonly path: PathLike } & AtOption);
 
-/** One difference; paths are relative to the two sides, without a leading slash, empty for the sides themselves. */
+/**
+ * One difference; paths are relative to the two sides, without a leading slash, empty for the sides themselves. `fromPath` is the place
+ * on the a side where that is another one: of what was renamed, and of what changed inside something that was.
+ */
 export interface Difference extends Omit<DiffRow, 'path' | 'fromPath'> {
   readonly path: string;
   readonly pathBytes: Uint8Array;

@@ -186,6 +186,39 @@ describe('diff', () => {
     expect(calls[0]?.args).toEqual({ a: { node: { path: bytes('/x') } }, b: { node: { path: bytes('/y') }, at: { tag: 't' } } });
   });
 
+  test('says where a node lay that is now inside a renamed directory', async () => {
+    const directory = { ino: 5, type: 'directory', size: 0, mode: 0o755, generation: 0 };
+    const file = { ...directory, ino: 6, type: 'file' };
+    const changed = { attributes: [], a: file, b: file };
+    const moves = [
+      {
+        rows: [
+          { kind: 'renamed', path: bytes('new/in'), fromPath: bytes('öld'), attributes: [], a: directory, b: directory },
+          { kind: 'renamed', path: bytes('new/in/deep'), fromPath: bytes('other'), attributes: [], a: directory, b: directory },
+        ],
+        versions: { a: 1, b: 2 },
+      },
+      {
+        rows: [
+          { kind: 'modified', path: bytes('new/in/é'), ...changed },
+          { kind: 'modified', path: bytes('new/in/deep/x/y'), ...changed },
+          { kind: 'modified', path: bytes('new/index'), ...changed },
+          { kind: 'added', path: bytes('new/in/added'), attributes: [], b: file },
+        ],
+        versions: { a: 1, b: 2 },
+      },
+    ] as unknown as DiffItem[];
+    const { client } = scripted(() => ({}), moves);
+    expect((await all(client.diff('/x', '/y'))).map(({ path, fromPath }) => [path, fromPath])).toEqual([
+      ['new/in', 'öld'],
+      ['new/in/deep', 'other'],
+      ['new/in/é', 'öld/é'],
+      ['new/in/deep/x/y', 'other/x/y'],
+      ['new/index', undefined],
+      ['new/in/added', undefined],
+    ]);
+  });
+
   test('ends the work when the loop is left', async () => {
     const { client, leftDiffs } = scripted(() => ({}), items);
     for await (const row of client.diff('/x', '/y')) {
