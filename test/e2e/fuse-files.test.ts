@@ -94,6 +94,16 @@ describe('content', () => {
     expect(lines.toSorted()).toEqual(expected.toSorted());
   });
 
+  it('truncate by path makes a small closed file of any length, and what was in it stays', async () => {
+    fs.writeFileSync(join(dir, 'f'), 'small');
+    // perl's truncate of a path is truncate(2): nothing is opened.
+    await shell(`perl -e 'truncate("f", 1048576) or die $!'`, dir);
+    expect((await stored('f')).equals(Buffer.concat([Buffer.from('small'), Buffer.alloc(1_048_576 - 5)]))).toBe(true);
+    expect(fs.readFileSync(join(dir, 'f')).subarray(0, 6).toString('latin1')).toBe('small\0');
+    await shell(`perl -e 'truncate("f", 3) or die $!'`, dir);
+    expect((await stored('f')).toString()).toBe('sma');
+  });
+
   it('truncate cuts, extends with zeros, and what was cut stays cut', async () => {
     fs.writeFileSync(join(dir, 'f'), Buffer.alloc(100_000, 'x'));
     fs.truncateSync(join(dir, 'f'), 10);
