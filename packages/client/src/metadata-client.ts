@@ -4,17 +4,21 @@
  */
 import type {
   AccessResult,
-  BatchAnswer,
-  BatchItem,
   Acknowledgement,
   BackupArgs,
   BackupItem,
+  BatchAnswer,
+  BatchItem,
   ChangeCursor,
   ChangeFilter,
   ChangeRecord,
   ChangeRoot,
+  CollectArgs,
+  CollectResult,
   DiffArgs,
   DiffItem,
+  FsckArgs,
+  FsckItem,
   LockArgs,
   MutationOperation,
   MutationOperations,
@@ -23,6 +27,8 @@ import type {
   ReadOperations,
   ReadResult,
   RequestId,
+  ShardFigures,
+  ShardFiguresArgs,
   UploadResult,
   Version,
 } from '@nokv/types';
@@ -107,6 +113,14 @@ export interface MetadataClient {
    * is lost after the first item. Errors: `exists` (the destination is taken), those of the destination's store.
    */
   backup(args: BackupArgs, options?: CallOptions): AsyncIterable<BackupItem>;
+  /**
+   * Has the server check its shard; ends with one `done`. Leaving the loop ends the work. When a connection ends, the check goes on
+   * over the next one from its last cursor, so that a finding may come twice.
+   */
+  fsck(args: FsckArgs, options?: CallOptions): AsyncIterable<FsckItem>;
+  shardFigures(args: ShardFiguresArgs, options?: CallOptions): Promise<ShardFigures>;
+  /** Lists background work and, unless it is a dry run, has it done as far as it is due. */
+  collect(args: CollectArgs, options?: CallOptions): Promise<CollectResult>;
   /**
    * How many connections were made so far, where there are any. A server behind another connection may have lost what was only
    * visible: versions announced by it say nothing about acknowledgements given before.

@@ -18,7 +18,7 @@ import { NokvError, assert, type Clock, type ErrorOutcome } from '@nokv/types';
 import { open, type Database, type RootDatabase, type RangeOptions } from 'lmdb';
 import { deferred, type Deferred } from './deferred.js';
 import { FAMILIES_APART } from './key.js';
-import type { KvCommit, KvEntry, KvSnapshot, KvWrite, OrderedKv } from './ordered-kv.js';
+import type { KvCommit, KvEntry, KvSnapshot, KvUsage, KvWrite, OrderedKv } from './ordered-kv.js';
 
 export interface LmdbKvOptions {
   /** Directory of the environment; made when absent. */
@@ -133,6 +133,15 @@ class LmdbKv implements OrderedKv {
       range: (start, end, options = {}) => this.#range(start, end, options, transaction),
       release: () => transaction.done(),
     };
+  }
+
+  usage(): KvUsage {
+    // No family begins with this byte: its tree is the one that the rest of the families share.
+    const { entryCount, pageSize, lastPageNumber, mapSize } = statsOf(this.#trees[0] as Tree);
+    const families = new Map(FAMILIES_APART.map((family) => [family as number, statsOf(this.#trees[family] as Tree).entryCount]));
+    let rows = entryCount;
+    for (const count of families.values()) rows += count;
+    return { rows, fileBytes: (lastPageNumber + 1) * pageSize, mapBytes: mapSize, families };
   }
 
   async close(): Promise<void> {
@@ -290,6 +299,18 @@ function partsOf(start: Uint8Array, end: Uint8Array): RangePart[] {
   }
   if (Buffer.compare(from, end) < 0) parts.push({ start: from, end });
   return parts;
+}
+
+/** What LMDB says of a tree and of the environment (mdb_stat, mdb_env_info). */
+interface TreeStats {
+  readonly entryCount: number;
+  readonly pageSize: number;
+  readonly lastPageNumber: number;
+  readonly mapSize: number;
+}
+
+function statsOf(tree: { getStats(): unknown }): TreeStats {
+  return tree.getStats() as TreeStats;
 }
 
 async function reasonIn(error: unknown): Promise<unknown> {

@@ -14,7 +14,17 @@ export interface OrderedKv extends KvReader {
   resume(): void;
   /** A stable state across awaits; must be released. */
   snapshot(): KvSnapshot;
+  /** Sizes, where the store has any to tell. */
+  usage?(): KvUsage;
   close(): Promise<void>;
+}
+
+export interface KvUsage {
+  readonly rows: number;
+  readonly fileBytes: number;
+  readonly mapBytes: number;
+  /** Rows of the families that the store counts by itself. */
+  readonly families: ReadonlyMap<number, number>;
 }
 
 export interface KvReader {

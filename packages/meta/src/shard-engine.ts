@@ -19,12 +19,15 @@ import type {
   ReadOperation,
   ReadOperations,
   ReadResult,
+  ShardFigures,
+  ShardFiguresArgs,
   RequestId,
   UploadId,
   Version,
 } from '@nokv/types';
 import type { PathLog } from './path-log.js';
 import type { WriteImageOptions, WrittenImage } from './log/write-image.js';
+import type { CollectPlan } from './collect-plan.js';
 import type { FsckOptions } from './fsck/fsck.js';
 
 export interface MutateContext {
@@ -118,6 +121,10 @@ export interface ShardEngine {
    * a check that is not pulled costs one state of the store that is kept.
    */
   fsck(options: FsckOptions): AsyncIterable<FsckItem>;
+  /** What the shard counts of itself, with the rows of every family where that is asked for. */
+  figures(args: ShardFiguresArgs): Promise<ShardFigures>;
+  /** The first `limit` rows that wait in the queue of background work. */
+  collectPlan(limit: number): CollectPlan;
   readonly stats: ShardStats;
   /** Finishes what is queued, then closes the environment. */
   close(): Promise<void>;

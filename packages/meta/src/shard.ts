@@ -8,6 +8,7 @@ import {
   BATCH_MAX,
   LISTED_OPERATIONS,
   ID_RANDOM_BYTES,
+  COLLECT_ROWS_MAX,
   NokvError,
   REQUEST_ID_CHARACTERS_MAX,
   RETENTION_POLICY_DEFAULT,
@@ -36,6 +37,8 @@ import {
   type ReadOperation,
   type ReadOperations,
   type ReadResult,
+  type ShardFigures,
+  type ShardFiguresArgs,
   type RequestId,
   type RetentionPolicy,
   type SessionId,
@@ -46,6 +49,8 @@ import {
   type Version,
 } from '@nokv/types';
 import { deferred } from './deferred.js';
+import { collectPlan, type CollectPlan } from './collect-plan.js';
+import { familyFigures, storeFigures } from './shard-figures.js';
 import { fsck, type FsckOptions } from './fsck/fsck.js';
 import { freshInodesOf } from './operations/fresh-inodes.js';
 import { checkTransact } from './operations/transact.js';
@@ -389,6 +394,43 @@ class Shard implements ShardEngine {
     } finally {
       this.#check = undefined;
     }
+  }
+
+  async figures({ rows }: ShardFiguresArgs): Promise<ShardFigures> {
+    this.#refuseIfClosed();
+    const { kv, shard } = this.#options;
+    const { counters, progress } = this.#pipeline.durable;
+    const trash = this.#reader.inode(this.#roots.trash);
+    const { requestsForgotten, changesForgotten, pins, forks, policies, changeBytes } = progress;
+    const pause = async (): Promise<void> => {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      this.#refuseIfClosed();
+    };
+    return {
+      shard,
+      epoch: this.#epoch,
+      visible: this.visibleVersion,
+      durable: this.durableVersion,
+      requestsForgotten,
+      changesForgotten,
+      pins,
+      forks,
+      policies,
+      changeBytes,
+      ...counters,
+      trashed: trash?.children ?? 0,
+      ...this.stats,
+      store: storeFigures(kv),
+      families: rows ? await familyFigures(kv, pause) : [],
+    };
+  }
+
+  collectPlan(limit: number): CollectPlan {
+    this.#refuseIfClosed();
+    if (!Number.isInteger(limit) || limit < 1 || limit > COLLECT_ROWS_MAX) {
+      throw new NokvError('invalid-argument', `a plan tells 1 to ${COLLECT_ROWS_MAX} rows, found limit ${limit}`);
+    }
+    return collectPlan(this.#options.kv, this.#options.clock.nowMs(), limit);
   }
 
   get stats(): ShardStats {

@@ -13,10 +13,14 @@ import type {
   ChangeCursor,
   ChangeFilter,
   ChangeRecord,
+  ChangeRoot,
+  CollectArgs,
+  CollectResult,
   DiffArgs,
   DiffItem,
-  ChangeRoot,
   Epoch,
+  FsckArgs,
+  FsckItem,
   InodeNumber,
   LockArgs,
   MutationOperation,
@@ -25,6 +29,8 @@ import type {
   ReadOperation,
   ReadOperations,
   RequestId,
+  ShardFigures,
+  ShardFiguresArgs,
   ShardId,
   UploadResult,
   Version,
@@ -82,6 +88,9 @@ export interface BatchOperations {
 export interface ServiceOperations {
   access: { args: NoArgs; result: AccessResult };
   'server-info': { args: NoArgs; result: ServerInfo };
+  'shard-figures': { args: ShardFiguresArgs; result: ShardFigures };
+  /** Lists the work that waits; does what is due, unless it is a dry run. */
+  collect: { args: CollectArgs; result: CollectResult };
 }
 
 export interface WatchArgs {
@@ -140,6 +149,7 @@ export interface StreamOperations {
   diff: { args: DiffArgs; item: DiffItem };
   'watch-path': { args: WatchPathArgs; item: WatchPathItem };
   backup: { args: BackupArgs; item: BackupItem };
+  fsck: { args: FsckArgs; item: FsckItem };
 }
 
 export type ServiceOperation = keyof ServiceOperations;

@@ -23,6 +23,7 @@ export function heldKv(kv: OrderedKv, failpoint: NonNullable<HitFailpoint>, isAr
     range: (start, end, options) => kv.range(start, end, options),
     snapshot: () => kv.snapshot(),
     resume: () => kv.resume(),
+    ...(kv.usage === undefined ? {} : { usage: kv.usage.bind(kv) }),
     close: () => kv.close(),
     commit,
   };

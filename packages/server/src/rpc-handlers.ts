@@ -87,6 +87,9 @@ export function rpcHandlers(service: Service, clock: Clock, info: () => ServerIn
     'lock-wait': (args, call) => service.waitForLock(args, call.signal),
     'watch-path': (args, call) => service.watchPath(args, call.signal),
     backup: (args, call) => service.backup(args, call.signal),
+    fsck: (args, call) => service.fsck(args, call.signal),
+    'shard-figures': (args) => service.figures(args),
+    collect: (args) => service.collect(args),
   };
 }
 

@@ -32,6 +32,12 @@ import {
   type BatchItem,
   type ListedMutation,
   type Clock,
+  type CollectArgs,
+  type CollectResult,
+  type FsckArgs,
+  type FsckItem,
+  type ShardFigures,
+  type ShardFiguresArgs,
   type MutationOperation,
   type MutationOperations,
   type PublishArgs,
@@ -42,6 +48,8 @@ import {
   type UploadResult,
   type Version,
 } from '@nokv/types';
+import { blockInventory } from './block-inventory.js';
+import { collect } from './collect.js';
 import { backupShard, type BackupParts } from './backup.js';
 import type { HitFailpoint } from './failpoints.js';
 import { verifyNewBlocks } from './publish-verification.js';
@@ -95,6 +103,11 @@ export interface Service {
   readonly lockWaiters: number;
   /** Writes a backup of the shard; see `backup.ts`. */
   backup(args: BackupArgs, signal: AbortSignal): AsyncIterable<BackupItem>;
+  /** Checks the shard against itself and its store, and mends what it is asked to; ends when the signal fires. */
+  fsck(args: FsckArgs, signal: AbortSignal): AsyncIterable<FsckItem>;
+  figures(args: ShardFiguresArgs): Promise<ShardFigures>;
+  /** Lists background work and, unless it is a dry run, does what is due. */
+  collect(args: CollectArgs): Promise<CollectResult>;
   /** The highest version that was acknowledged as visible before it was durable; 0 while there was none. */
   readonly shownVersion: Version;
 }
@@ -221,6 +234,9 @@ export function makeService(parts: ServiceParts): Service {
     watch: ({ since, signal }) => watchChanges(engine, since, signal),
     diff: (args) => engine.diff(args),
     backup: (args, signal) => backupShard(parts.backup, args, signal),
+    fsck: (args, signal) => engine.fsck({ ...args, blocks: blockInventory(parts.store), signal }),
+    figures: (args) => engine.figures(args),
+    collect: (args) => collect(parts, args),
     watchPath: (args, signal) => hub.watch(args, signal),
     waitForLock: ({ requestId, actor, caller, ...asked }, signal) =>
       lockWaits.wait(asked, { requestId, actor, caller, acknowledgement: 'durable' }, signal),

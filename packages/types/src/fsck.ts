@@ -110,8 +110,8 @@ export type FsckItem =
   | ({ readonly kind: 'done' } & FsckSummary);
 
 export interface FsckArgs {
-  /** Mend what can be mended without a decision. */
-  readonly repair: boolean;
+  /** `safe` mends what can be mended without a decision; `drop` also removes what leads nowhere: dangling entries, stray objects. */
+  readonly repair: 'none' | 'safe' | 'drop';
   /** Read every block and compare its checksum. */
   readonly checksums: boolean;
   /** The cursor of an earlier check that was broken off. */

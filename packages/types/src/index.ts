@@ -276,3 +276,15 @@ export {
   type FsckSeverity,
   type FsckSummary,
 } from './fsck.js';
+export {
+  COLLECT_ROWS_MAX,
+  ROWS_COUNTED_MAX,
+  type CollectArgs,
+  type CollectResult,
+  type CollectRow,
+  type CollectState,
+  type FamilyFigures,
+  type ShardFigures,
+  type ShardFiguresArgs,
+  type StoreFigures,
+} from './upkeep.js';

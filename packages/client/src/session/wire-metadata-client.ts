@@ -2,17 +2,21 @@
 import type {
   AccessResult,
   Acknowledgement,
-  BatchAnswer,
-  BatchItem,
   BackupArgs,
   BackupItem,
+  BatchAnswer,
+  BatchItem,
   Caller,
   ChangeRecord,
   ChangeRoot,
   Clock,
+  CollectArgs,
+  CollectResult,
   DiffArgs,
   DiffItem,
   ErrorCode,
+  FsckArgs,
+  FsckItem,
   LockArgs,
   MutationOperation,
   MutationOperations,
@@ -21,9 +25,11 @@ import type {
   ReadOperation,
   ReadOperations,
   ReadResult,
+  ShardFigures,
+  ShardFiguresArgs,
   Version,
 } from '@nokv/types';
-import { NokvError, toNokvError } from '@nokv/types';
+import { NokvError, isNokvError, toNokvError } from '@nokv/types';
 import type { WatchPathArgs, WatchPathItem } from '@nokv/protocol';
 import type {
   CallOptions,
@@ -55,6 +61,8 @@ export interface WireMetadataOptions {
 }
 
 const NO_OPTIONS: CallOptions = {};
+/** Connections in a row that a check may lose before it tells anything. */
+const CHECK_FAILURES_MAX = 3;
 /** Servers that answer so may not serve us now, another address may. */
 const ELSEWHERE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['not-owner', 'lease-lost', 'fenced', 'draining']);
 
@@ -201,6 +209,41 @@ export class WireMetadataClient implements MetadataClient {
   async *backup(args: BackupArgs, options: CallOptions = NO_OPTIONS): AsyncGenerator<BackupItem> {
     this.#refuseCaller('a backup');
     yield* this.#stream(options, (connection, signal) => connection.stream('backup', args, { signal }));
+  }
+
+  async *fsck(args: FsckArgs, options: CallOptions = NO_OPTIONS): AsyncGenerator<FsckItem> {
+    this.#refuseCaller('a check');
+    let cursor = args.resume;
+    let failures = 0;
+    // Ends with the check, or when there is no connection to be had any more.
+    for (;;) {
+      const asked = cursor === undefined ? args : { ...args, resume: cursor };
+      try {
+        for await (const item of this.#stream(options, (connection, signal) => connection.stream('fsck', asked, { signal }))) {
+          failures = 0;
+          if (item.kind === 'progress') ({ cursor } = item);
+          yield item;
+          if (item.kind === 'done') return;
+        }
+        throw new NokvError('connection-lost', 'the server ended the check without a word', { outcome: 'unknown' });
+      } catch (error) {
+        if (options.signal?.aborted === true || !isNokvError(error, 'connection-lost') || ++failures > CHECK_FAILURES_MAX) throw error;
+      }
+    }
+  }
+
+  shardFigures(args: ShardFiguresArgs, options: CallOptions = NO_OPTIONS): Promise<ShardFigures> {
+    this.#refuseCaller('the figures of a shard');
+    return this.#retry(options, undefined, (connection, timeoutMs) =>
+      connection.call('shard-figures', args, { signal: options.signal, timeoutMs }),
+    );
+  }
+
+  collect(args: CollectArgs, options: CallOptions = NO_OPTIONS): Promise<CollectResult> {
+    this.#refuseCaller('background work');
+    return this.#retry(options, undefined, (connection, timeoutMs) =>
+      connection.call('collect', args, { signal: options.signal, timeoutMs }),
+    );
   }
 
   get connections(): number {

@@ -119,6 +119,11 @@ export class MemoryNamespace implements BodyAccess {
       backup: () => {
         throw new NokvError('unsupported', 'no backups here');
       },
+      fsck: () => {
+        throw new NokvError('unsupported', 'no checks here');
+      },
+      shardFigures: () => Promise.reject(new NokvError('unsupported', 'no shard here')),
+      collect: () => Promise.reject(new NokvError('unsupported', 'no background work here')),
       diff: () => {
         throw new NokvError('unsupported', 'this namespace keeps no past');
       },

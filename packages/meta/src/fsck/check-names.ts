@@ -18,6 +18,7 @@ interface Name {
 
 /** Of one inode; a file with more is reported and left as it is. */
 const NAMES_MENDED_MAX = 1024;
+const NAMES_TOLD_MAX = 8;
 
 export function* checkNames(context: FsckContext, _from: Uint8Array | undefined): Generator<undefined> {
   if (context.suspects.size === 0) return;
@@ -60,7 +61,7 @@ function problemOf(context: FsckContext, inode: Inode, names: readonly Name[]): 
   if (names.length > NAMES_MENDED_MAX) {
     return { severity: 'error', class: 'nlink', where, ino, expected: `more than ${NAMES_MENDED_MAX} names`, found: `nlink ${nlink}` };
   }
-  const listed = names.map(({ parent, name }) => entryLabel(parent, name)).join(', ');
+  const listed = listOf(names.map(({ parent, name }) => entryLabel(parent, name)));
   if (type === 'directory' && names.length > 1) {
     return { severity: 'error', class: 'directory-names', where, ino, expected: 'one name', found: listed };
   }
@@ -77,8 +78,8 @@ function problemOf(context: FsckContext, inode: Inode, names: readonly Name[]): 
       class: 'link-rows',
       where,
       ino,
-      expected: expectedRows.join(', ') || 'none',
-      found: rows.join(', ') || 'none',
+      expected: listOf(expectedRows),
+      found: listOf(rows),
       fix,
     };
   }
@@ -86,6 +87,12 @@ function problemOf(context: FsckContext, inode: Inode, names: readonly Name[]): 
   const place = isShared ? 'none' : entryLabel(only.parent, only.name);
   if (noted === place) return undefined;
   return { severity: 'error', class: 'place', where, ino, expected: place, found: noted, fix };
+}
+
+function listOf(labels: readonly string[]): string {
+  if (labels.length === 0) return 'none';
+  const more = labels.length - NAMES_TOLD_MAX;
+  return labels.slice(0, NAMES_TOLD_MAX).join(', ') + (more > 0 ? ` and ${more} more` : '');
 }
 
 function linkRowsOf(context: FsckContext, ino: InodeNumber): string[] {

@@ -67,6 +67,7 @@ function* checkForks(context: FsckContext, progress: ProgressRow | undefined): G
     forks += 1;
     const showing = origins.get(root) ?? 0;
     origins.delete(root);
+    if (!row.isRootGone && !context.hasInode(root)) say(context, 'fork', `fork ${root}`, 'its root', 'none');
     if (row.outstanding !== showing)
       say(context, 'fork', `fork ${root}`, `${showing} directories that show their origin`, `${row.outstanding}`, root);
     yield;

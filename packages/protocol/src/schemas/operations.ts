@@ -1,6 +1,7 @@
 /** The schemas of every operation. Codes are never reused; a change here raises the protocol's version. */
 import type { AccessResult, BlockAccess, Epoch, ListEntry, MutationOperation, ReadOperation, ShardId } from '@nokv/types';
 import { mutation, read, service, stream, type MutationDefinition, type OperationDefinition } from './definition.js';
+import { collectDefinition, fsckDefinition, shardFiguresDefinition } from './upkeep-operations.js';
 import { backupDefinition } from './backup-operations.js';
 import { diffDefinition, historyMutationDefinitions, historyReadDefinitions } from './history-operations.js';
 import { at } from './history-values.js';
@@ -290,6 +291,9 @@ export const DEFINITIONS: Definitions = {
   'watch-path': watchPathDefinition,
   'lock-wait': lockWaitDefinition,
   backup: backupDefinition,
+  fsck: fsckDefinition,
+  'shard-figures': shardFiguresDefinition,
+  collect: collectDefinition,
 };
 
 const BY_CODE = new Map<number, OperationDefinition>(
