@@ -139,7 +139,7 @@ test('while directories are renamed at random, live events say the paths that a 
   let runs = 0;
   await fc.assert(
     fc.asyncProperty(
-      fc.array(fc.tuple(fc.constantFrom('mkdir', 'rename', 'put', 'rmdir'), place, place), { maxLength: 25 }),
+      fc.array(fc.tuple(fc.constantFrom('mkdir', 'rename', 'put', 'rmdir'), place, place), { minLength: 10, maxLength: 30, size: 'max' }),
       async (steps) => {
         const base = `/model-${runs++}`;
         const { version: since } = await fixture.client.mkdir(base);

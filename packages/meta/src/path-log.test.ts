@@ -92,6 +92,21 @@ describe('paths of changes', () => {
     expect(readAll(shard, wholeVersion(before)).map(line)).toEqual(['removed /b', 'renamed /a /b', 'renamed /b/f /b/g']);
   });
 
+  test('within a transaction are those after each of its operations, whatever is kept of directories', async () => {
+    const shard = await TestShard.open();
+    await shard.mkdir('/a');
+    const before = wholeVersion(shard.engine.durableVersion);
+    const move = (from: string, to: string) => ({ operation: 'rename', args: { from: at(from), to: at(to), mode: 'replace' } }) as const;
+    const make = (path: string) => ({ operation: 'mkdir', args: { entry: at(path), ...owned } }) as const;
+    await shard.do('transact', {
+      operations: [make('/a/x'), move('/a', '/b'), make('/b/y'), move('/b/y', '/b/x/z'), move('/b', '/c'), make('/c/x/z/end')],
+    });
+    const told = ['created /a/x', 'renamed /a /b', 'created /b/y', 'renamed /b/y /b/x/z', 'renamed /b /c', 'created /c/x/z/end'];
+    for (const directoriesMax of [1, 2, 100]) expect(readAll(shard, before, 10, directoriesMax).map(line)).toEqual(told);
+    const page = await shard.read('path-changes', { root: at('/'), descending: true, limit: 6 });
+    expect(page.changes.map((change) => line(shown(change))).toReversed()).toEqual(told);
+  });
+
   test('of a file with several names are those below the root that is asked about', async () => {
     const shard = await TestShard.open();
     await shard.mkdir('/a');
@@ -357,85 +372,90 @@ function pathIn(tree: ReadonlyMap<string, number>, ino: number | undefined): str
 
 test('paths equal those that a walk saw at the time of each event, read live, afterwards, in pieces and backwards', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 40 }), fc.constantFrom('/a', '/b', '/a/b', '/c/a/b'), async (steps, root) => {
-      const shard = await TestShard.open();
-      const live = shard.engine.pathLog(START, 100);
-      const seenLive: Shown[] = [];
-      const recorded: (Shown & { readonly type: string; readonly names: readonly string[] })[] = [];
-      let before = await walk(shard);
-      for (const { operation, args } of steps) {
-        const since = shard.engine.durableVersion;
-        try {
-          await shard.do(operation, args(before));
-        } catch (error) {
-          if (!isNokvError(error)) throw error;
-          continue;
+    fc.asyncProperty(
+      fc.array(step, { minLength: 10, maxLength: 60, size: 'max' }),
+      fc.constantFrom('/a', '/b', '/a/b', '/c/a/b'),
+      async (steps, root) => {
+        const shard = await TestShard.open();
+        const live = shard.engine.pathLog(START, 100);
+        const seenLive: Shown[] = [];
+        const recorded: (Shown & { readonly type: string; readonly names: readonly string[] })[] = [];
+        let before = await walk(shard);
+        for (const { operation, args } of steps) {
+          const since = shard.engine.durableVersion;
+          try {
+            await shard.do(operation, args(before));
+          } catch (error) {
+            if (!isNokvError(error)) throw error;
+            continue;
+          }
+          const after = await walk(shard);
+          const entry = (tree: ReadonlyMap<string, number>, parent: number | undefined, entryName: Uint8Array | undefined) => {
+            const directory = pathIn(tree, parent);
+            if (directory === undefined || entryName === undefined) return undefined;
+            return `${directory === '/' ? '' : directory}/${formatName(entryName)}`;
+          };
+          const { changes } = await shard.read('changes', { since, limit: 1000 });
+          for (const change of changes) {
+            const { kind, type, parent, fromParent, ino } = change;
+            const names = parent !== undefined ? [] : [...after].filter(([, each]) => each === ino).map(([each]) => each);
+            recorded.push({
+              at: `${change.version}.${change.ordinal}`,
+              kind,
+              path: parent === undefined ? undefined : entry(kind === 'removed' ? before : after, parent, change.name),
+              fromPath: entry(before, fromParent, change.fromName),
+              type,
+              names,
+            });
+          }
+          before = after;
+          if (recorded.length % 3 === 0) seenLive.push(...live.read(1000).changes.map(({ whole }) => shown(whole)));
+          if (recorded.length % 5 === 0) await shard.engine.maintain(() => Promise.resolve());
         }
-        const after = await walk(shard);
-        const entry = (tree: ReadonlyMap<string, number>, parent: number | undefined, entryName: Uint8Array | undefined) => {
-          const directory = pathIn(tree, parent);
-          if (directory === undefined || entryName === undefined) return undefined;
-          return `${directory === '/' ? '' : directory}/${formatName(entryName)}`;
-        };
-        const { changes } = await shard.read('changes', { since, limit: 1000 });
-        for (const change of changes) {
-          const { kind, type, parent, fromParent, ino } = change;
-          const names = parent !== undefined ? [] : [...after].filter(([, each]) => each === ino).map(([each]) => each);
-          recorded.push({
-            at: `${change.version}.${change.ordinal}`,
-            kind,
-            path: parent === undefined ? undefined : entry(kind === 'removed' ? before : after, parent, change.name),
-            fromPath: entry(before, fromParent, change.fromName),
-            type,
-            names,
-          });
-        }
-        before = after;
-        if (recorded.length % 3 === 0) seenLive.push(...live.read(1000).changes.map(({ whole }) => shown(whole)));
-        if (recorded.length % 5 === 0) await shard.engine.maintain(() => Promise.resolve());
-      }
-      seenLive.push(...live.read(1000).changes.map(({ whole }) => shown(whole)));
+        seenLive.push(...live.read(1000).changes.map(({ whole }) => shown(whole)));
 
-      const agree = (found: readonly Shown[], from: number) => {
-        expect(found.map(({ at: each }) => each)).toEqual(recorded.slice(from).map(({ at: each }) => each));
-        found.forEach((each, i) => {
-          const { names, type: _, ...wanted } = recorded[from + i] as (typeof recorded)[number];
-          if (names.length === 0) expect(each).toEqual(wanted);
+        const agree = (found: readonly Shown[], from: number) => {
+          expect(found.map(({ at: each }) => each)).toEqual(recorded.slice(from).map(({ at: each }) => each));
+          found.forEach((each, i) => {
+            const { names, type: _, ...wanted } = recorded[from + i] as (typeof recorded)[number];
+            if (names.length === 0) expect(each).toEqual(wanted);
+            else expect(names).toContain(each.path);
+          });
+        };
+        agree(seenLive, 0);
+        agree(readAll(shard, START, 1, 2), 0);
+        agree((await below(shard, at('/'), { descending: true, limit: 4 })).toReversed(), 0);
+        const middle = Math.floor(recorded.length / 2);
+        const cut = recorded[middle - 1];
+        if (cut !== undefined) {
+          const [cutVersion, ordinal] = cut.at.split('.').map(Number);
+          agree(readAll(shard, { version: version(cutVersion ?? 0), ordinal: ordinal ?? WHOLE_VERSION }, 2, 3), middle);
+        }
+
+        const isBelow = (each: string | undefined) => each !== undefined && (each === root || each.startsWith(`${root}/`));
+        const isAbove = (each: string | undefined) => each !== undefined && root.startsWith(`${each}/`);
+        const wanted = recorded.flatMap(({ at: position, kind, type, path: place, fromPath, names }) => {
+          const inside = [place, ...names].find(isBelow);
+          if (inside !== undefined || isBelow(fromPath)) {
+            return [{ at: position, kind, path: inside, fromPath: isBelow(fromPath) ? fromPath : undefined, names: names.filter(isBelow) }];
+          }
+          if (type !== 'directory' || !['created', 'removed', 'renamed'].includes(kind) || !(isAbove(place) || isAbove(fromPath)))
+            return [];
+          return [
+            { at: position, kind, path: isAbove(place) ? place : undefined, fromPath: isAbove(fromPath) ? fromPath : undefined, names },
+          ];
+        });
+        const seen = await below(shard, at(root));
+        expect(seen.map(({ at: position, kind }) => `${position} ${kind}`)).toEqual(
+          wanted.map(({ at: position, kind }) => `${position} ${kind}`),
+        );
+        seen.forEach((each, i) => {
+          const { names, ...whole } = wanted[i] as (typeof wanted)[number];
+          if (names.length === 0) expect(each).toEqual(whole);
           else expect(names).toContain(each.path);
         });
-      };
-      agree(seenLive, 0);
-      agree(readAll(shard, START, 1, 2), 0);
-      agree((await below(shard, at('/'), { descending: true, limit: 4 })).toReversed(), 0);
-      const middle = Math.floor(recorded.length / 2);
-      const cut = recorded[middle - 1];
-      if (cut !== undefined) {
-        const [cutVersion, ordinal] = cut.at.split('.').map(Number);
-        agree(readAll(shard, { version: version(cutVersion ?? 0), ordinal: ordinal ?? WHOLE_VERSION }, 2, 3), middle);
-      }
-
-      const isBelow = (each: string | undefined) => each !== undefined && (each === root || each.startsWith(`${root}/`));
-      const isAbove = (each: string | undefined) => each !== undefined && root.startsWith(`${each}/`);
-      const wanted = recorded.flatMap(({ at: position, kind, type, path: place, fromPath, names }) => {
-        const inside = [place, ...names].find(isBelow);
-        if (inside !== undefined || isBelow(fromPath)) {
-          return [{ at: position, kind, path: inside, fromPath: isBelow(fromPath) ? fromPath : undefined, names: names.filter(isBelow) }];
-        }
-        if (type !== 'directory' || !['created', 'removed', 'renamed'].includes(kind) || !(isAbove(place) || isAbove(fromPath))) return [];
-        return [
-          { at: position, kind, path: isAbove(place) ? place : undefined, fromPath: isAbove(fromPath) ? fromPath : undefined, names },
-        ];
-      });
-      const seen = await below(shard, at(root));
-      expect(seen.map(({ at: position, kind }) => `${position} ${kind}`)).toEqual(
-        wanted.map(({ at: position, kind }) => `${position} ${kind}`),
-      );
-      seen.forEach((each, i) => {
-        const { names, ...whole } = wanted[i] as (typeof wanted)[number];
-        if (names.length === 0) expect(each).toEqual(whole);
-        else expect(names).toContain(each.path);
-      });
-    }),
+      },
+    ),
     { numRuns: 150 },
   );
 }, 60_000);
