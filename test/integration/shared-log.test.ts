@@ -276,6 +276,23 @@ describe('a node', () => {
   );
 });
 
+describe('asynchronous durability', () => {
+  it('acknowledges while the store is away, ships when it is back, and a successor has it', { timeout: 90_000 }, async () => {
+    const owner = await start('a', { durability: 'async' });
+    const first = await client(owner);
+    await first.mkdir('/before');
+    await s3.stop('keep');
+    await first.mkdir('/during');
+    expect(await readMetric(owner.http, 'nokv_log_unshipped_batches')).toBeGreaterThan(0);
+    await s3.restart();
+    await until('everything is shipped', async () => (await readMetric(owner.http, 'nokv_log_unshipped_batches')) === 0);
+    await owner.kill();
+    const standby = await start('b', { durability: 'async' });
+    await until('it serves', () => isReady(standby.http));
+    expect(await names(await client(standby))).toEqual(['before', 'during']);
+  });
+});
+
 describe('a store that is away', () => {
   it('refuses writes cleanly, half of nothing is there, and service goes on when it is back', { timeout: 90_000 }, async () => {
     const owner = await start('a');

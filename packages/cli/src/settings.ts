@@ -82,8 +82,8 @@ export const SERVER_SETTINGS = {
   durability: setting({
     label: 'MODE',
     env: 'NOKV_DURABILITY',
-    help: 'When a write is acknowledged; local: after fsync; shared: once it is in the log in the object store, from which other nodes take over',
-    parse: parseChoice('local', 'shared'),
+    help: 'When a write is acknowledged; local: after fsync; shared: once it is in the log in the object store, from which other nodes take over; async: after fsync, the log follows',
+    parse: parseChoice('local', 'shared', 'async'),
     default: 'local',
   }),
   nodeId: setting({

@@ -11,7 +11,9 @@ export type { LogCallOptions, LogListOptions, LogPage, LogStore } from './log/lo
 export { openSharedShard, type SharedShard, type SharedShardOptions } from './log/open-shared-shard.js';
 export { recoverShard, type Recovered, type RecoverOptions } from './log/recover-shard.js';
 export { fenceLog, type FenceOptions } from './log/fence.js';
-export { SharedSink, type LogStats, type SharedSinkOptions } from './log/shared-sink.js';
+export { SharedSink, type SharedSinkOptions } from './log/shared-sink.js';
+export { AsyncSink, SHIP_BOUND_DEFAULT, type ShipBound } from './log/async-sink.js';
+export type { LogSink, LogStats } from './log/log-sink.js';
 export { readLogPosition, type LogPosition } from './log/log-position.js';
 export { stateDigest } from './log/state-digest.js';
 export { writeImage, type WriteImageOptions, type WrittenImage } from './log/write-image.js';

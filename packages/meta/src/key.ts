@@ -4,7 +4,7 @@
  *
  * | family          | parts after the family byte                                              |
  * |-----------------|--------------------------------------------------------------------------|
- * | 01 system       | item u8 (01 format, 02 epoch, 03 progress, 10 log position), or 11 outbox, sequence u64 |
+ * | 01 system       | item u8 (01 format, 02 epoch, 03 progress, 10 log position), or 11 outbox, first version u64 |
  * | 10 inode        | ino u64                                                                  |
  * | 11 dentry       | parent u64, name                                                         |
  * | 12 link         | ino u64, parent u64, name                                                |
@@ -92,9 +92,9 @@ export function systemKey(item: number): Buffer {
   return writer.begin(2).u8(FAMILY.system).u8(item).end();
 }
 
-/** A segment that was committed here and is not in the shared log yet. */
-export function outboxKey(sequence: number): Buffer {
-  return writer.begin(10).u8(FAMILY.system).u8(SYSTEM_ITEM.outbox).u64(sequence).end();
+/** A batch that was committed here and is not in the shared log yet, by its first version. */
+export function outboxKey(firstVersion: number): Buffer {
+  return writer.begin(10).u8(FAMILY.system).u8(SYSTEM_ITEM.outbox).u64(firstVersion).end();
 }
 
 export function inodeKey(ino: InodeNumber): Buffer {

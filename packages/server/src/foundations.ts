@@ -111,6 +111,7 @@ async function openShared(config: ServerConfig, parts: FoundationParts, data: Da
     store: logStoreOf(store),
     kv: await openKv(parts, data),
     images: config.images,
+    mode: config.durability === 'async' ? 'async' : 'shared',
     isServing,
     log,
   });

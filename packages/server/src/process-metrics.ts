@@ -1,5 +1,5 @@
 /** What `/metrics` says of the process and of its shard. */
-import type { ShardEngine } from '@nokv/meta';
+import { SHIP_BOUND_DEFAULT, type ShardEngine } from '@nokv/meta';
 import type { Clock, ShardId } from '@nokv/types';
 import type { HttpListener } from './http/http-server.js';
 import type { Metrics } from './metrics.js';
@@ -115,6 +115,30 @@ export function addLogMetrics(metrics: Metrics, shared: HostedShard): void {
     'nokv_log_bytes_total',
     'Bytes appended to the shared log since the shard was opened.',
     () => shared.log?.bytes ?? 0,
+  );
+  metrics.add(
+    'gauge',
+    'nokv_log_unshipped_batches',
+    'Batches that are committed here and not in the log yet.',
+    () => shared.log?.unshipped.batches ?? 0,
+  );
+  metrics.add(
+    'gauge',
+    'nokv_log_unshipped_bytes',
+    'Their bytes; beyond the bound writes are refused.',
+    () => shared.log?.unshipped.bytes ?? 0,
+  );
+  metrics.add(
+    'gauge',
+    'nokv_log_unshipped_age_seconds',
+    'How long the oldest of them has waited; beyond the bound writes are refused.',
+    () => (shared.log?.unshipped.ageMs ?? 0) / 1000,
+  );
+  metrics.add(
+    'gauge',
+    'nokv_log_ship_bound_seconds',
+    'How long a batch may wait for the log in async durability.',
+    () => SHIP_BOUND_DEFAULT.ms / 1000,
   );
   metrics.add('counter', 'nokv_log_images_total', 'Images that this process wrote.', () => shared.images);
 }

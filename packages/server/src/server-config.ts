@@ -14,7 +14,7 @@ export interface ServerConfig {
   readonly control: string;
   /**
    * When a write is acknowledged: `local` after fsync; `shared` when it is in the log in the object store, from which any node can
-   * take over.
+   * take over; `async` after fsync, with the log following within a bound, which a takeover may lose.
    */
   readonly durability: Durability;
   readonly nodeId: string | undefined;
@@ -32,7 +32,7 @@ export interface ServerConfig {
   readonly logLevel?: LogLevel | undefined;
 }
 
-export type Durability = 'local' | 'shared';
+export type Durability = 'local' | 'shared' | 'async';
 /** What is older, further back or too much goes; each absent bound has its default. */
 export interface ChangeWindow {
   /** Default 24 hours. */

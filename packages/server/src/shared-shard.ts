@@ -10,6 +10,7 @@ import {
   openSharedShard,
   readLogPosition,
   type ImagePolicy,
+  type LogSink,
   type LogStats,
   type LogStore,
   type OrderedKv,
@@ -43,6 +44,8 @@ export interface HostedShard {
    * nothing may be built on it before the process was started again.
    */
   onStepDown(listener: (reason: NokvError, isDiskLost: boolean) => void): void;
+  /** Resolves when everything that was acknowledged is in the log, or nothing more comes to be. */
+  shipped(): Promise<void>;
   /** One turn of image writing and truncation; undefined while not serving. */
   keepImages(): Promise<void>;
   readonly log: LogStats | undefined;
@@ -55,7 +58,7 @@ export function openHostedShard(options: HostedShardOptions): HostedShard {
   const engines = replaceableEngine();
   const listeners = new Set<Parameters<HostedShard['onStepDown']>[0]>();
   let epochSeen = readLogPosition(options.kv)?.epoch ?? epoch(0);
-  let stats: (() => LogStats) | undefined;
+  let sink: LogSink | undefined;
   let keeper: ImageKeeper | undefined;
   let keeping: Promise<unknown> = Promise.resolve();
   let images = 0;
@@ -65,10 +68,12 @@ export function openHostedShard(options: HostedShardOptions): HostedShard {
     engines.replace(undefined);
     images += keeper?.images ?? 0;
     keeper = undefined;
-    stats = undefined;
+    const lastSink = sink;
+    sink = undefined;
     // A snapshot that is being read belongs to the store that is closed next.
     await keeping.catch(() => undefined);
     await last?.close();
+    lastSink?.stop();
   }
 
   /** Recoveries take turns: one of an ownership that was lost meanwhile is finished before the next begins. */
@@ -84,19 +89,34 @@ export function openHostedShard(options: HostedShardOptions): HostedShard {
     const kv = lendKv(options.kv);
     try {
       const shared = await openSharedShard({ ...options, kv, epoch: under, hasBeenServed });
-      const { sink, engine, recovered } = shared;
+      const { engine, recovered } = shared;
+      const opened = shared.sink;
       engines.replace(engine);
-      stats = () => sink.stats;
+      sink = opened;
       const mustOwn = (): void => {
         if (!options.isServing() || engines.current !== engine) throw new NokvError('lease-lost', 'images are the owner’s business');
       };
-      keeper = new ImageKeeper({ kv, store, shard, clock, random, log: () => sink.stats, mustOwn, policy: options.images });
-      epochSeen = under;
-      void engine.failed.then((reason) => {
-        if (engines.current !== engine) return;
-        // What the log refused leaves the disk as it is; anything else that ends an engine is the disk's.
-        for (const listener of listeners) listener(toNokvError(reason), sink.ended === undefined);
+      keeper = new ImageKeeper({
+        kv,
+        store,
+        shard,
+        clock,
+        random,
+        log: () => opened.stats,
+        mustOwn,
+        policy: options.images,
+        snapshot: () => opened.atSegment(() => kv.snapshot()),
       });
+      epochSeen = under;
+      let isOver = false;
+      const over = (reason: Error): void => {
+        if (isOver || engines.current !== engine) return;
+        isOver = true;
+        // What the log refused leaves the disk as it is; anything else that ends an engine is the disk's.
+        for (const listener of listeners) listener(toNokvError(reason), opened.ended === undefined);
+      };
+      void engine.failed.then(over);
+      void opened.whenEnded.then(over);
       return recovered;
     } catch (error) {
       const seen = isNokvError(error, 'fenced') ? error.details['epoch'] : undefined;
@@ -127,8 +147,9 @@ export function openHostedShard(options: HostedShardOptions): HostedShard {
     recover,
     onStepDown: (listener) => void listeners.add(listener),
     keepImages,
+    shipped: async () => sink?.shipped(),
     get log() {
-      return stats?.();
+      return sink?.stats;
     },
     get images() {
       return images + (keeper?.images ?? 0);

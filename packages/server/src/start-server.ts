@@ -118,6 +118,7 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
     await host.stop(async () => {
       await doors.drain(graceMs);
       await flushed(engine, clock, graceMs);
+      if (shared !== undefined) await shipped(shared, clock, graceMs);
     });
     await closers.close();
     log.info({}, 'stopped');
@@ -145,6 +146,13 @@ async function startUntil(signal: AbortSignal | undefined, host: ShardHost, time
   } finally {
     signal?.removeEventListener('abort', end);
   }
+}
+
+/** What was acknowledged from this disk alone comes to be in the log before another may take over. */
+async function shipped(shared: HostedShard, clock: Clock, graceMs: number): Promise<void> {
+  const enough = new AbortController();
+  await Promise.race([shared.shipped(), clock.sleep(graceMs, enough.signal).catch(() => undefined)]);
+  enough.abort();
 }
 
 /** What was acknowledged as visible becomes durable before the shard is given up. */

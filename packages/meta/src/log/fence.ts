@@ -8,6 +8,7 @@ import { APPEND_TIMEOUT_MS_DEFAULT, appendObject } from './append-segment.js';
 import { segmentKey } from './log-key.js';
 import { logPositionWrite, type LogPosition } from './log-position.js';
 import type { LogStore } from './log-store.js';
+import { readOutbox } from './outbox.js';
 import { replayLog } from './recover-shard.js';
 import { Replay } from './replay.js';
 import { encodeSegment } from './segment.js';
@@ -44,6 +45,7 @@ export async function fenceLog(options: FenceOptions, from: LogPosition): Promis
       return fenced;
     }
     if (outcome.kind !== 'collided') throw outcome.error;
+    if (readOutbox(kv).length > 0) throw new NokvError('unavailable', `the log of shard ${shard} grew while it was taken over; try again`);
     const replay = new Replay(kv, shard, position);
     await replayLog(replay, store, shard);
     await replay.flushed();

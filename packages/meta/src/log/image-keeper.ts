@@ -6,7 +6,7 @@
  * stands on; what a reader may be in the middle of stays for the retention.
  */
 import { type Clock, type Random, type ShardId } from '@nokv/types';
-import type { OrderedKv } from '../ordered-kv.js';
+import type { KvSnapshot, OrderedKv } from '../ordered-kv.js';
 import { manifestKey, readManifest } from './image.js';
 import { imagePrefix, imagesPrefix, logPrefix, sequenceOfImage, sequenceOfKey } from './log-key.js';
 import type { LogPosition } from './log-position.js';
@@ -39,6 +39,8 @@ export interface ImageKeeperOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: () => { readonly position: LogPosition; readonly bytes: number };
+  /** Takes a snapshot that is the state after a segment of the log; default: any is. */
+  readonly snapshot?: (() => Promise<KvSnapshot>) | undefined;
   /** Throws when the shard is not owned (any more); asked before everything that is written or removed. */
   readonly mustOwn: () => void;
   readonly policy?: Partial<ImagePolicy> | undefined;
@@ -80,7 +82,7 @@ export class ImageKeeper {
     const { kv, store, shard, clock, random, mustOwn, blockBytes } = this.#options;
     const { bytes } = this.#options.log();
     const attempt = Buffer.from(random.bytes(4)).toString('hex');
-    const snapshot = kv.snapshot();
+    const snapshot = await (this.#options.snapshot?.() ?? kv.snapshot());
     try {
       const written = await writeImage({
         snapshot,

@@ -16,6 +16,8 @@ import { imagePrefix, imagesPrefix, logPrefix, originKey, segmentKey, sequenceOf
 import { logPositionWrite, readLogPosition, type LogPosition } from './log-position.js';
 import { listAll, type LogStore } from './log-store.js';
 import { putOrigin, readOrigin } from './origin.js';
+import { readOutbox } from './outbox.js';
+import { reconcileOutbox } from './reconcile-outbox.js';
 import { Replay } from './replay.js';
 import { decodeSegment } from './segment.js';
 import { writeImage } from './write-image.js';
@@ -52,8 +54,9 @@ export async function recoverShard(options: RecoverOptions): Promise<Recovered> 
   const origin = await readOrigin(store, shard);
   if (origin === undefined) return begin(options);
   const own = await ownPosition(options);
-  if (own !== undefined) {
-    const { position, segments } = await replayTail(options, own);
+  const reconciled = own === undefined ? undefined : await reconcileOutbox(options, own);
+  if (reconciled !== undefined) {
+    const { position, segments } = await replayTail(options, reconciled);
     return { position, from: 'store', image: undefined, segments };
   }
   const images = await completeImages(store, shard);
@@ -168,6 +171,8 @@ export async function completeImages(store: LogStore, shard: ShardId): Promise<s
 }
 
 async function replayTail({ kv, store, shard }: RecoverOptions, from: LogPosition): Promise<{ position: LogPosition; segments: number }> {
+  // What waits to be shipped lies on top of this position; nothing of the log is left to be brought under it.
+  if (readOutbox(kv).length > 0) return { position: from, segments: 0 };
   const replay = new Replay(kv, shard, from);
   const segments = await replayLog(replay, store, shard);
   await replay.flushed();
@@ -196,7 +201,7 @@ export async function replayLog(replay: Replay, store: LogStore, shard: ShardId)
 }
 
 /** Undefined at the head. What was appended between two looks is no gap. */
-async function lookAgain(store: LogStore, shard: ShardId, key: string): Promise<Uint8Array | undefined> {
+export async function lookAgain(store: LogStore, shard: ShardId, key: string): Promise<Uint8Array | undefined> {
   const { keys } = await store.list(logPrefix(shard), { after: key, limit: 1 });
   const [later] = keys;
   if (later === undefined) return undefined;

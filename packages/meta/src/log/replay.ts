@@ -40,15 +40,8 @@ export class Replay {
 
   /** The next segment. Afterwards its rows are committed, not flushed. */
   async apply(key: string, bytes: Uint8Array): Promise<void> {
-    const segment = decodeSegment(key, bytes);
+    const segment = nextSegment(key, bytes, this.#shard, this.#position);
     const { sequence, epoch, digest } = segment;
-    if (segment.shard !== this.#shard || sequence !== this.#position.sequence + 1) {
-      throw altered(key, `it says to be segment ${sequence} of shard ${segment.shard}`);
-    }
-    if (Buffer.compare(segment.previous, this.#position.digest) !== 0) {
-      throw altered(key, 'it does not follow on the segment before it');
-    }
-    if (epoch < this.#position.epoch) throw altered(key, `its epoch ${epoch} is over: the log has seen epoch ${this.#position.epoch}`);
     const writes = segment.batches.flatMap((batch) => this.#evaluate(key, batch));
     const position = { sequence, epoch, digest: Uint8Array.from(digest) };
     writes.push(logPositionWrite(position));
@@ -85,6 +78,18 @@ export class Replay {
     }
     return writes;
   }
+}
+
+/** The segment, checked to be the one that follows on this position. */
+export function nextSegment(key: string, bytes: Uint8Array, shard: ShardId, position: LogPosition): ReturnType<typeof decodeSegment> {
+  const segment = decodeSegment(key, bytes);
+  const { sequence, epoch, previous } = segment;
+  if (segment.shard !== shard || sequence !== position.sequence + 1) {
+    throw altered(key, `it says to be segment ${sequence} of shard ${segment.shard}`);
+  }
+  if (Buffer.compare(previous, position.digest) !== 0) throw altered(key, 'it does not follow on the segment before it');
+  if (epoch < position.epoch) throw altered(key, `its epoch ${epoch} is over: the log has seen epoch ${position.epoch}`);
+  return segment;
 }
 
 function readState(kv: KvReader, roots: ShardRoots): PipelineState {

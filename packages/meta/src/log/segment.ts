@@ -106,6 +106,17 @@ export function decodeSegment(key: string, bytes: Uint8Array): Segment & { reado
   };
 }
 
+/** One batch as the outbox keeps it. */
+export function packBatch(batch: LoggedBatch): Uint8Array {
+  return packBatches([batch]);
+}
+
+export function unpackBatch(what: string, bytes: Uint8Array): LoggedBatch {
+  const [batch] = unpackBatches(what, bytes);
+  if (batch === undefined) throw altered(what, 'it holds no batch');
+  return batch;
+}
+
 export function lastVersionOf({ firstVersion, commands }: LoggedBatch): Version {
   return (firstVersion + commands.length - 1) as Version;
 }

@@ -9,11 +9,12 @@
  */
 import { NokvError, toNokvError, type Clock, type Epoch, type ShardId } from '@nokv/types';
 import { deferred, type Deferred } from '../deferred.js';
-import type { DurabilitySink, DurableBatch } from '../durability-sink.js';
+import type { DurableBatch } from '../durability-sink.js';
 import type { KvCommit, OrderedKv } from '../ordered-kv.js';
 import { APPEND_TIMEOUT_MS_DEFAULT, appendObject } from './append-segment.js';
 import { segmentKey } from './log-key.js';
 import { logPositionWrite, type LogPosition } from './log-position.js';
+import { NOTHING_UNSHIPPED, type LogSink, type LogStats } from './log-sink.js';
 import type { LogStore } from './log-store.js';
 import { rowsDigest } from './rows-digest.js';
 import { encodeSegment, type EncodedSegment } from './segment.js';
@@ -29,13 +30,6 @@ export interface SharedSinkOptions {
   readonly appendTimeoutMs?: number | undefined;
 }
 
-export interface LogStats {
-  /** Appends that went through, and their bytes. */
-  readonly segments: number;
-  readonly bytes: number;
-  readonly position: LogPosition;
-}
-
 /** Bytes of commands after which an append takes no further batch: well below what a segment may hold. */
 const APPEND_BYTES_MAX = 16 * 1024 * 1024;
 
@@ -45,7 +39,7 @@ interface Waiting {
   readonly flushed: Deferred<void>;
 }
 
-export class SharedSink implements DurabilitySink {
+export class SharedSink implements LogSink {
   readonly #options: SharedSinkOptions;
   readonly #queue: Waiting[] = [];
   #position: LogPosition;
@@ -54,6 +48,7 @@ export class SharedSink implements DurabilitySink {
   #refusal: NokvError | undefined;
   /** Why this sink is over. */
   #end: NokvError | undefined;
+  readonly #whenEnded = deferred<NokvError>();
   #segments = 0;
   #bytes = 0;
 
@@ -63,12 +58,29 @@ export class SharedSink implements DurabilitySink {
   }
 
   get stats(): LogStats {
-    return { segments: this.#segments, bytes: this.#bytes, position: this.#position };
+    return { segments: this.#segments, bytes: this.#bytes, position: this.#position, unshipped: NOTHING_UNSHIPPED };
   }
 
   /** Why nothing more is appended, ever. */
   get ended(): NokvError | undefined {
     return this.#end;
+  }
+
+  get whenEnded(): Promise<NokvError> {
+    return this.#whenEnded.promise;
+  }
+
+  stop(): void {
+    this.#end ??= new NokvError('draining', 'this ownership of the shard is over');
+  }
+
+  /** What is committed here is in the log. */
+  shipped(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async atSegment<T>(act: () => T): Promise<T> {
+    return act();
   }
 
   commit(batch: DurableBatch): KvCommit {
@@ -100,8 +112,12 @@ export class SharedSink implements DurabilitySink {
         await this.#append(group);
       } catch (error) {
         const failure = toNokvError(error);
-        if (failure.kind === 'fenced' || failure.outcome === 'unknown') this.#end = failure;
-        else this.#refusal = failure;
+        if (failure.kind === 'fenced' || failure.outcome === 'unknown') {
+          this.#end = failure;
+          this.#whenEnded.resolve(failure);
+        } else {
+          this.#refusal = failure;
+        }
         fail([...group, ...this.#queue.splice(0)], failure);
       }
     }
@@ -131,9 +147,7 @@ export class SharedSink implements DurabilitySink {
           cause: outcome.error,
         });
       case 'collided':
-        throw new NokvError('fenced', `another owner of shard ${shard} wrote ${key}: this one is fenced and serves no more`, {
-          details: { key, epoch },
-        });
+        throw fencedAt(key, shard, epoch);
       case 'unclear':
         throw new NokvError(
           'unavailable',
@@ -168,6 +182,12 @@ export class SharedSink implements DurabilitySink {
     }));
     return encodeSegment({ shard, epoch, sequence, previous: this.#position.digest, batches });
   }
+}
+
+export function fencedAt(key: string, shard: ShardId, epoch: Epoch): NokvError {
+  return new NokvError('fenced', `another owner of shard ${shard} wrote ${key}: this one is fenced and serves no more`, {
+    details: { key, epoch },
+  });
 }
 
 function inLogOnly(key: string, cause: NokvError): NokvError {
