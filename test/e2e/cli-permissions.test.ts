@@ -1,4 +1,7 @@
 /** `--as`: commands on behalf of a user, checked by the server. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connect } from '@nokv/client';
 import { type CliServer, startCliServer } from './cli-runner.js';
@@ -56,6 +59,29 @@ describe('a file of mode 0600 of user 1000', () => {
     expect(await client.stat('/theirs')).toMatchObject({ uid: 1001, gid: 101 });
     await expect(connect({ address: server.rpc, as: 'nobody' })).rejects.toMatchObject({ code: 'invalid-argument' });
   });
+});
+
+it('whole trees are published, copied, restored and removed on behalf of a user', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'nokv-cli-as-'));
+  try {
+    mkdirSync(join(directory, 'tree/sub'), { recursive: true });
+    for (const name of ['a', 'sub/b', 'sub/c']) writeFileSync(join(directory, 'tree', name), `file ${name}`);
+    writeFileSync(join(directory, 'tree/big'), Buffer.alloc(100_000, 'b'));
+    const cwd = { cwd: directory };
+    await server.must([...mine, 'put-artifact', '/artifact', 'tree'], cwd);
+    expect((await server.json(['stat', '/artifact', '/artifact/sub/b'])).map((row) => (row as { uid: number }).uid)).toEqual([1000, 1000]);
+    await server.must([...mine, 'put', '-r', 'tree', '/merged'], cwd);
+    await server.must([...mine, 'cp', '-r', '/artifact', '/copied'], cwd);
+    await server.must([...mine, 'get', '/copied', 'back'], cwd);
+    expect(readFileSync(join(directory, 'back/sub/c'), 'utf8')).toBe('file sub/c');
+    expect((await server.run([...theirs, 'put-artifact', '--replace', '/artifact', 'tree'], cwd)).code).toBe(6);
+    expect((await server.run([...theirs, 'rm', '-r', '/artifact'])).code).toBe(6);
+    expect((await server.run([...theirs, 'cp', '/artifact/big', '/artifact/sub/mine'])).code).toBe(6);
+    await server.must([...theirs, 'cp', '/artifact/big', '/their-copy']);
+    await server.must([...mine, 'rm', '-r', '/artifact', '/merged', '/copied']);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });
 
 it('a name of a user that is none is a usage error', async () => {

@@ -236,6 +236,19 @@ describe('whole trees', () => {
     expect(contradictions(shard.kv)).toEqual([]);
   });
 
+  test('of a fork that shows its origin still are looked through, too', async () => {
+    const { a, b, shard } = await sample();
+    await a.mkdir('/t', 0o777);
+    await a.mkdir('/t/shut', 0o755);
+    for (let i = 0; i < 10; i++) await a.put(`/t/shut/${i}`, 'x');
+    await shard.do('clone', { from: at('/t'), to: at('/fork'), uid: 1000, gid: 100 });
+    await expect(b.do('remove-tree', { entry: at('/fork/shut') })).rejects.toMatchObject(denied);
+    await a.do('remove-tree', { entry: at('/fork') });
+    await shard.maintain();
+    expect(await shard.names('/')).toEqual(['t']);
+    expect(contradictions(shard.kv)).toEqual([]);
+  });
+
   test('that are too large to look through are to be removed in parts', async () => {
     const { a, shard } = await sample();
     await a.mkdir('/big');

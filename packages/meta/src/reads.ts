@@ -37,6 +37,7 @@ import { listPins, pinInfo } from './history/pins.js';
 import { planPrune } from './history/prune.js';
 import { retentionOf } from './history/retention.js';
 import { FAMILY, NAME_AT, changeKey, familyEnd, historyKey, inodeKey, parseChangeKey } from './key.js';
+import { Unmaterialised } from './history/unmaterialised.js';
 import { checkXattrName, noXattr } from './operations/xattr.js';
 import { pathChanges } from './path-changes.js';
 import type { PathLogOptions } from './path-log.js';
@@ -264,6 +265,8 @@ function settled<Value>(answerOne: () => Value): Settled<Value> {
   try {
     return { ok: true, value: answerOne() };
   } catch (error) {
+    // A fork takes over what was asked for, then all of it is asked again.
+    if (error instanceof Unmaterialised) throw error;
     return { ok: false, error: toNokvError(error) };
   }
 }

@@ -340,6 +340,44 @@ describe('a batch', () => {
   });
 });
 
+describe('in a fork that shows its origin still', () => {
+  async function forked(): Promise<TestShard> {
+    const shard = await TestShard.open();
+    await shard.mkdir('/base/d', true);
+    for (let i = 0; i < 20; i++) await shard.put(`/base/d/${i}`, `${i}`);
+    await shard.do('clone', { from: at('/base'), to: at('/fork'), ...OWNER });
+    return shard;
+  }
+
+  test('reads of many answer for every node', async () => {
+    const shard = await forked();
+    const nodes = [...Array.from({ length: 20 }, (_, i) => at(`/fork/d/${i}`)), at('/fork/d/none')];
+    const { answers } = await shard.read('stat-many', { nodes });
+    expect(answers.map((answer) => (answer.ok ? answer.value.size : answer.error.code))).toEqual([
+      ...Array.from({ length: 20 }, (_, i) => `${i}`.length),
+      'not-found',
+    ]);
+    const read = await shard.read('read-many', { nodes: nodes.slice(5, 8), bytesMax: 100_000 });
+    expect(read.answers.map((answer) => answer.ok && answer.value.body)).toEqual(['5', '6', '7'].map(inline));
+  });
+
+  test('a transaction sees what the fork shows, and leaves the origin alone', async () => {
+    const shard = await forked();
+    await transact(
+      shard,
+      [rename('/fork/d/1', '/fork/moved'), publish('/fork/d/2', 'changed'), unlink('/fork/d/3'), link('/fork/d/4', '/fork/l')],
+      [{ node: at('/fork/d/5') }, { node: at('/fork/d/none'), exists: false }],
+    );
+    expect(await shard.names('/fork')).toEqual(['d', 'l', 'moved']);
+    expect([await shard.text('/fork/moved'), await shard.text('/fork/d/2'), await shard.text('/fork/l')]).toEqual(['1', 'changed', '4']);
+    expect((await shard.names('/fork/d')).length).toBe(18);
+    expect((await shard.names('/base/d')).length).toBe(20);
+    expect(await shard.text('/base/d/2')).toBe('2');
+    await shard.maintain();
+    expect(contradictions(shard.kv)).toEqual([]);
+  });
+});
+
 describe('reads of many', () => {
   test('answer each node for itself', async () => {
     const shard = await TestShard.open();

@@ -1,5 +1,6 @@
 /** The rules of `permissions.ts` at the places where mutations enter and take out names. */
 import { NokvError } from '@nokv/types';
+import { Unmaterialised } from '../history/unmaterialised.js';
 import { READ, SEARCH, WRITE, checkAccess, checkInsertion, checkMove, checkRemoval, restricted } from '../permissions.js';
 import { corruptNamespace, type Transaction } from '../transaction.js';
 import type { Dentry, Inode } from '../value-inode.js';
@@ -60,6 +61,8 @@ export function mayRemoveTree(transaction: Transaction, root: Inode, where: () =
         details: { entriesMax: TREE_ENTRIES_MAX },
       });
     }
+    // A fork that still shows its origin here takes over its entries first.
+    if (directory.isLazy) throw new Unmaterialised(ino, undefined);
     for (const { entry } of childrenOf(transaction, directory)) {
       const inode = transaction.inode(entry.ino);
       if (inode === undefined) throw corruptNamespace(`an entry leads to inode ${entry.ino}, which is missing`);
