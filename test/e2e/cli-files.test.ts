@@ -295,9 +295,17 @@ describe('names', () => {
       `${top}\n├── a/\n│   └── b/\n│       └── f\n├── c/\n├── g\n└── s -> x\n\n3 directories, 3 files\n`,
     );
     expect(await server.must(['tree', '-L', '1', top])).toBe(`${top}\n├── a/\n├── c/\n├── g\n└── s -> x\n\n2 directories, 2 files\n`);
-    const [sum] = (await server.json(['du', top])) as Row[];
-    checkSchema('du', sum);
-    expect(sum).toMatchObject({ bytes: 3, files: 2, directories: 4, others: 1 });
+    const sums = (await server.json(['du', top])) as Row[];
+    for (const sum of sums) checkSchema('du', sum);
+    expect(sums.map(({ path }) => path)).toEqual([`${top}/a/b`, `${top}/a`, `${top}/c`, top]);
+    expect(sums[0]).toMatchObject({ bytes: 3, inodes: 2, files: 1, directories: 1, others: 0 });
+    expect(sums[3]).toMatchObject({ bytes: 3, inodes: 6, files: 2, directories: 4, others: 1 });
+    expect(await server.json(['du', '-s', top])).toEqual([sums[3]]);
+    await server.must(['touch', `${top}/c/holes`]);
+    await server.must(['truncate', '-s', '3MiB', `${top}/c/holes`]);
+    const [holes] = (await server.json(['du', `${top}/c/holes`])) as Row[];
+    expect(holes).toMatchObject({ bytes: 3 * 1024 * 1024, storedBytes: 0, inodes: 1 });
+    expect((await server.must(['du', '-sh', top])).trim().split(/ {2,}/)).toEqual(['512 B', '3.00 MiB', '7', top]);
   });
 
   it('makes, moves, links and removes', async () => {

@@ -203,7 +203,7 @@ describe('a snapshot', () => {
     expect(await server.must(['grep', '-l', 'going', top])).toBe('');
     expect(await server.must(['find', `${top}@snap:${id}`, '--where', 'name = gone.txt', '--fields', 'path'])).toContain(`${top}/gone.txt`);
     expect(await server.must(['readlink', `${top}/link@snap:${id}`])).toBe('a.txt\n');
-    const [sum] = (await server.json(['du', top, ...at])) as Row[];
+    const [sum] = (await server.json(['du', '-s', top, ...at])) as Row[];
     expect(sum).toMatchObject({ files: 5, bytes: 100_017, directories: 4, others: 1 });
     expect(await server.must(['read', `${top}/a.txt`, ...at])).toContain('alpha');
     expect(await server.must(['tail', '-n', '1', `${top}/gone.txt`, ...at])).toBe('going\n');

@@ -8,6 +8,7 @@ import { mountCommands } from './table/mount-commands.js';
 import { otherCommands } from './table/other-commands.js';
 import { questionCommands } from './table/question-commands.js';
 import { serverCommands } from './table/server-commands.js';
+import { upkeepCommands } from './table/upkeep-commands.js';
 import { transferCommands } from './table/transfer-commands.js';
 import { watchCommands } from './table/watch-commands.js';
 
@@ -15,6 +16,9 @@ export const COMMANDS: readonly AnyCommand[] = [
   runs(serverCommands.serve, async () => (await import('./commands/serve.js')).serve),
   runs(serverCommands.backup, async () => (await import('./commands/backup.js')).backup),
   runs(serverCommands.restore, async () => (await import('./commands/backup.js')).restore),
+  runs(upkeepCommands.fsck, async () => (await import('./commands/fsck.js')).fsck),
+  runs(upkeepCommands.stats, async () => (await import('./commands/upkeep.js')).stats),
+  runs(upkeepCommands.gc, async () => (await import('./commands/upkeep.js')).gc),
   runs(transferCommands.put, async () => (await import('./commands/put.js')).put),
   runs(transferCommands.putArtifact, async () => (await import('./commands/put-artifact.js')).putArtifact),
   runs(transferCommands.get, async () => (await import('./commands/get.js')).get),
@@ -23,7 +27,7 @@ export const COMMANDS: readonly AnyCommand[] = [
   runs(transferCommands.tail, async () => (await import('./commands/head-tail.js')).tail),
   runs(transferCommands.ls, async () => (await import('./commands/ls.js')).ls),
   runs(transferCommands.tree, async () => (await import('./commands/tree.js')).tree),
-  runs(transferCommands.du, async () => (await import('./commands/tree.js')).du),
+  runs(transferCommands.du, async () => (await import('./commands/du.js')).du),
   runs(transferCommands.stat, async () => (await import('./commands/stat.js')).stat),
   runs(fileCommands.mkdir, async () => (await import('./commands/namespace.js')).mkdir),
   runs(fileCommands.rm, async () => (await import('./commands/namespace.js')).rm),

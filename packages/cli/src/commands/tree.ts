@@ -1,12 +1,10 @@
 import type { AtLike, DirectoryEntry, NokvClient } from '@nokv/client';
 import { PATH_BYTES_MAX, formatName } from '@nokv/types';
-import { addressOf, addressesOf, atOf, readingAddress } from '../address.js';
+import { addressOf, atOf } from '../address.js';
 import type { CallOf } from '../command.js';
 import { connectClient } from '../connection.js';
 import { entryJson } from '../entry-json.js';
-import { columns } from '../output.js';
 import { printable } from '../printable.js';
-import { formatSize } from '../quantities.js';
 import { childPath, showPath } from '../remote-path.js';
 import type { transferCommands } from '../table/transfer-commands.js';
 import { mustAttributes, walk } from '../walk.js';
@@ -60,33 +58,4 @@ async function draw(
     held = entry;
   }
   if (held !== undefined) await print(held, true);
-}
-
-export async function du(call: CallOf<typeof transferCommands.du>): Promise<void> {
-  const { output, signal } = call;
-  const addresses = addressesOf(call, call.args.paths);
-  await using client = await connectClient(call);
-  for (const address of addresses) {
-    const { path } = address;
-    const at = await atOf(call, client, address);
-    const top = await readingAddress(address, async () => await client.stat(path, { signal, follow: false, at }));
-    const sum = { path: showPath(path), bytes: 0, storedBytes: 0, files: 0, directories: 0, others: 0 };
-    const seen = new Set<number>();
-    const add = (card: typeof top | ReturnType<typeof mustAttributes>) => {
-      if (card.type === 'directory') sum.directories += 1;
-      else if (card.type === 'file') sum.files += 1;
-      else sum.others += 1;
-      // A file with several names is counted once.
-      if (card.type !== 'file' || (card.nlink > 1 && seen.has(card.ino))) return;
-      if (card.nlink > 1) seen.add(card.ino);
-      sum.bytes += card.size;
-      sum.storedBytes += card.blocks * 512;
-    };
-    add(top);
-    if (top.type === 'directory') for await (const walked of walk(client, path, { signal, at })) add(mustAttributes(walked));
-    const text = columns([
-      [`${sum.bytes}`, formatSize(sum.bytes), `${sum.files} files`, `${sum.directories} directories`, printable(sum.path)],
-    ])[0];
-    await output.result(sum, text);
-  }
 }

@@ -134,9 +134,17 @@ const du = command({
   name: 'du',
   group: 'files',
   summary: 'sum up what is below paths',
+  notes: [
+    'One line for each directory, what is below it included: bytes that are stored (holes take none), bytes that are shown, inodes, path.',
+    'A file with several names is counted once.',
+  ],
   args: { paths: many('PATH', 'remote path, or PATH@…') },
-  flags: { ...momentFlags },
-  example: 'nokv du /runs',
+  flags: {
+    summarize: toggle('One line for each PATH', 's'),
+    humanReadable: toggle('Sizes such as 1.50 MiB', 'h'),
+    ...momentFlags,
+  },
+  example: 'nokv du -s /runs',
   schema: 'du',
 });
 
