@@ -1,5 +1,13 @@
 /** A load that a seed decides: callers at once, retries, failures, internal work; for replays and recoveries. */
-import { LOCK_END_MAX, isNokvError, requestId, type MutationOperation, type MutationOperations, type SessionId } from '@nokv/types';
+import {
+  LOCK_END_MAX,
+  isNokvError,
+  requestId,
+  type MutationOperation,
+  type MutationOperations,
+  type PinId,
+  type SessionId,
+} from '@nokv/types';
 import type { ShardEngine } from '../shard-engine.js';
 import { OWNER, at, inline, type ManualClock } from './test-shard.js';
 
@@ -59,6 +67,31 @@ function drawHeld(draw: (below: number) => number, sessions: readonly SessionId[
   return (mutations[draw(mutations.length)] as () => Mutation)();
 }
 
+/** What is done with the past, at one of the pins that were made so far or now. */
+function drawPast(draw: (below: number) => number, pins: readonly PinId[]): Mutation {
+  const path = (): ReturnType<typeof at> => at(`/${Array.from({ length: 1 + draw(2) }, () => 'abcd'[draw(4)]).join('/')}`);
+  const snapshot = pins[draw(pins.length)];
+  const moment = snapshot === undefined || draw(3) === 0 ? {} : { at: { snapshot } };
+  const mutations: (() => Mutation)[] = [
+    () => ['snapshot-create', { node: draw(3) === 0 ? at('/') : path(), ttlMs: 1000 + draw(20_000) }],
+    () => ['tag-set', { name: `t${draw(3)}`, node: path(), ...moment }],
+    () => ['clone', { from: path(), to: path(), ...moment, ...OWNER }],
+    () => ['clone', { from: path(), to: path(), parents: true, ...moment, ...OWNER }],
+    () => ['undelete', { entry: path(), ...OWNER }],
+    () => ['retention-set', { node: path(), policy: { keepLast: draw(3), keepMs: draw(5000) } }],
+    () => ['prune', { node: path(), keepLast: draw(2), keepMs: 0, limit: 10 }],
+    () => ['merge', { fork: path(), dryRun: draw(4) === 0 }],
+  ];
+  if (snapshot !== undefined) {
+    mutations.push(
+      () => ['snapshot-renew', { snapshot, ttlMs: 1000 + draw(20_000) }],
+      () => ['snapshot-retire', { snapshot }],
+      () => ['rollback', { node: draw(5) === 0 ? at('/') : path(), at: { snapshot }, undoTtlMs: 1000 + draw(20_000) }],
+    );
+  }
+  return (mutations[draw(mutations.length)] as () => Mutation)();
+}
+
 export interface LoadOptions {
   readonly engine: ShardEngine;
   readonly clock: ManualClock;
@@ -73,6 +106,7 @@ export async function runLoad({ engine, clock, seed, steps, onAcknowledged }: Lo
   const draw = seeded(seed);
   const underWay: Promise<unknown>[] = [];
   const sessions: SessionId[] = [];
+  const pins: PinId[] = [];
   let succeeded = 0;
   const send = (id: string, [operation, args]: Mutation, acknowledgement: 'durable' | 'visible'): void => {
     const context = { requestId: requestId(id), actor: 'load', acknowledgement };
@@ -80,6 +114,7 @@ export async function runLoad({ engine, clock, seed, steps, onAcknowledged }: Lo
       ({ version, result }) => {
         succeeded += 1;
         if (operation === 'open-session') sessions.push((result as unknown as MutationOperations['open-session']['result']).session);
+        if (operation === 'snapshot-create') pins.push((result as unknown as MutationOperations['snapshot-create']['result']).pin.id);
         onAcknowledged?.(id, version);
       },
       (error: unknown) => {
@@ -89,12 +124,22 @@ export async function runLoad({ engine, clock, seed, steps, onAcknowledged }: Lo
     underWay.push(answer);
   };
   for (let step = 0; step < steps; step++) {
-    const mutation = draw(6) === 0 ? drawHeld(draw, sessions) : drawMutation(draw);
+    const kind = draw(6);
+    const mutation = kind === 0 ? drawHeld(draw, sessions) : kind === 1 ? drawPast(draw, pins) : drawMutation(draw);
     const id = `s${seed}-${step}`;
     send(id, mutation, draw(4) === 0 ? 'visible' : 'durable');
     if (draw(10) === 0) send(id, mutation, 'durable');
     if (draw(5) === 0) clock.ms += draw(3000);
     if (draw(12) === 0) underWay.push(engine.maintain(() => Promise.resolve()).catch(ignoreOurs));
+    // A listing makes directories of forks take over entries.
+    if (draw(8) === 0) {
+      const list = { node: at(`/${'abcd'[draw(4)]}`), limit: 1 + draw(5), attributes: true };
+      underWay.push(
+        Promise.resolve()
+          .then(() => engine.read('list', list, { visible: draw(2) === 0 }))
+          .catch(ignoreOurs),
+      );
+    }
     if (draw(6) === 0) await Promise.all(underWay.splice(0));
     else if (draw(3) === 0) await new Promise((resolve) => setImmediate(resolve));
   }
