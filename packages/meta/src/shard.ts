@@ -23,6 +23,7 @@ import {
   toNokvError,
   type BatchAnswer,
   type BatchItem,
+  type Caller,
   type ChangeCursor,
   type Clock,
   type DiffArgs,
@@ -54,7 +55,7 @@ import { familyFigures, storeFigures } from './shard-figures.js';
 import { fsck, type FsckOptions } from './fsck/fsck.js';
 import { freshInodesOf } from './operations/fresh-inodes.js';
 import { checkTransact } from './operations/transact.js';
-import type { Command, InternalOperation, InternalOperations, RepairFix, Retention } from './command.js';
+import type { Command, MutationCommand, InternalOperation, InternalOperations, RepairFix, Retention } from './command.js';
 import { BatchWaiters } from './batch-waiters.js';
 import { CommitPipeline, type Pending, type Waiter } from './commit-pipeline.js';
 import { localSink, type DurabilitySink } from './durability-sink.js';
@@ -136,6 +137,14 @@ export async function openShard(options: ShardOptions): Promise<ShardEngine> {
   else checkFormat(format, shard);
   const state = await reserve(kv, roots);
   return new Shard(options, roots, state);
+}
+
+/** A command while its members are put together. */
+interface CommandDraft extends Omit<MutationCommand, 'caller' | 'operation' | 'args'> {
+  readonly operation: MutationOperation;
+  readonly args: MutationOperations[MutationOperation]['args'];
+  caller?: Caller;
+  freshSession?: SessionId;
 }
 
 class Shard implements ShardEngine {
@@ -504,7 +513,8 @@ class Shard implements ShardEngine {
         `a transaction may make ${FRESH_INODES_MAX} inodes at most, this one up to ${fresh}; make parents first`,
       );
     }
-    const command = {
+    // One shape for nearly all, and nothing copied: this is made for every mutation.
+    const command: CommandDraft = {
       operation,
       args,
       requestId,
@@ -513,11 +523,11 @@ class Shard implements ShardEngine {
       time,
       freshInode: this.#drawInodes(fresh),
       freshUpload: operation === 'begin-upload' ? this.#drawUpload() : undefined,
-      ...(operation === 'open-session' ? { freshSession: this.#drawSession() } : {}),
       retention: this.#retention,
-      ...(caller === undefined ? {} : { caller }),
-    } as Command;
-    this.#pipeline.submit(command, bytes).tell(waiter, acknowledgement);
+    };
+    if (operation === 'open-session') command.freshSession = this.#drawSession();
+    if (caller !== undefined) command.caller = caller;
+    this.#pipeline.submit(command as Command, bytes).tell(waiter, acknowledgement);
   }
 
   /**
