@@ -137,6 +137,39 @@ describe('takeover', () => {
     expect(await readMetric(standby.http, 'nokv_shard_epoch')).toBeGreaterThan(1);
   });
 
+  it('a watch by path goes on at the new owner without gap or repeat, with the paths of before', { timeout: 90_000 }, async () => {
+    const owner = await start('a');
+    const standby = await start('b');
+    const warm = await client(owner, standby);
+    const { version: since } = await warm.mkdir('/w');
+    const watcher = await client(owner, standby);
+    const seen: string[] = [];
+    const watching = (async () => {
+      for await (const { kind, path, fromPath } of watcher.watch('/w', { since })) {
+        seen.push([kind, fromPath ?? '-', path ?? '-'].join(' '));
+        if (path === '/w/end') return;
+      }
+    })();
+    const expected: string[] = [];
+    for (let i = 0; i < 60; i++) {
+      const [first, second] = [`/w/a${i}`, `/w/b${i}`];
+      await warm.mkdir(`${first}/deep`, { parents: true });
+      await warm.rename(first, second);
+      expected.push(`created - ${first}`, `created - ${first}/deep`, `renamed ${first} ${second}`);
+      if (i === 30) await owner.kill();
+    }
+    await warm.mkdir('/w/end');
+    await watching;
+    expect(seen).toEqual([...expected, 'created - /w/end']);
+    // The log that the new owner made from image and log says the same from the beginning.
+    const again: string[] = [];
+    for await (const { kind, path, fromPath } of watcher.watch('/w', { since })) {
+      again.push([kind, fromPath ?? '-', path ?? '-'].join(' '));
+      if (path === '/w/end') break;
+    }
+    expect(again).toEqual(seen);
+  });
+
   it('locks are held and open files are open at the new owner, and whoever waits goes on waiting there', { timeout: 60_000 }, async () => {
     const owner = await start('a');
     const standby = await start('b');
