@@ -65,11 +65,12 @@ export function removeHold(transaction: Transaction, key: Buffer): void {
 
 /** Whether anybody has the inode open, dead sessions that are not swept yet among them: those are the sweep's. */
 export function isOpen(transaction: Transaction, ino: InodeNumber): boolean {
-  return transaction.keysBetween(holdsStart(ino, 'handle'), holdsEnd(ino, 'handle'), 1).length > 0;
+  return hasSessions(transaction) && transaction.keysBetween(holdsStart(ino, 'handle'), holdsEnd(ino, 'handle'), 1).length > 0;
 }
 
 /** Locks of an inode that goes: nobody can ask for them any more. */
 export function dropLocks(transaction: Transaction, ino: InodeNumber): void {
+  if (!hasSessions(transaction)) return;
   for (const key of transaction.keysBetween(holdsStart(ino, 'flock'), holdsEnd(ino, 'range'))) {
     removeHold(transaction, key);
     transaction.release(ino);
@@ -119,6 +120,11 @@ export function removeIfUnused(transaction: Transaction, ino: InodeNumber, reten
   if (inode === undefined || inode.nlink > 0 || isOpen(transaction, ino)) return false;
   dropInode(transaction, inode, retention);
   return true;
+}
+
+/** One get instead of the ranges of each inode that goes, where nobody holds anything. */
+function hasSessions(transaction: Transaction): boolean {
+  return transaction.held(COUNT, sessionsKey()) !== undefined;
 }
 
 /** @returns how many sessions there are now. */

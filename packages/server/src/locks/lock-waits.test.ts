@@ -106,13 +106,13 @@ interface Wait {
   cancel(): void;
 }
 
-function wait(args: LockArgs): Wait {
+function wait(args: LockArgs, context = contextOf()): Wait {
   const stop = new AbortController();
   stops.push(stop);
   const state = { said: [] as LockWaitItem['kind'][], error: undefined as { code?: string } | undefined, isOver: false };
   void (async () => {
     try {
-      for await (const { kind } of waits.wait(args, contextOf(), stop.signal)) state.said.push(kind);
+      for await (const { kind } of waits.wait(args, context, stop.signal)) state.said.push(kind);
     } catch (error) {
       state.error = error as { code?: string };
     } finally {
@@ -184,6 +184,21 @@ describe('a waiter', () => {
     clock.advance(10_002);
     await settled(() => dead.isOver);
     expect(dead.error).toMatchObject({ code: 'no-session' });
+  });
+
+  it('that asks again over another connection waits once', async () => {
+    const [a, b] = [await openSession(), await openSession()];
+    await mutate('lock', asked(a));
+    const context = contextOf();
+    const first = wait(asked(b), context);
+    await waiting(first);
+    const again = wait(asked(b), context);
+    await waiting(again);
+    await settled(() => first.isOver);
+    expect(waits.waiting).toBe(1);
+    await mutate('unlock', asked(a));
+    await locked(again);
+    expect(first.error).toMatchObject({ code: 'cancelled' });
   });
 
   it('that gives up leaves its place, and those behind it go on', async () => {

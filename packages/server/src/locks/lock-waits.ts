@@ -72,6 +72,7 @@ export class LockWaits {
   }
 
   #enter(ino: InodeNumber, waiter: LockWaiter): Queue {
+    this.#replaceEarlier(waiter);
     const queue = this.#queues.get(ino) ?? { ino, waiters: new Set(), isPumping: false, again: false, timer: undefined };
     const isFull = queue.waiters.size >= WAITERS_PER_INODE_MAX;
     if (isFull || this.#waiting >= WAITERS_MAX) {
@@ -85,6 +86,16 @@ export class LockWaits {
     if (siblings === undefined) this.#byOwner.set(waiter.owner, new Set([waiter]));
     else siblings.add(waiter);
     return queue;
+  }
+
+  /** The same request over another connection: the one before is lost, even if this side has not noticed yet. */
+  #replaceEarlier({ owner, context }: LockWaiter): void {
+    for (const earlier of this.#byOwner.get(owner) ?? []) {
+      if (earlier.context.requestId !== context.requestId) continue;
+      const queue = this.#queues.get(earlier.ino);
+      if (queue !== undefined) this.#leave(queue, earlier);
+      earlier.refused(new NokvError('cancelled', 'the same wait was asked for again over another connection'));
+    }
   }
 
   /** Nobody waits for it any more: who was behind it may go on. */
