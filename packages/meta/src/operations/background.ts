@@ -5,7 +5,7 @@ import { endOrigin } from '../history/fork.js';
 import { birthOf, keyOfHistory, replacedAt } from '../history/past-rows.js';
 import { PinCoverage, placeOfRow } from '../history/pin-coverage.js';
 import { sweepBodies } from '../history/superseded.js';
-import { FAMILY, GC_KIND, SYSTEM_ITEM, gcUploadKey, parseGcKey, systemKey } from '../key.js';
+import { FAMILY, GC_KIND, SYSTEM_ITEM, gcUploadKey, historyKey, parseGcKey, systemKey } from '../key.js';
 import { decodeRetired, encodeEpoch } from '../value-log.js';
 import type { Transaction } from '../transaction.js';
 import { unlinkName } from './directory.js';
@@ -167,24 +167,34 @@ export function forget(transaction: Transaction, { args }: CommandOf<'forget'>):
 /** Drops what was replaced by the floor and what no pin holds; with the last of a directory of a fork also what it showed. */
 export function forgetHistory(transaction: Transaction, { args }: CommandOf<'forget-history'>): void {
   const coverage = new PinCoverage(transaction);
+  const dropped = new Set<string>();
   for (const key of args.keys) {
     const value = transaction.historyRow(key);
     const replaced = replacedAt(key);
     if (value === undefined || replaced > args.floor) continue;
     const row = keyOfHistory(key);
     if (coverage.covers(placeOfRow(row), birthOf(value), replaced)) continue;
-    if (row[0] === FAMILY.inode && !forgetOrigin(transaction, placeOfRow(row), replaced)) continue;
+    if (row[0] === FAMILY.inode && !forgetOrigin(transaction, Buffer.from(row), replaced, dropped)) continue;
     transaction.dropHistory(key);
+    dropped.add(hexOf(key));
   }
 }
 
-/** Returns false while there is more to forget first. */
-function forgetOrigin(transaction: Transaction, directory: InodeNumber, removed: Version): boolean {
+/** Returns false while there is more to forget first: a pin may still hold an earlier state of the directory, which shows the origin too. */
+function forgetOrigin(transaction: Transaction, row: Buffer, removed: Version, dropped: ReadonlySet<string>): boolean {
+  const directory = placeOfRow(row);
   const origin = transaction.origin(directory);
   if (origin === undefined || origin.removed !== removed) return true;
+  for (const { replaced } of transaction.historyOf(row)) {
+    if (replaced < removed && !dropped.has(hexOf(historyKey(row, replaced)))) return false;
+  }
   if (transaction.dropWhiteouts(directory, WHITEOUTS_MAX) === WHITEOUTS_MAX) return false;
   endOrigin(transaction, directory);
   return true;
+}
+
+function hexOf(key: Uint8Array): string {
+  return Buffer.from(key).toString('hex');
 }
 
 function take<T>(items: Iterable<T>, limit: number): T[] {
