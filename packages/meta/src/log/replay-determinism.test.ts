@@ -33,6 +33,8 @@ describe('image and log', () => {
   test.each(Array.from({ length: 6 }, (_, i) => i + 1))('replay to the live state digest, seed %i', async (seed) => {
     const clock = new RunningClock();
     const store = new MemoryLogStore();
+    // Appends take a while, so that commands are evaluated over batches that are on their way.
+    store.inject({ on: 'put', key: '/log/', times: 1e9, effect: () => new Promise((resolve) => setTimeout(resolve, 1)) });
     const kv = new MemoryKv();
     const live = await open(kv, store, clock, 1);
     expect(await runLoad({ engine: live.engine, clock, seed, steps: 250 })).toBeGreaterThan(50);
