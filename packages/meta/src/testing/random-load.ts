@@ -43,6 +43,15 @@ export function drawMutation(draw: (below: number) => number): Mutation {
     () => ['xattr-remove', { node: path(), name: Buffer.from(`user.${draw(3)}`) }],
     () => ['begin-upload', { target: 'load', ttlMs: 1000 + draw(5000) }],
     () => ['begin-tree', { mode: 0o755, ttlMs: 1000 + draw(5000), ...OWNER }],
+    () => [
+      'transact',
+      {
+        operations: [
+          { operation: 'mkdir', args: { entry: path(), mode: 0o755, ...OWNER } },
+          { operation: 'rename', args: { from: path(), to: path(), mode: 'replace' } },
+        ],
+      },
+    ],
   ];
   return (mutations[draw(mutations.length)] as () => Mutation)();
 }
