@@ -441,6 +441,21 @@ describe('rollback and undelete', () => {
   });
 });
 
+test('what is removed comes back whole or not at all: not from what retention left of it', async () => {
+  const shard = await TestShard.open(new MemoryKv(), { window: { requestMs: 1000, changeMs: 10_000 } });
+  await shard.mkdir('/d');
+  await shard.put('/d/f', 'one');
+  await snapshot(shard, '/d');
+  shard.clock.ms += 5000;
+  await shard.put('/d/g', 'two');
+  await shard.do('remove-tree', { entry: at('/d') });
+  shard.clock.ms += 60_000;
+  await shard.put('/later', '');
+  shard.clock.ms += 60_000;
+  await shard.maintain();
+  await expect(shard.do('undelete', { entry: at('/d'), ...OWNER })).rejects.toMatchObject({ code: 'retention-ended' });
+});
+
 describe('differences', () => {
   interface Shown {
     readonly kind: string;

@@ -61,8 +61,12 @@ function lastAt(transaction: Transaction, { parent, name, entry }: Place, ref: E
   for (const { replaced, value } of transaction.historyOf(dentryKey(parent, name))) {
     if (birthOf(value) < replaced) last = { version: (replaced - 1) as Version, ino: decodeDentry(value).ino };
   }
-  if (last === undefined) {
-    throw new NokvError('retention-ended', `${describe(ref)}: nothing that was removed there is kept (any more)`);
+  // Rows of an older state may outlive others of it: only what history holds whole can be brought back.
+  if (last === undefined || last.version < transaction.progress.changesForgotten) {
+    throw new NokvError(
+      'retention-ended',
+      `${describe(ref)}: nothing that was removed there is kept (any more); snapshots and tags last longer`,
+    );
   }
   const view = transaction.past(last.version);
   const inode = view.inode(last.ino);
