@@ -1,8 +1,12 @@
 /** A load that a seed decides: callers at once, retries, failures, internal work; for replays and recoveries. */
 import {
+  LISTED_OPERATIONS,
   LOCK_END_MAX,
   isNokvError,
   requestId,
+  type BatchAnswer,
+  type Caller,
+  type ListedMutation,
   type MutationOperation,
   type MutationOperations,
   type PinId,
@@ -56,6 +60,25 @@ export function drawMutation(draw: (below: number) => number): Mutation {
   return (mutations[draw(mutations.length)] as () => Mutation)();
 }
 
+const LISTED: ReadonlySet<string> = new Set(LISTED_OPERATIONS);
+
+/** Mutations for a transaction or a batch. */
+function drawListed(draw: (below: number) => number, count: number): ListedMutation[] {
+  const list: ListedMutation[] = [];
+  // Ends: most of what is drawn may be listed.
+  while (list.length < count) {
+    const [operation, args] = drawMutation(draw);
+    if (LISTED.has(operation)) list.push({ operation, args } as ListedMutation);
+  }
+  return list;
+}
+
+function drawTransaction(draw: (below: number) => number): Mutation {
+  const node = at(`/${'abcd'[draw(4)]}`);
+  const preconditions = draw(3) === 0 ? { preconditions: [draw(2) === 0 ? { node } : { node, exists: false }] } : {};
+  return ['transact', { operations: drawListed(draw, 1 + draw(3)), ...preconditions }];
+}
+
 /** Sessions and what they hold, under one of those that were opened so far. */
 function drawHeld(draw: (below: number) => number, sessions: readonly SessionId[]): Mutation {
   const session = sessions[draw(sessions.length)];
@@ -101,6 +124,13 @@ function drawPast(draw: (below: number) => number, pins: readonly PinId[]): Muta
   return (mutations[draw(mutations.length)] as () => Mutation)();
 }
 
+const CALLERS: readonly (Caller | undefined)[] = [
+  undefined,
+  { uid: OWNER.uid, gid: OWNER.gid, groups: [] },
+  { uid: 7, gid: 8, groups: [OWNER.gid] },
+  { uid: 0, gid: 0, groups: [] },
+];
+
 export interface LoadOptions {
   readonly engine: ShardEngine;
   readonly clock: ManualClock;
@@ -117,8 +147,8 @@ export async function runLoad({ engine, clock, seed, steps, onAcknowledged }: Lo
   const sessions: SessionId[] = [];
   const pins: PinId[] = [];
   let succeeded = 0;
-  const send = (id: string, [operation, args]: Mutation, acknowledgement: 'durable' | 'visible'): void => {
-    const context = { requestId: requestId(id), actor: 'load', acknowledgement };
+  const send = (id: string, [operation, args]: Mutation, acknowledgement: 'durable' | 'visible', caller: Caller | undefined): void => {
+    const context = { requestId: requestId(id), actor: 'load', acknowledgement, caller };
     const answer = engine.mutate(operation as 'mkdir', args as MutationOperations['mkdir']['args'], context).then(
       ({ version, result }) => {
         succeeded += 1;
@@ -133,11 +163,23 @@ export async function runLoad({ engine, clock, seed, steps, onAcknowledged }: Lo
     underWay.push(answer);
   };
   for (let step = 0; step < steps; step++) {
-    const kind = draw(6);
-    const mutation = kind === 0 ? drawHeld(draw, sessions) : kind === 1 ? drawPast(draw, pins) : drawMutation(draw);
+    const kind = draw(7);
+    const mutation =
+      kind === 0 ? drawHeld(draw, sessions) : kind === 1 ? drawPast(draw, pins) : kind === 2 ? drawTransaction(draw) : drawMutation(draw);
     const id = `s${seed}-${step}`;
-    send(id, mutation, draw(4) === 0 ? 'visible' : 'durable');
-    if (draw(10) === 0) send(id, mutation, 'durable');
+    if (draw(10) === 0) {
+      const context = {
+        requestId: requestId(`${id}-b`),
+        actor: 'load',
+        acknowledgement: 'durable',
+        caller: CALLERS[draw(CALLERS.length)],
+      } as const;
+      underWay.push(engine.mutateMany(drawListed(draw, 1 + draw(4)), context).then(refuseInternal, ignoreOurs));
+    }
+    // Most act for nobody; some for a user who may not do it.
+    const caller = draw(5) === 0 ? CALLERS[draw(CALLERS.length)] : undefined;
+    send(id, mutation, draw(4) === 0 ? 'visible' : 'durable', caller);
+    if (draw(10) === 0) send(id, mutation, 'durable', caller);
     if (draw(5) === 0) clock.ms += draw(3000);
     if (draw(12) === 0) underWay.push(engine.maintain(() => Promise.resolve()).catch(ignoreOurs));
     // A listing makes directories of forks take over entries.
@@ -154,6 +196,10 @@ export async function runLoad({ engine, clock, seed, steps, onAcknowledged }: Lo
   }
   await Promise.all(underWay);
   return succeeded;
+}
+
+function refuseInternal(answers: readonly BatchAnswer[]): void {
+  for (const answer of answers) if (!answer.ok && answer.error.code === 'internal') throw answer.error;
 }
 
 function ignoreOurs(error: unknown): void {
