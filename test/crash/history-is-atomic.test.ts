@@ -1,4 +1,4 @@
-/** A server that dies in the middle of a rollback or a clone leaves what was there before or all of what was asked for. */
+/** A server that dies in the middle of a rollback, a clone or a merge leaves what was there before or all of what was asked for. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,7 +23,8 @@ async function start(options: Partial<Parameters<typeof startServerProcess>[0]> 
   return server;
 }
 
-const FILES = 300;
+/** A merge of these has about as many changes. */
+const FILES = 1000;
 const name = (i: number): string => `d${i % 7}/f${i}`;
 
 async function makeTree(client: NokvClient): Promise<void> {
@@ -93,6 +94,18 @@ const SCENES: Record<string, (client: NokvClient) => Promise<Scene>> = {
       before: undefined,
       after,
       act: (live, requestId, timeoutMs) => live.clone('/w', '/fork', { at: { snapshot: pin.id }, requestId, timeoutMs }),
+    };
+  },
+  async merge(client) {
+    await makeTree(client);
+    const before = await contentOf(client, '/w');
+    await client.clone('/w', '/fork');
+    await change(client, '/fork');
+    return {
+      root: '/w',
+      before,
+      after: (await contentOf(client, '/fork')) ?? [],
+      act: (live, requestId, timeoutMs) => live.merge('/fork', { requestId, timeoutMs }),
     };
   },
 };
