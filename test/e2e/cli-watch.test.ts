@@ -106,6 +106,20 @@ describe('nokv watch', () => {
     expect((await events(words)).map(({ path }) => path)).toEqual(['/selves/by-command']);
   });
 
+  test('as a log: nokv log of a directory shows the same changes, newest first', async () => {
+    const since = await directory('/logged');
+    await server.must(['put', '-', '/logged/f'], { input: 'x' });
+    await server.must(['mv', '/logged/f', '/logged/g']);
+    await server.must(['rm', '/logged/g']);
+    const watched = await events(['/logged', '--since', since, '--limit', '4']);
+    const lines = (await server.json(['log', '/logged', '--limit', '4'])) as EventLine[];
+    for (const line of lines) checkSchema('watch-event', line);
+    expect(lines.toReversed().map(shown)).toEqual(watched.map(shown));
+    const [newest, , , , made] = (await server.must(['log', '/logged'])).split('\n');
+    expect(newest).toMatch(/ removed {6}\/logged\/g {2}@\d+ {2}cli:rm$/);
+    expect(made).toMatch(/ created {6}\/logged {2}cli:mkdir$/);
+  });
+
   test('interrupted ends with 130 and the cursor to go on from; what happened meanwhile comes then', async () => {
     const since = await directory('/stopped');
     const child = spawn(process.execPath, [NOKV, 'watch', '/stopped', '--json', '--since', since], { env: cleanEnv(server.env) });

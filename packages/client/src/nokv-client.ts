@@ -51,7 +51,7 @@ import type { ProgressListener } from './progress.js';
 import type { PutSource } from './put-source.js';
 import type { ClientSession, SessionOptions } from './sessions.js';
 import type { GetTreeOptions, PutTreeOptions, TreeReport } from './trees.js';
-import type { Watch, WatchOptions } from './watch-event.js';
+import type { PastChangesOptions, Watch, WatchEvent, WatchOptions } from './watch-event.js';
 
 export interface BackupOptions extends CallOptions {
   /** After each block. */
@@ -208,6 +208,11 @@ export interface NokvClient extends AsyncDisposable {
    * or repeat. Errors: `not-found` (nothing is there, and no `since`), `cursor-too-old` (read the tree again and go on from `details.next`).
    */
   watch(path: PathLike, options?: WatchOptions): Watch;
+  /**
+   * Past changes at and below `path`, newest first, with the paths that they had: as far back as the server keeps them (24 hours by default).
+   * Errors: `cursor-too-old` (`since` with `oldestFirst`).
+   */
+  changes(path: PathLike, options?: PastChangesOptions): AsyncIterable<WatchEvent>;
 
   /** Opens a session and keeps it alive: what is held under it (locks, open files) ends with it. Close it, or use `await using`. */
   openSession(options?: SessionOptions): Promise<ClientSession>;

@@ -1,9 +1,9 @@
 /** Changes as a watcher by path sees them. */
 import type { ChangeKind, Generation, InodeNumber, InodeType, Timespec, Version } from '@nokv/types';
+import type { CallOptions } from './metadata-client.js';
 
-export interface WatchOptions {
-  /** The cursor of an event, or a version: changes after it. Default: from now on. */
-  readonly since?: string | Version | undefined;
+/** Which changes are wanted; what is absent leaves nothing out. */
+export interface ChangeChoice {
   /** Only these kinds. */
   readonly kinds?: readonly ChangeKind[] | undefined;
   /** Leave out what this client changes itself: every mutation under a request id that it drew. */
@@ -11,7 +11,19 @@ export interface WatchOptions {
   /** Only changes by these actors; a `*` at the end stands for any rest, as in `cli:*`. */
   readonly actors?: readonly string[] | undefined;
   readonly exceptActors?: readonly string[] | undefined;
+}
+
+export interface WatchOptions extends ChangeChoice {
+  /** The cursor of an event, or a version: changes after it. Default: from now on. */
+  readonly since?: string | Version | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+export interface PastChangesOptions extends ChangeChoice, CallOptions {
+  /** Only changes after this cursor or version; default: all that the server keeps. */
+  readonly since?: string | Version | undefined;
+  /** Default: the newest come first. */
+  readonly oldestFirst?: boolean | undefined;
 }
 
 export interface WatchEvent {

@@ -1,7 +1,9 @@
 /** `log`, `revert`, `undelete`, `prune`: the bodies of files that were superseded, and what was removed. */
-import { formatTimespec } from '@nokv/types';
+import type { NokvClient } from '@nokv/client';
+import { formatTimespec, isNokvError } from '@nokv/types';
 import { addressOf, atOf, generationOf } from '../address.js';
 import { orAdvise } from '../advise.js';
+import { eventJson, eventLine } from '../change-view.js';
 import type { CallOf } from '../command.js';
 import { connectClient } from '../connection.js';
 import { splitMoment } from '../moment.js';
@@ -23,6 +25,7 @@ export async function log(call: CallOf<Rows['log']>): Promise<void> {
   const { output, flags, signal } = call;
   const path = remotePath(call.args.path);
   await using client = await connectClient(call);
+  if (await isDirectory(client, path, signal)) return await logDirectory(call, client, path);
   let rows: string[][] = [];
   const flush = async () => {
     for (const line of columns(rows, [0, 2])) await output.line(line);
@@ -52,6 +55,26 @@ export async function log(call: CallOf<Rows['log']>): Promise<void> {
     if (left === 0) break;
   }
   await flush();
+}
+
+/** False where nothing is: what is said of that is the log's to say. */
+async function isDirectory(client: NokvClient, path: Uint8Array, signal: AbortSignal): Promise<boolean> {
+  try {
+    return (await client.stat(path, { signal })).type === 'directory';
+  } catch (error) {
+    if (isNokvError(error) && error.kind === 'not-found') return false;
+    throw error;
+  }
+}
+
+async function logDirectory({ output, flags, signal }: CallOf<Rows['log']>, client: NokvClient, path: Uint8Array): Promise<void> {
+  let left = flags.limit ?? Number.POSITIVE_INFINITY;
+  for await (const event of client.changes(path, { signal })) {
+    if (output.json) await output.object(eventJson(event));
+    else await output.line(eventLine(output, event));
+    left -= 1;
+    if (left === 0) break;
+  }
 }
 
 export async function revert(call: CallOf<Rows['revert']>): Promise<void> {

@@ -166,8 +166,11 @@ const rollback = command({
 const log = command({
   name: 'log',
   group: 'history',
-  summary: 'list the bodies of a file that are kept, newest first',
-  args: { path: one('PATH', 'remote file') },
+  summary: 'list the bodies of a file that are kept, or what changed below a directory, newest first',
+  notes: [
+    'Of a directory each line is a change, as "nokv watch" shows them; with --json one of watch-event.json. They reach back as far as the server keeps changes.',
+  ],
+  args: { path: one('PATH', 'remote file or directory') },
   flags: { limit: value('N', 'At most so many', parseInteger(1, Number.MAX_SAFE_INTEGER), 'n') },
   example: 'nokv log /runs/7/report.md',
   schema: 'log',

@@ -68,7 +68,7 @@ import { getFile, getTree } from '../tree/get-tree.js';
 import { putInto, putTree } from '../tree/put-tree.js';
 import type { GetTreeOptions, PutTreeOptions, TreeReport } from '../trees.js';
 import { watchPath } from './watch-path.js';
-import type { Watch, WatchOptions } from '../watch-event.js';
+import type { PastChangesOptions, Watch, WatchEvent, WatchOptions } from '../watch-event.js';
 import type { Batch, ReadFile, ReadManyOptions, Transaction, TransactionOutcome } from '../lists.js';
 import { PathBatch, createMany, removeMany } from './batch.js';
 import { readMany, statMany } from './read-many.js';
@@ -79,6 +79,7 @@ import { comparePaths } from './compare.js';
 import { copyBody } from './copy-body.js';
 import { Forks } from './forks.js';
 import { atArgument, fixedMoment } from './moment.js';
+import { pastChanges } from './past-changes.js';
 import { PathRetention } from './retention.js';
 import { PathSnapshots } from './snapshots.js';
 import { PathTags } from './tags.js';
@@ -429,6 +430,10 @@ export class PathClient implements NokvClient {
 
   watch(path: PathLike, options: WatchOptions = {}): Watch {
     return watchPath(this.#context, pathBytes(path), options);
+  }
+
+  changes(path: PathLike, options: PastChangesOptions = {}): AsyncIterable<WatchEvent> {
+    return pastChanges(this.#context, pathBytes(path), options);
   }
 
   async blocks(): Promise<BlockStore> {

@@ -1,12 +1,12 @@
 /** A watch by path over the stream of the server, which gives every change the paths that it had. */
 import { formatCursor, formatName, parseCursor, wholeVersion, type ChangeCursor, type ChangeFilter, type PathChange } from '@nokv/types';
 import type { ClientContext } from '../client-context.js';
-import type { Watch, WatchEvent, WatchOptions } from '../watch-event.js';
+import type { ChangeChoice, Watch, WatchEvent, WatchOptions } from '../watch-event.js';
 
 export function watchPath({ metadata, requestIds }: ClientContext, path: Uint8Array, options: WatchOptions): Watch {
   const { since, signal } = options;
-  const start = since === undefined ? undefined : typeof since === 'string' ? parseCursor(since) : wholeVersion(since);
-  const filter = filterOf(options, requestIds.mark);
+  const start = cursorOf(since);
+  const filter = changeFilterOf(options, requestIds.mark);
   let cursor = start === undefined ? undefined : formatCursor(start);
 
   async function* events(): AsyncGenerator<WatchEvent> {
@@ -31,7 +31,12 @@ export function watchPath({ metadata, requestIds }: ClientContext, path: Uint8Ar
   };
 }
 
-function filterOf({ kinds, actors, exceptActors, excludeSelf }: WatchOptions, mark: string): ChangeFilter {
+export function cursorOf(since: WatchOptions['since']): ChangeCursor | undefined {
+  if (since === undefined) return undefined;
+  return typeof since === 'string' ? parseCursor(since) : wholeVersion(since);
+}
+
+export function changeFilterOf({ kinds, actors, exceptActors, excludeSelf }: ChangeChoice, mark: string): ChangeFilter {
   return {
     ...(kinds === undefined ? {} : { kinds }),
     ...(actors === undefined ? {} : { actors }),
@@ -40,7 +45,7 @@ function filterOf({ kinds, actors, exceptActors, excludeSelf }: WatchOptions, ma
   };
 }
 
-function eventOf({ path, fromPath, ...change }: PathChange, cursor: ChangeCursor): WatchEvent {
+export function eventOf({ path, fromPath, ...change }: PathChange, cursor: ChangeCursor): WatchEvent {
   return {
     cursor: formatCursor(cursor),
     ...change,
