@@ -159,3 +159,29 @@ test(
     expect(contradictions(shard.kv)).toEqual([]);
   },
 );
+
+test('many sessions that end at once, each with much that it holds, are swept in bounded commits', { timeout: 120_000 }, async () => {
+  const SESSIONS = 10;
+  const FILES = 300;
+  const root = await shard.mkdir('/open');
+  await fill(root, FILES);
+  const opened = await Promise.all(
+    Array.from({ length: SESSIONS }, () => {
+      shard.clock.ms += 1;
+      return shard.do('open-session', { name: '', ttlMs: 60_000 });
+    }),
+  );
+  for (let i = 0; i < FILES; i++) {
+    const node = at(`/open/f${i}`);
+    await Promise.all(opened.map(({ result }) => shard.do('open-handle', { node, session: result.session })));
+  }
+  await shard.do('remove-tree', { entry: at('/open') });
+  expectBounded(await reap());
+  expect(await inodesUsed()).toBe(FILES);
+  shard.clock.ms += 61_000;
+  const slices = await reap();
+  // Of a hold: its row, the count of its session and inode, and with the last one the inode.
+  expect(Math.max(...slices.map(({ rows }) => rows))).toBeLessThanOrEqual(256 * 6 + 64);
+  expect(await inodesUsed()).toBe(0);
+  expect(contradictions(shard.kv)).toEqual([]);
+});

@@ -128,7 +128,10 @@ export class Maintenance {
   async #sweepDue(removeBlocks: (upload: UploadId) => Promise<void>): Promise<boolean> {
     const end = gcUploadKey(Math.max(0, Math.floor(this.#clock.nowMs())) + 1, GC_KIND.upload, '0'.repeat(32) as UploadId);
     const rows = this.#gcRows(familyStart(FAMILY.gc), end);
-    const leftOver = await Promise.all(rows.map((row) => this.#sweepOne(row, removeBlocks)));
+    const isSession = ({ key }: GcRow): boolean => parseGcKey(key)?.kind === 'session';
+    const leftOver = await Promise.all(rows.filter((row) => !isSession(row)).map((row) => this.#sweepOne(row, removeBlocks)));
+    // One after the other: each may take hundreds of holds, and together they would be one long batch.
+    for (const row of rows.filter(isSession)) leftOver.push(await this.#sweepOne(row, removeBlocks));
     return rows.length === DUE_ROWS_MAX || leftOver.includes(true);
   }
 
