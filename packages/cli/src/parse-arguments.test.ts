@@ -85,7 +85,7 @@ describe('the command line', () => {
     [['put', 'a', '/b', '--if-generaton', '3'], 'unknown flag --if-generaton (did you mean --if-generation?); see "nokv help put"'],
     [['put', 'a', '/b', '--zzzzzz'], 'unknown flag --zzzzzz; see "nokv help put"'],
     [['put', 'a', '/b', '-x'], /^unknown flag -x/],
-    [['--jsn', 'put', 'a', '/b'], 'unknown flag --jsn (did you mean --json?); flags of a command follow its name, see "nokv help"'],
+    [['--jsn', 'put', 'a', '/b'], 'unknown flag --jsn (did you mean --json or --as?); flags of a command follow its name, see "nokv help"'],
     [['put', 'a', '/b', '--if-generation'], '--if-generation needs a value: --if-generation G; see "nokv help put"'],
     [['put', 'a', '/b', '--if-generation', '--json'], '--if-generation needs a value: --if-generation G; see "nokv help put"'],
     [['put', 'a', '/b', '--if-generation', 'x'], '--if-generation: expected a whole number of at least 0, found "x"; see "nokv help put"'],
