@@ -1,6 +1,6 @@
 /** Creates over the wire, acknowledged as durable and as visible, alone and in batches, beside raw LMDB with as many puts. */
-import { connect, openConnection } from '@nokv/client';
-import { parsePath, systemClock, type Acknowledgement, type BatchItem, type InodeNumber, type RequestId } from '@nokv/types';
+import { connect } from '@nokv/client';
+import { parsePath, type Acknowledgement, type BatchItem, type InodeNumber } from '@nokv/types';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { startServer } from './child.js';
@@ -23,7 +23,6 @@ export const createBench: Bench = {
     mkdirSync(join(context.directory, 'raw'));
     const raw = new RawLmdbFloor(join(context.directory, 'raw'));
     const client = await connect(server.rpc);
-    const connection = await openConnection(server.rpc, { clock: systemClock, client: 'bench' });
     try {
       const directory = await client.metadata.mutate('mkdir', { entry: { path: parsePath('/bench') }, mode: 0o755, uid: 0, gid: 0 });
       const nextArgs = createArgs(directory.result.attributes.ino);
@@ -31,13 +30,11 @@ export const createBench: Bench = {
         (acknowledgement: Acknowledgement): Call =>
         () =>
           client.metadata.mutate('create', nextArgs(), { acknowledgement });
-      let batches = 0;
       const batch =
         (acknowledgement: Acknowledgement): Call =>
         async () => {
           const items = Array.from({ length: BATCH }, (): BatchItem => ({ operation: 'create', args: nextArgs() }));
-          const requestId = `bench-${batches++}` as RequestId;
-          const { answers } = await connection.call('batch', { items }, { requestId, acknowledgement });
+          const answers = await client.metadata.mutateMany(items, { acknowledgement });
           for (const answer of answers) if (!answer.ok) throw answer.error;
         };
       // Both as they run in a server that has been up for a few seconds: compiled, with trees of some depth.
@@ -55,7 +52,6 @@ export const createBench: Bench = {
       }
       await report(context, 'visible-batch-256', BATCHES_IN_FLIGHT, batch('visible'), rawBatches(raw, context), BATCH);
     } finally {
-      await connection.close();
       await client.close();
       await raw.close();
       await server.stop();
