@@ -443,3 +443,14 @@ describe('names and attributes', () => {
     expect(Buffer.compare(await client.getXattr(`${dir}/f`, 'user.1'), value)).toBe(0);
   });
 });
+
+test('after all of this a check of the whole namespace finds nothing', async () => {
+  const findings: unknown[] = [];
+  let rows = 0;
+  for await (const item of client.metadata.fsck({ repair: 'none', checksums: false })) {
+    if (item.kind === 'finding') findings.push(item);
+    if (item.kind === 'done') ({ rows } = item);
+  }
+  expect(findings).toEqual([]);
+  expect(rows).toBeGreaterThan(100);
+});
