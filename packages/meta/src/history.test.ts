@@ -456,6 +456,27 @@ test('what is removed comes back whole or not at all: not from what retention le
   await expect(shard.do('undelete', { entry: at('/d'), ...OWNER })).rejects.toMatchObject({ code: 'retention-ended' });
 });
 
+test('a body that retention took before its removal was undone says so, and hides nothing else', async () => {
+  const shard = await open();
+  await shard.mkdir('/e');
+  await shard.put('/e/short', 'one');
+  await shard.put('/e/kept', 'two');
+  const version = (await shard.do('rename', { from: at('/e/kept'), to: at('/e/moved'), mode: 'replace' })).version;
+  await shard.do('retention-set', { node: at('/e'), policy: { keepLast: 0, keepMs: 0 } });
+  await shard.put('/e/short', 'two, and so one is superseded');
+  shard.clock.ms += 1000;
+  await shard.do('prune', { node: at('/e'), keepLast: 0, keepMs: 0, limit: 10 });
+  await shard.do('clone', { from: at('/e'), at: { version }, to: at('/c'), ...OWNER });
+  expect(await shard.names('/c')).toEqual(['moved', 'short']);
+  expect(await shard.text('/c/moved')).toBe('two');
+  expect((await shard.stat('/c/short')).size).toBe(3);
+  await expect(shard.text('/c/short')).rejects.toMatchObject({ code: 'retention-ended' });
+  await expect(shard.do('setattr', { node: at('/c/short'), size: 2 })).rejects.toMatchObject({ code: 'retention-ended' });
+  expect(contradictions(shard.kv)).toEqual([]);
+  await shard.put('/c/short', 'new');
+  expect(await shard.text('/c/short')).toBe('new');
+});
+
 describe('differences', () => {
   interface Shown {
     readonly kind: string;

@@ -343,7 +343,7 @@ function openRead(reader: ReadView, view: NamespaceView, state: ReadState, { nod
   const shown = wanted ?? found.generation;
   if (shown === 0) return { attributes, generation: shown, body: { kind: 'inline', bytes: NO_TARGET } };
   const row = view.body(found.ino, shown);
-  if (row === undefined) throw noBody(node, shown, found.generation);
+  if (row === undefined || row.lost !== undefined) throw noBody(node, shown, found.generation);
   const { digest, contentType, body } = row;
   return {
     attributes: shown === found.generation ? attributes : { ...attributes, size: sizeOf(body), generation: shown },

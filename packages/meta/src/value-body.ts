@@ -3,6 +3,7 @@
  *
  * body:   birth u64, published (sec u64, nsec u32), ordinal u32, actor (text8), digest, content type (text8), producer (text8), kind u8, then
  *         kind 1 inline: the bytes, to the end of the row
+ *         kind 3 lost: size u64, allocated bytes u64 (of a fork: the body was forgotten before it was taken over)
  *         kind 2 blocks: size u64, count of upload ids u16, the ids (16 bytes each), count of extents u32, then for each
  *           hole 00, take u64 | piece 01, number of the upload id u16, index u32, offset u32, length u32, crc32c u32, skip u32, take u32
  * extent: references u32 (bodies that name the upload), blocks u32, bytes u64
@@ -19,6 +20,7 @@ import { RowWriter, copyBytes } from './row-writer.js';
 export const TEXT8_BYTES_MAX = 255;
 const KIND_INLINE = 1;
 const KIND_BLOCKS = 2;
+const KIND_LOST = 3;
 
 export interface BodyRow {
   readonly birth: Version;
@@ -30,6 +32,8 @@ export interface BodyRow {
   readonly contentType: string | undefined;
   readonly producer: string | undefined;
   readonly body: Body;
+  /** The body was forgotten: what its file says of it; `body` is empty then. */
+  readonly lost?: { readonly size: number; readonly allocated: number };
 }
 
 export interface ExtentRow {
@@ -55,6 +59,7 @@ export function encodeBody(row: BodyRow): Buffer {
   writeDigest(head, row.digest);
   text8(head, row.contentType);
   text8(head, row.producer);
+  if (row.lost !== undefined) return head.u8(KIND_LOST).u64(row.lost.size).u64(row.lost.allocated).end();
   if (body.kind === 'inline') return head.u8(KIND_INLINE).bytes(body.bytes).end();
   const { manifest } = body;
   const uploads = new Map<UploadId, number>();
@@ -84,7 +89,12 @@ export function encodeBody(row: BodyRow): Buffer {
 
 export function decodeBody(bytes: Uint8Array): BodyRow {
   const row = new RowReader(bytes);
-  return { ...readHead(row), body: readBody(row) };
+  const head = readHead(row);
+  const kind = row.u8();
+  if (kind !== KIND_LOST) return { ...head, body: readBody(row, kind) };
+  const lost = { size: row.u64(), allocated: row.u64() };
+  row.end();
+  return { ...head, body: { kind: 'inline', bytes: new Uint8Array(0) }, lost };
 }
 
 /** What `stat` and `log` show of a body, without its extents. */
@@ -232,8 +242,7 @@ export function readText8(row: RowReader): string | undefined {
   return length === 0 ? undefined : row.utf8(length);
 }
 
-function readBody(row: RowReader): Body {
-  const kind = row.u8();
+function readBody(row: RowReader, kind: number): Body {
   if (kind === KIND_INLINE) return { kind: 'inline', bytes: row.bytes(row.rest) };
   if (kind !== KIND_BLOCKS) throw corruptRow(`${kind} is no kind of body`);
   const size = row.u64();

@@ -155,6 +155,12 @@ const blocksBody = {
     },
   },
 };
+const lostBody = {
+  ...inlineBody,
+  digest: undefined,
+  body: { kind: 'inline' as const, bytes: new Uint8Array(0) },
+  lost: { size: 2 ** 33, allocated: 7 },
+};
 const change = {
   version: 300 as Version,
   ordinal: 1,
@@ -291,6 +297,7 @@ const VALUES: Record<string, Buffer> = {
   link: encodeLink(300 as Version),
   'body inline': encodeBody(inlineBody),
   'body blocks': encodeBody(blocksBody),
+  'body lost': encodeBody(lostBody),
   extent: encodeExtent({ references: 2, blocks: 4, bytes: 2 ** 34 }),
   'upload open': encodeUpload(uploadRow),
   'upload ended': encodeUpload({ ...uploadRow, state: 'ended', actor: '', target: '' }),
@@ -435,6 +442,7 @@ describe('decoding', () => {
     expect(decodeDentryAttributes(value('dentry with attributes'))).toEqual(attributes);
     expect(decodeBody(value('body inline'))).toEqual(inlineBody);
     expect(decodeBody(value('body blocks'))).toEqual(blocksBody);
+    expect(decodeBody(value('body lost'))).toEqual(lostBody);
     expect(decodeExtent(value('extent'))).toEqual({ references: 2, blocks: 4, bytes: 2 ** 34 });
     expect(decodeUpload(value('upload open'))).toEqual(uploadRow);
     expect(decodeUpload(value('upload ended'))).toMatchObject({ state: 'ended', actor: '', target: '' });

@@ -240,15 +240,16 @@ function checkBody(context: FsckContext, inode: Inode): void {
     });
     return;
   }
-  let body;
+  let row;
   try {
-    ({ body } = decodeBody(bytes));
+    row = decodeBody(bytes);
   } catch (error) {
     context.report({ ...undecodable(key, `body ${generation} of inode ${ino}`, error), ino });
     return;
   }
-  const size = body.kind === 'inline' ? body.bytes.length : body.manifest.size;
-  const allocated = allocatedBytes(body);
+  const { body, lost } = row;
+  const size = lost?.size ?? (body.kind === 'inline' ? body.bytes.length : body.manifest.size);
+  const allocated = lost?.allocated ?? allocatedBytes(body);
   if (size === inode.size && allocated === inode.allocated) return;
   context.report({
     severity: 'error',

@@ -36,6 +36,8 @@ function isSameBody(a: DiffTreeNode, inodeA: Inode, b: DiffTreeNode, inodeB: Ino
   const bodyA = a.view.body(a.ino, inodeA.generation);
   const bodyB = b.view.body(b.ino, inodeB.generation);
   if (bodyA === undefined || bodyB === undefined) return false;
+  // Nobody can tell what was lost; the same generation is all there is to go by.
+  if (bodyA.lost !== undefined || bodyB.lost !== undefined) return inodeA.generation === inodeB.generation;
   if (bodyA.digest !== undefined && bodyA.digest === bodyB.digest) return true;
   return Buffer.compare(bytesOf(bodyA), bytesOf(bodyB)) === 0;
 }

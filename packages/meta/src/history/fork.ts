@@ -76,7 +76,8 @@ export function enterFork(
     outstanding: root.isLazy ? 1 : 0,
     isExact,
     keepsBase,
-    isRootGone: false,
+    // What nobody can merge does not wait for its root.
+    isRootGone: !keepsBase,
     created: transaction.time,
     actor: transaction.actor,
   });
@@ -102,6 +103,26 @@ export function countEntries(view: PastView, source: Inode, copy: Inode): void {
     copy.children += 1;
     if (decodeDentry(value).type === 'directory') copy.nlink += 1;
   }
+}
+
+/**
+ * The body that a fork takes over. Of a moment that no pin held it may be forgotten while the history of names is not: the copy then
+ * says so when it is read, instead of leaving the file out or the directory unreadable.
+ */
+export function bodyToTakeOver(view: PastView, inode: Inode, isExact: boolean): BodyRow | undefined {
+  const { ino, generation, size, allocated, ordinal } = inode;
+  if (isExact || generation === 0 || view.body(ino, generation) !== undefined) return bodyOf(view, inode);
+  return {
+    birth: generation as number as Version,
+    time: inode.mtime,
+    ordinal,
+    actor: '',
+    digest: undefined,
+    contentType: undefined,
+    producer: undefined,
+    body: { kind: 'inline', bytes: NO_NAME },
+    lost: { size, allocated },
+  };
 }
 
 /** The body that a file shows in a view; blocks of it must still be there. */

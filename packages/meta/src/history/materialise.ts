@@ -17,7 +17,7 @@ import { corruptNamespace, type PastPlace, type Transaction } from '../transacti
 import { decodeDentry, type Inode } from '../value-inode.js';
 import { encodeRetired } from '../value-log.js';
 import type { ForkRow, OriginRow } from '../value-pin.js';
-import { bodyOf, copyOf, countEntries, endOrigin, xattrsOf } from './fork.js';
+import { bodyToTakeOver, copyOf, countEntries, endOrigin, xattrsOf } from './fork.js';
 import { birthOf } from './past-rows.js';
 import { isUnder, type PastView } from './past-view.js';
 import { Unmaterialised } from './unmaterialised.js';
@@ -131,7 +131,7 @@ class Taking {
     const transaction = this.#transaction;
     const { fork, version, born } = this.#origin;
     const ino = this.#fresh.take();
-    const body = bodyOf(this.source, source);
+    const body = bodyToTakeOver(this.source, source, this.#fork().isExact);
     if (body !== undefined) addReferences(transaction, body.body);
     const rows = { inode: this.#copy(source, ino, [...here, ...gone]), places: here, xattrs: xattrsOf(this.source, source), body };
     const removals = gone.map(({ removed }) => removed as number);

@@ -120,6 +120,12 @@ class Merging {
     }
     const inode = transaction.edit(present.ino);
     const body = step.kind === 'replace' && source.type === 'file' ? bodyOf(node.view, source) : undefined;
+    if (body?.lost !== undefined) {
+      throw new NokvError(
+        'retention-ended',
+        `a merge would bring a body of inode ${node.ino} that is not kept (any more); publish it anew`,
+      );
+    }
     if (body !== undefined) {
       const { digest, contentType, producer } = body;
       replaceBody(transaction, inode, { digest, contentType, producer, body: body.body }, this.#retention);

@@ -19,7 +19,7 @@ export function revert(transaction: Transaction, { args, retention }: Extract<Mu
     );
   }
   const old = transaction.body(found.ino, generation);
-  if (old === undefined) {
+  if (old === undefined || old.lost !== undefined) {
     const isYounger = generation > found.generation;
     throw new NokvError(
       isYounger ? 'not-found' : 'retention-ended',

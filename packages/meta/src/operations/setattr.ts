@@ -81,6 +81,12 @@ function resize(
   retention: SetattrCommand['retention'],
 ): void {
   const old = inode.generation === 0 ? undefined : transaction.body(inode.ino, inode.generation);
+  if (old?.lost !== undefined && size > 0) {
+    throw new NokvError(
+      'retention-ended',
+      `${describe(args.node)}: its ${inode.size} bytes are not kept (any more); cut it to 0 or publish it anew`,
+    );
+  }
   const body = resized(old?.body ?? { kind: 'inline', bytes: new Uint8Array(0) }, size);
   if (body === undefined) {
     throw new NokvError(
