@@ -53,6 +53,7 @@ import { rowId, type OverlayRow, type ShardView } from './overlay.js';
 import { ReadView } from './read-view.js';
 import { readU64 } from './row-reader.js';
 import { copyBytes } from './row-writer.js';
+import { TransactionRows } from './transaction-rows.js';
 import {
   decodeBody,
   decodeExtent,
@@ -98,12 +99,22 @@ export class TransactionRow {
   state: RowState = 'read';
   /** Set by `finish` for rows that are written, save for those that are encoded later. */
   value: Buffer | undefined;
+  /** Of an inode. */
+  readonly ino: InodeNumber | undefined;
   readonly #stored: Uint8Array | undefined;
   readonly #overlaid: OverlayRow | undefined;
 
-  constructor(id: string, key: Buffer, decodedBefore: unknown, stored?: Uint8Array, overlaid?: OverlayRow) {
+  constructor(
+    id: string,
+    key: Buffer,
+    ino: InodeNumber | undefined,
+    decodedBefore: unknown,
+    stored: Uint8Array | undefined,
+    overlaid: OverlayRow | undefined,
+  ) {
     this.id = id;
     this.key = key;
+    this.ino = ino;
     this.decodedBefore = decodedBefore;
     this.decoded = decodedBefore;
     this.#stored = stored;
@@ -169,8 +180,7 @@ export class Transaction {
   pinsEndedDelta = 0;
   newestPinned: Version;
   readonly #view: ShardView;
-  readonly #rows = new Map<string, TransactionRow>();
-  readonly #inodes = new Map<InodeNumber, TransactionRow>();
+  readonly #rows = new TransactionRows();
   /** The rows by what the keys of a range share, once a range was read. */
   #groups: Map<string, TransactionRow[]> | undefined;
   #lastEntry: { readonly parent: InodeNumber; readonly name: Uint8Array; readonly row: TransactionRow } | undefined;
@@ -683,8 +693,8 @@ export class Transaction {
   }
 
   #repeatInodesInEntries(): void {
-    for (const row of this.#inodes.values()) {
-      if (row.state !== 'put') continue;
+    for (const row of this.#rows.values()) {
+      if (row.ino === undefined || row.state !== 'put') continue;
       const inode = row.decoded as Inode;
       if (inode.type === 'directory' || inode.nlink !== 1) continue;
       const entry = this.#entryToRefresh(inode);
@@ -701,9 +711,9 @@ export class Transaction {
     const known = this.#rows.get(id);
     if (known !== undefined) return known;
     const decoded: Dentry = { birth: inode.namedAt, ino: inode.ino, type: inode.type };
-    const row = new TransactionRow(id, key, undefined);
+    const row = new TransactionRow(id, key, undefined, undefined, undefined, undefined);
     row.decoded = decoded;
-    this.#rows.set(id, row);
+    this.#rows.add(row);
     return row;
   }
 
@@ -753,12 +763,7 @@ export class Transaction {
 
   /** By number: a command asks for the same few inodes again and again. */
   #inodeRow(ino: InodeNumber): TransactionRow {
-    let row = this.#inodes.get(ino);
-    if (row === undefined) {
-      row = this.#load(inodeKey(ino), (bytes) => decodeInode(ino, bytes));
-      this.#inodes.set(ino, row);
-    }
-    return row;
+    return this.#rows.ofInode(ino) ?? this.#load(inodeKey(ino), (bytes) => decodeInode(ino, bytes), ino);
   }
 
   /** The last entry is asked for again with the very same name. */
@@ -770,7 +775,7 @@ export class Transaction {
     return row;
   }
 
-  #load(key: Buffer, decode: (bytes: Uint8Array) => unknown): TransactionRow {
+  #load(key: Buffer, decode: (bytes: Uint8Array) => unknown, ino?: InodeNumber): TransactionRow {
     const id = rowId(key);
     const known = this.#rows.get(id);
     if (known !== undefined) return known;
@@ -781,12 +786,12 @@ export class Transaction {
     if (overlaid === undefined) {
       const stored = view.kv.get(key);
       const before = stored === undefined ? undefined : copyBytes(stored, 0, stored.length);
-      row = new TransactionRow(id, key, before === undefined ? undefined : decode(before), before);
+      row = new TransactionRow(id, key, ino, before === undefined ? undefined : decode(before), before, undefined);
     } else {
       if (overlaid.decoded === undefined && overlaid.value !== undefined) overlaid.decoded = decode(overlaid.value);
-      row = new TransactionRow(id, key, overlaid.decoded, undefined, overlaid);
+      row = new TransactionRow(id, key, ino, overlaid.decoded, undefined, overlaid);
     }
-    this.#rows.set(id, row);
+    this.#rows.add(row);
     if (this.#groups !== undefined) join(this.#groups, row);
     return row;
   }

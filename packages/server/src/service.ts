@@ -124,8 +124,19 @@ export interface ServiceParts {
   readonly onWatchLag?: (elapsedMs: number) => void;
 }
 
-/** Operations whose arguments or results concern the object store. */
-const HAS_ERRANDS: ReadonlySet<MutationOperation> = new Set<MutationOperation>(['publish', 'transact', 'begin-upload', 'renew-upload']);
+/** Whether the arguments or the result concern the object store. */
+function hasErrands(operation: MutationOperation, args: MutationOperations[MutationOperation]['args']): boolean {
+  switch (operation) {
+    case 'publish':
+      return (args as PublishArgs).upload !== undefined;
+    case 'transact':
+    case 'begin-upload':
+    case 'renew-upload':
+      return true;
+    default:
+      return false;
+  }
+}
 
 export function makeService(parts: ServiceParts): Service {
   const { engine, failpoint } = parts;
@@ -140,7 +151,7 @@ export function makeService(parts: ServiceParts): Service {
     args: MutationOperations[Op]['args'],
     context: ServedMutateContext,
   ): Promise<Committed<WireMutationResult<Op>>> {
-    const isPlain = failpoint === undefined && context.acknowledgement === 'durable' && !HAS_ERRANDS.has(operation);
+    const isPlain = failpoint === undefined && context.acknowledgement === 'durable' && !hasErrands(operation, args);
     return isPlain
       ? (engine.mutate(operation, args, context) as Promise<Committed<WireMutationResult<Op>>>)
       : commit(operation, args, context);
@@ -173,9 +184,9 @@ export function makeService(parts: ServiceParts): Service {
    * Without a ledger row there is nothing to verify: it is a repeat of a publish that went through, and the engine
    * answers it by its request id, or the upload has ended, and the engine refuses it.
    */
-  async function verifyPublish({ upload, body }: PublishArgs, { signal }: { readonly signal?: AbortSignal | undefined }): Promise<void> {
+  async function verifyPublish({ upload, body }: PublishArgs, context: { readonly signal?: AbortSignal | undefined }): Promise<void> {
     if (upload === undefined || body.kind === 'inline' || !engine.hasUpload(upload)) return;
-    await verifyNewBlocks(parts.store, upload, body.manifest, signal);
+    await verifyNewBlocks(parts.store, upload, body.manifest, context.signal);
   }
 
   /** In a list one that fails refuses the list, saying which it was. */
