@@ -5,23 +5,43 @@
 import type { Committed, ShardEngine } from '@nokv/meta';
 import {
   ID_RANDOM_BYTES,
+  NokvError,
   isHole,
+  toNokvError,
   makeRequestId,
   requestId as checkRequestId,
   type MutationOperation,
   type MutationResult,
-  type NokvError,
   type ReadPlan,
   type RequestId,
   type UploadId,
 } from '@nokv/types';
-import { at, beginUpload, copyOf, drawMutation, drawPath, endUpload, put, putBlocks, type SimMutation, type Taste } from './operations.js';
-import { textOfBody } from './namespace.js';
+import {
+  at,
+  beginUpload,
+  clone,
+  copyOf,
+  createSnapshot,
+  drawMutation,
+  drawPath,
+  endUpload,
+  put,
+  putBlocks,
+  retireSnapshot,
+  rollback,
+  type HeldSnapshot,
+  type SimMutation,
+  type Taste,
+} from './operations.js';
+import { difference, modelTree, shardTreeAt, textOfBody, type AskAndWait, type BlockText } from './namespace.js';
 import type { Answer, SimProcess } from './process.js';
 import type { SeededRandom } from './seeded-random.js';
 import type { World } from './world.js';
 
 const ATTEMPTS_MAX = 40;
+const SNAPSHOTS_MAX = 4;
+/** Copies of copies would soon be all there is to do. */
+const NODES_MAX = 40;
 
 export class Caller {
   readonly #world: World;
@@ -51,7 +71,8 @@ export class Caller {
     if (kind < 0.55) await this.#mutate(drawMutation(this.#random, this.#taste, `${this.#name}.${this.#requests}`));
     else if (kind < 0.7) await this.#putBlocks();
     else if (kind < 0.78) await this.#copy();
-    else if (kind < 0.84) await this.#putIfUnchanged();
+    else if (kind < 0.82) await this.#putIfUnchanged();
+    else if (kind < 0.92) await this.#onThePast();
     else await this.#readFile(drawPath(this.#random));
   }
 
@@ -115,6 +136,70 @@ export class Caller {
       if (this.#world.process.engine !== engine) return false;
       if (this.#world.isLost(version)) return false;
       if (engine.durableVersion >= version) return true;
+    }
+  }
+
+  /** Snapshots, copies now and of the past, and what snapshots show. */
+  async #onThePast(): Promise<void> {
+    const random = this.#random;
+    const { oracle, snapshots } = this.#world;
+    const held = snapshots.length === 0 ? undefined : random.pick(snapshots);
+    const isRoomy = oracle.newest.size < NODES_MAX;
+    const draw = random.float();
+    if (held === undefined || draw < 0.25) {
+      await this.#snapshot(random.chance(0.7) ? '/' : drawPath(random));
+    } else if (draw < 0.5) {
+      if (isRoomy)
+        await this.#mutate(clone(drawPath(random), drawPath(random), random.chance(0.4) && held.path === '/' ? held : undefined));
+    } else if (draw < 0.65) {
+      if (isRoomy && held.path === '/') await this.#mutate(rollback(drawPath(random), held));
+    } else if (draw < 0.72) {
+      // Whoever reads it now may be told that it is over; what it shows is never wrong.
+      snapshots.splice(snapshots.indexOf(held), 1);
+      await this.#mutate(retireSnapshot(held));
+    } else {
+      await this.#readSnapshot(held);
+    }
+  }
+
+  async #snapshot(path: string): Promise<void> {
+    const { oracle, snapshots } = this.#world;
+    if (snapshots.length >= SNAPSHOTS_MAX) return;
+    const made = await this.#mutate(createSnapshot(path));
+    if (made === undefined) return;
+    const { id, path: where } = made.pin;
+    const model = oracle.stateAt(made.pin.version);
+    const shown = Buffer.from(where).toString();
+    if (model.at(shown)?.type === 'directory') snapshots.push({ id, path: shown, model });
+  }
+
+  /** All that a snapshot shows must be what was there when it was made, bodies in blocks included. */
+  async #readSnapshot(held: HeldSnapshot): Promise<void> {
+    const { oracle, scheduler, snapshots } = this.#world;
+    const { process, engine } = await this.#serving();
+    const read: AskAndWait = async (operation, args) => {
+      await this.#world.turn(`${this.#name} looks back`, 6);
+      const ask = async () => engine.read(operation, args, { visible: false });
+      const answer = await process.hear(ask());
+      if (answer.kind === 'died') throw new NokvError('unavailable', 'the server died');
+      if (answer.kind === 'refused') throw answer.error;
+      return answer.value;
+    };
+    const blockText: BlockText = (upload, index) => {
+      if (oracle.hasRemoved(upload) && snapshots.includes(held))
+        oracle.violate(`snapshot ${held.id} shows upload ${upload}, whose blocks are gone`);
+      return this.#world.blockText(upload, index);
+    };
+    try {
+      const found = await shardTreeAt(held.path, { snapshot: held.id }, read, blockText);
+      const root = held.model.at(held.path);
+      const answer = root === undefined ? 'no root' : difference(found, modelTree(root, held.path === '/' ? '' : held.path));
+      scheduler.note(`  ${this.#name} has read snapshot ${held.id}: ${answer ?? 'as it was'}`);
+      if (answer !== undefined) oracle.violate(`snapshot ${held.id} of ${held.path}: ${answer}`);
+    } catch (error) {
+      const refusal = toNokvError(error);
+      if (isEnvironment(refusal) || !snapshots.includes(held)) return;
+      oracle.violate(`snapshot ${held.id} of ${held.path} cannot be read: ${refusal.code}: ${refusal.message}`);
     }
   }
 

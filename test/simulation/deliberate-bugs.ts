@@ -13,6 +13,7 @@ export interface DeliberateBug {
 
 const FAMILY_CHANGE = 0x40;
 const FAMILY_REQUEST = 0x50;
+const FAMILY_PIN = 0x80;
 
 /** Replies go out once a commit is visible: what a crash can still take is acknowledged. */
 const replyBeforeFlush: DeliberateBug = {
@@ -61,6 +62,22 @@ const readsUnflushed: DeliberateBug = {
   engine: (engine) => withRead(engine),
 };
 
+/** What is held is decided by the pins that were there when the process started, not by those that the writer sees. */
+const stalePins: DeliberateBug = {
+  name: 'pin check outside the transaction',
+  kv: (kv) => {
+    const known = new Set<string>();
+    for (const { key } of kv.range(Uint8Array.of(FAMILY_PIN), Uint8Array.of(FAMILY_PIN + 1))) known.add(hexOf(key));
+    return over(kv, {
+      *range(start, end, options) {
+        for (const entry of kv.range(start, end, options)) {
+          if (entry.key[0] !== FAMILY_PIN || known.has(hexOf(entry.key))) yield entry;
+        }
+      },
+    });
+  },
+};
+
 export const DELIBERATE_BUGS: readonly DeliberateBug[] = [
   replyBeforeFlush,
   resultNotStored,
@@ -68,11 +85,16 @@ export const DELIBERATE_BUGS: readonly DeliberateBug[] = [
   tornCommit,
   changeNotLogged,
   readsUnflushed,
+  stalePins,
 ];
 
 function isFirstPublish({ key, value }: KvWrite): boolean {
   // Kind 5 of the change log is `published`; that of a new file comes second, after `created`.
   return key[0] === FAMILY_CHANGE && value?.[0] === 5 && key.at(-1) === 1;
+}
+
+function hexOf(key: Uint8Array): string {
+  return Buffer.from(key).toString('hex');
 }
 
 function over(kv: OrderedKv, changed: Partial<OrderedKv>): OrderedKv {

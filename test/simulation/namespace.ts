@@ -1,7 +1,16 @@
 /** The namespace as text, from the shard and from the plain filesystem: equal texts, equal trees. */
 import type { ShardEngine } from '@nokv/meta';
 import type { ModelNode } from '@nokv/meta/testing';
-import { isHole, type Body, type ReadOperation, type ReadOperations, type ReadResult, type UploadId } from '@nokv/types';
+import {
+  isHole,
+  type At,
+  type Body,
+  type ListEntry,
+  type ReadOperation,
+  type ReadOperations,
+  type ReadResult,
+  type UploadId,
+} from '@nokv/types';
 import { at } from './operations.js';
 
 /** What a block holds, whether or not the store still has it. */
@@ -18,34 +27,77 @@ export function textOfBody(body: Body, blockText: BlockText): string {
   return text;
 }
 
-/** One line an entry. Symlinks keep no mode; the links of what is in the trash still count for a while, so links are left out. */
-export function shardTree(engine: ShardEngine, blockText: BlockText): string {
+/** Told where a read of what is visible has to wait: a fork takes over first what is looked at. */
+class Waits extends Error {}
+
+/**
+ * One line an entry, as all see it now; undefined where a part of it is not ready to be looked at. Symlinks keep no mode; the links of
+ * what is in the trash still count for a while, so links are left out.
+ */
+export function shardTreeNow(engine: ShardEngine, blockText: BlockText): string | undefined {
   const lines: string[] = [];
   const walk = (path: string): void => {
-    const { entries, more } = readNow(engine, 'list', { node: at(path), limit: 100, attributes: true });
-    if (more) throw new Error(`${path} holds more than a simulation makes`);
-    for (const { name, attributes } of entries) {
-      const child = `${path === '/' ? '' : path}/${Buffer.from(name).toString()}`;
-      if (attributes === undefined) throw new Error(`${child} is listed without attributes`);
-      const xattrs = readNow(engine, 'stat', { node: at(child), follow: false }).xattrs.map((each) => Buffer.from(each).toString());
-      switch (attributes.type) {
-        case 'directory':
-          lines.push(line(child, attributes.mode, xattrs, '/'));
-          walk(child);
-          break;
-        case 'symlink':
-          lines.push(line(child, 0, [], `-> ${Buffer.from(readNow(engine, 'readlink', { node: at(child) }).target).toString()}`));
-          break;
-        default:
-          lines.push(line(child, attributes.mode, xattrs, JSON.stringify(textOfBody(openBody(engine, child), blockText))));
-      }
+    for (const entry of readNow(engine, 'list', { node: at(path), limit: 200, attributes: true }).entries) {
+      const child = childOf(path, entry.name);
+      const node = { node: at(child) };
+      lines.push(
+        lineOf(child, entry, {
+          xattrs: () => readNow(engine, 'stat', { ...node, follow: false }).xattrs,
+          target: () => readNow(engine, 'readlink', node).target,
+          body: () => textOfBody(readNow(engine, 'open-read', node).body, blockText),
+        }),
+      );
+      if (entry.type === 'directory') walk(child);
     }
   };
-  walk('/');
+  try {
+    walk('/');
+  } catch (error) {
+    if (error instanceof Waits) return undefined;
+    throw error;
+  }
   return lines.join('\n');
 }
 
-export function modelTree(root: ModelNode): string {
+/** The same below a path at a moment, read step by step. @param read asks and waits; whoever died does not come back. */
+export async function shardTreeAt(path: string, moment: At, read: AskAndWait, blockText: BlockText): Promise<string> {
+  const lines: string[] = [];
+  const walk = async (where: string): Promise<void> => {
+    const { entries } = await read('list', { node: at(where), limit: 200, attributes: true, at: moment });
+    for (const entry of entries) {
+      const child = childOf(where, entry.name);
+      const ask = { node: { ino: entry.ino }, at: moment };
+      const { xattrs, target } = await read('stat', { ...ask, follow: false });
+      const text = entry.type === 'file' ? textOfBody((await read('open-read', ask)).body, blockText) : '';
+      lines.push(lineOf(child, entry, { xattrs: () => xattrs, target: () => target ?? new Uint8Array(0), body: () => text }));
+      if (entry.type === 'directory') await walk(child);
+    }
+  };
+  await walk(path);
+  return lines.join('\n');
+}
+
+export type AskAndWait = <Op extends ReadOperation>(operation: Op, args: ReadOperations[Op]['args']) => Promise<ReadResult<Op>>;
+
+function childOf(path: string, name: Uint8Array): string {
+  return `${path === '/' ? '' : path}/${Buffer.from(name).toString()}`;
+}
+
+interface Rest {
+  readonly xattrs: () => readonly Uint8Array[];
+  readonly target: () => Uint8Array;
+  readonly body: () => string;
+}
+
+function lineOf(path: string, { attributes, type }: ListEntry, { xattrs, target, body }: Rest): string {
+  if (attributes === undefined) throw new Error(`${path} is listed without attributes`);
+  if (type === 'symlink') return line(path, 0, [], `-> ${Buffer.from(target()).toString()}`);
+  const names = xattrs().map((each) => Buffer.from(each).toString());
+  return line(path, attributes.mode, names, type === 'directory' ? '/' : JSON.stringify(body()));
+}
+
+/** @param at path of `root`, without a slash at its end. */
+export function modelTree(root: ModelNode, at_ = ''): string {
   const lines: string[] = [];
   const walk = (path: string, node: ModelNode): void => {
     if (node.type !== 'directory') return;
@@ -58,7 +110,7 @@ export function modelTree(root: ModelNode): string {
       walk(where, child);
     }
   };
-  walk('', root);
+  walk(at_, root);
   return lines.join('\n');
 }
 
@@ -71,15 +123,14 @@ export function difference(found: string, expected: string): string | undefined 
   return `the shard shows ${JSON.stringify(a[i < 0 ? a.length : i] ?? 'an end')}, a plain filesystem ${JSON.stringify(b[i < 0 ? a.length : i] ?? 'an end')}`;
 }
 
-/** Reads what is visible, which the engine answers at once. */
-export function readNow<Op extends ReadOperation>(engine: ShardEngine, operation: Op, args: ReadOperations[Op]['args']): ReadResult<Op> {
+/** Reads what is visible. */
+function readNow<Op extends ReadOperation>(engine: ShardEngine, operation: Op, args: ReadOperations[Op]['args']): ReadResult<Op> {
   const answer = engine.read(operation, args, { visible: true });
-  if (answer instanceof Promise) throw new Error(`${operation} of what is visible did not answer at once`);
+  if (answer instanceof Promise) {
+    answer.catch(() => undefined);
+    throw new Waits();
+  }
   return answer;
-}
-
-function openBody(engine: ShardEngine, path: string): Body {
-  return readNow(engine, 'open-read', { node: { ...at(path) } }).body;
 }
 
 function line(path: string, mode: number, xattrs: readonly string[], rest: string): string {

@@ -2,10 +2,12 @@
 import type { ModelFilesystem } from '@nokv/meta/testing';
 import {
   parsePath,
+  type At,
   type Body,
   type InodeNumber,
   type MutationOperation,
   type MutationOperations,
+  type PinId,
   type Piece,
   type UploadId,
 } from '@nokv/types';
@@ -108,6 +110,44 @@ const EMPTY_BODY: Body = { kind: 'inline', bytes: new Uint8Array(0) };
 export function drawTaste(random: SeededRandom): Taste {
   return new Map(Object.keys(KINDS).map((kind) => [kind, 0.2 + random.float() * (random.chance(0.2) ? 6 : 1.5)]));
 }
+
+/** A copy of what lies at a place, now or at a snapshot of the whole namespace. */
+export function clone(from: string, to: string, past?: HeldSnapshot): SimMutation<'clone'> {
+  const args = { from: at(from), to: at(to), ...OWNER, ...momentOf(past) };
+  const cloned = mutation('clone', `clone ${from}${past === undefined ? '' : `@${past.id}`} ${to}`, args, (model) =>
+    model.copy(from, to, past?.model),
+  );
+  return { ...cloned, mayRefuse: past === undefined ? [] : ['snapshot-expired', 'not-found'] };
+}
+
+export function rollback(path: string, past: HeldSnapshot): SimMutation<'rollback'> {
+  const args = { node: at(path), at: { snapshot: past.id }, undoTtlMs: 1000 };
+  const rolled = mutation('rollback', `rollback ${path}@${past.id}`, args, (model) => model.rollback(path, past.model));
+  return { ...rolled, mayRefuse: ['snapshot-expired', 'not-found'] };
+}
+
+export function createSnapshot(path: string): SimMutation<'snapshot-create'> {
+  return mutation('snapshot-create', `snapshot ${path}`, { node: at(path), ttlMs: SNAPSHOT_TTL_MS }, (model) => model.lookup(path));
+}
+
+export function retireSnapshot({ id }: HeldSnapshot): SimMutation<'snapshot-retire'> {
+  const retired = mutation('snapshot-retire', `retire ${id}`, { snapshot: id }, () => undefined);
+  return { ...retired, mayRefuse: ['snapshot-expired', 'not-found'] };
+}
+
+/** What a snapshot must show as long as it is there. */
+export interface HeldSnapshot {
+  readonly id: PinId;
+  readonly path: string;
+  readonly model: ModelFilesystem;
+}
+
+function momentOf(past: HeldSnapshot | undefined): { readonly at?: At } {
+  return past === undefined ? {} : { at: { snapshot: past.id } };
+}
+
+/** Longer than a simulation lasts. */
+const SNAPSHOT_TTL_MS = 365 * 24 * 3600 * 1000;
 
 /** A request of one step. `tag` is unique, so that bodies and attributes say who wrote them. */
 export function drawMutation(random: SeededRandom, taste: Taste, tag: string): SimMutation {

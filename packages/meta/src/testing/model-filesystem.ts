@@ -56,6 +56,11 @@ export class ModelFilesystem {
     }
   }
 
+  /** The refusal that looking a path up gives, symlinks followed. */
+  lookup(path: string): string | undefined {
+    return path === '/' ? undefined : attempt(() => void this.#followed(path));
+  }
+
   mkdir(path: string, parents: boolean): string | undefined {
     return attempt(() => {
       const { parent, name, node } = this.#place(path, parents, parents);
