@@ -6,7 +6,7 @@
  */
 import { changeScope, type ChangeScope, type LocatedChange, type PathLog, type ShardEngine } from '@nokv/meta';
 import { WATCH_EVENTS_MAX, type WatchPathItem } from '@nokv/protocol';
-import { type ChangeCursor, type ChangeFilter, type Clock, type NokvError, type PathChange } from '@nokv/types';
+import { type ChangeCursor, type ChangeFilter, type ChangeRoot, type Clock, type NokvError, type PathChange } from '@nokv/types';
 import type { WatchStart } from './watch-start.js';
 
 /** What may wait for one watcher. */
@@ -52,6 +52,10 @@ export class PathWatcher {
     this.#at = options.start.at;
     this.#reached = options.start.at;
     this.#toldAtMs = options.clock.monotonicMs();
+  }
+
+  get root(): ChangeRoot {
+    return this.#scope.root;
   }
 
   get isLive(): boolean {

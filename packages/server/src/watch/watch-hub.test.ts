@@ -188,6 +188,34 @@ describe('a watch by path', () => {
     expect(seen.map((events) => lines(events))).toEqual(Array.from({ length: 50 }, (_, i) => [`created /d${i}/x`]));
   });
 
+  it('of roots inside each other tells each of them once', async () => {
+    await mkdir('/d');
+    await mkdir('/d/e');
+    const { result } = await mkdir('/d/e/f');
+    const roots = [{ path: '/' }, { path: '/d' }, { path: '/d/e' }, { path: '/d/e/f' }, { path: '/d/e2' }, { ino: result.attributes.ino }];
+    const since = wholeVersion(engine.durableVersion);
+    const streams = roots.map((root) => watch('/', { root: 'path' in root ? { path: parsePath(root.path) } : root, since }));
+    await Promise.all(streams.map(item));
+    const create = (path: string) =>
+      mutate('create', { entry: { path: parsePath(path) }, mode: 0o644, type: 'file', exclusive: true, uid: 0, gid: 0 });
+    await create('/d/e/f/x');
+    await mutate('rename', { from: { path: parsePath('/d/e') }, to: { path: parsePath('/d/e2') }, mode: 'replace' });
+    await create('/d/e2/f/y');
+    await create('/d/end');
+    const all = ['created /d/e/f/x', 'renamed /d/e /d/e2', 'created /d/e2/f/y', 'created /d/end'];
+    const wanted = [
+      all,
+      all,
+      ['created /d/e/f/x', 'renamed /d/e'],
+      ['created /d/e/f/x', 'renamed /d/e'],
+      ['renamed /d/e2', 'created /d/e2/f/y'],
+      ['created /d/e/f/x', 'renamed /d/e /d/e2', 'created /d/e2/f/y'],
+    ];
+    const seen = await Promise.all(streams.map((stream, i) => take(stream, wanted[i]?.length ?? 0)));
+    expect(seen.map(lines)).toEqual(wanted);
+    expect(hub.stats.queued).toBe(0);
+  });
+
   it('ahead of the log is refused', async () => {
     await expect(item(watch('/', { since: wholeVersion(version(10 ** 9)) }))).rejects.toMatchObject({ code: 'invalid-argument' });
   });

@@ -9,6 +9,7 @@ import type { LocatedChange, PathLog, ShardEngine } from '@nokv/meta';
 import { shareEncoding, type WatchPathArgs, type WatchPathItem } from '@nokv/protocol';
 import { NokvError, timespecToMs, toNokvError, wholeVersion, type Clock } from '@nokv/types';
 import { PathWatcher } from './path-watcher.js';
+import { RootIndex } from './root-index.js';
 import { watchStart } from './watch-start.js';
 
 /** Rows of the log in one turn of the event loop, and rows times watchers: some milliseconds of work. */
@@ -46,7 +47,7 @@ export interface WatchStats {
 
 export class WatchHub {
   readonly #options: WatchHubOptions;
-  readonly #watchers = new Set<PathWatcher>();
+  readonly #roots = new RootIndex();
   #log: PathLog | undefined;
   #stopListening: (() => void) | undefined;
   #isScheduled = false;
@@ -62,7 +63,7 @@ export class WatchHub {
   /** Ends when the signal fires. Errors: `not-found` (no root and no `since`), `cursor-too-old`, `too-busy`, `lease-lost` and its like. */
   async *watch(args: WatchPathArgs, signal: AbortSignal): AsyncGenerator<WatchPathItem> {
     const { engine, clock } = this.#options;
-    if (this.#watchers.size >= WATCHERS_MAX) {
+    if (this.#roots.all.size >= WATCHERS_MAX) {
       throw new NokvError('too-busy', `${WATCHERS_MAX} watchers are served already; try again in a moment`);
     }
     const start = await watchStart(engine, args);
@@ -84,8 +85,8 @@ export class WatchHub {
 
   get stats(): WatchStats {
     const { durableVersion } = this.#options.engine;
-    const stats = { watchers: this.#watchers.size, behind: 0, queued: 0, queuedMax: 0, versionsBehindMax: 0 };
-    for (const watcher of this.#watchers) {
+    const stats = { watchers: this.#roots.all.size, behind: 0, queued: 0, queuedMax: 0, versionsBehindMax: 0 };
+    for (const watcher of this.#roots.all) {
       if (!watcher.isLive) stats.behind += 1;
       stats.queued += watcher.queued;
       stats.queuedMax = Math.max(stats.queuedMax, watcher.queued);
@@ -96,7 +97,7 @@ export class WatchHub {
 
   #enter(watcher: PathWatcher): void {
     const { engine } = this.#options;
-    this.#watchers.add(watcher);
+    this.#roots.add(watcher);
     if (this.#log !== undefined) return;
     this.#log = engine.pathLog(wholeVersion(engine.durableVersion), DIRECTORIES_MAX);
     this.#stopListening = engine.onDurable(() => this.#schedule());
@@ -105,8 +106,8 @@ export class WatchHub {
   }
 
   #leave(watcher: PathWatcher): void {
-    this.#watchers.delete(watcher);
-    if (this.#watchers.size > 0) return;
+    this.#roots.delete(watcher);
+    if (this.#roots.all.size > 0) return;
     this.#stopListening?.();
     this.#idle?.abort();
     this.#log = undefined;
@@ -127,12 +128,12 @@ export class WatchHub {
     const log = this.#log;
     if (log === undefined) return;
     try {
-      const rows = Math.max(1, Math.min(TURN_ROWS_MAX, Math.floor(TURN_OFFERS_MAX / Math.max(1, this.#watchers.size))));
+      const rows = Math.max(1, Math.min(TURN_ROWS_MAX, Math.floor(TURN_OFFERS_MAX / Math.max(1, this.#roots.all.size))));
       const isCurrent = log.scan(rows, (located) => {
         this.#handOut(located, log);
         return true;
       });
-      for (const watcher of this.#watchers) watcher.reached(log.at);
+      for (const watcher of this.#roots.all) watcher.reached(log.at);
       if (isCurrent) {
         this.#lastTurnMs = this.#options.clock.monotonicMs();
       } else {
@@ -141,13 +142,13 @@ export class WatchHub {
       }
     } catch (error) {
       const refusal = toNokvError(error);
-      for (const watcher of this.#watchers) watcher.fail(refusal);
+      for (const watcher of this.#roots.all) watcher.fail(refusal);
     }
   }
 
   #handOut(located: LocatedChange, log: PathLog): void {
     let takers = 0;
-    for (const watcher of this.#watchers) if (watcher.offer(located, log.paths) === located.whole) takers += 1;
+    for (const watcher of this.#roots.concerned(located)) if (watcher.offer(located, log.paths) === located.whole) takers += 1;
     if (takers > 1) shareEncoding(located.whole);
     const { onLag, clock } = this.#options;
     onLag?.(Math.max(0, clock.nowMs() - timespecToMs(located.change.time)));
