@@ -2,11 +2,11 @@
  * Servers with data directories of their own, one etcd, one S3 store: the log in the store is the truth, the lease says who serves.
  * What must never happen: something acknowledged that the next owner does not have, something applied twice, two who serve.
  */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { connect, type NokvClient } from '@nokv/client';
+import { connect, crc32c, type NokvClient } from '@nokv/client';
 import { isNokvError } from '@nokv/types';
 import { startEtcd, type Etcd } from '../services/etcd.js';
 import { startS3, type S3Service } from '../services/s3.js';
@@ -241,6 +241,42 @@ describe('an owner that was stopped', () => {
     },
   );
 
+  it(
+    'removes no blocks of an upload that its own clock says is over, and that its successor has prolonged',
+    { timeout: 90_000 },
+    async () => {
+      const options = { uploadGraceMs: 1, logLevel: 'info' } as const;
+      const owner = await start('a', options);
+      const standby = await start('b', options);
+      const old = await client(owner);
+      const { upload, ticket } = (await old.metadata.mutate('begin-upload', { target: 'x', ttlMs: 4000 })).result;
+      const block = Buffer.from('block');
+      const headers = { authorization: `Bearer ${ticket}`, 'x-nokv-crc32c': crc32c(block).toString(16).padStart(8, '0') };
+      expect((await fetch(`http://${owner.http}/objects/${upload}/0`, { method: 'PUT', headers, body: block })).status).toBe(201);
+      owner.pause();
+      await until('the standby serves', () => isReady(standby.http));
+      const fresh = await client(standby);
+      await fresh.metadata.mutate('renew-upload', { upload, ttlMs: 600_000 });
+      const { expiresAt } = (await fresh.metadata.mutate('renew-upload', { upload, ttlMs: 600_000 })).result;
+      expect(expiresAt.sec * 1000).toBeGreaterThan(Date.now() + 60_000);
+      await until('the first expiry is over', async () => Date.now() > expiresAt.sec * 1000 - 600_000 + 4000);
+      owner.resume();
+      await until('the old owner knows', async () => owner.log().includes('"to":"fenced"'));
+      await until(
+        'it asks for the shard again',
+        async () => owner.log().includes('"from":"fenced","to":"acquiring"') || !(await isReady(owner.http)),
+      );
+      await standby.terminate();
+      await until('the old owner serves again', () => isReady(owner.http));
+      expect(await readMetric(owner.http, 'nokv_blocks_swept_total')).toBe(0);
+      const again = await client(owner);
+      const way = (await again.metadata.access()).ways.find(({ kind }) => kind === 'proxied');
+      if (way?.kind !== 'proxied') throw new Error('expected a way through the server');
+      const read = await fetch(`${way.url}/${upload}/0`, { headers: { authorization: `Bearer ${way.readToken}` } });
+      expect(await read.text()).toBe('block');
+    },
+  );
+
   it('with a lease that it believes in: its append collides, and it steps down', { timeout: 60_000 }, async () => {
     // Two servers with coordinators of their own, each of which says that it may serve: only the log stands between them.
     const first = await start('a', { control: 'embedded:' });
@@ -360,5 +396,25 @@ describe('a file store', () => {
     const standby = await start('b');
     await until('it serves', () => isReady(standby.http));
     expect(await names(await client(standby))).toEqual(['kept']);
+  });
+
+  it('with a segment or a part of an image that is missing is refused, by name', { timeout: 90_000 }, async () => {
+    object = `file://${join(directory, 'store')}`;
+    const owner = await start('a');
+    const first = await client(owner);
+    for (let i = 0; i < 5; i++) await first.mkdir(`/d${i}`);
+    await owner.terminate();
+    const meta = join(directory, 'store/data/meta/0000');
+    const segment = `log/${String(4).padStart(20, '0')}`;
+    await rename(join(meta, segment), join(directory, 'segment'));
+    await expect(start('b')).rejects.toMatchObject({ code: 'corrupt', message: expect.stringContaining(`meta/0000/${segment}`) as string });
+    await rename(join(directory, 'segment'), join(meta, segment));
+    const [image] = await readdir(join(meta, 'image'));
+    const block = `image/${image}/block-000000`;
+    await rename(join(meta, block), join(directory, 'block'));
+    await expect(start('c')).rejects.toMatchObject({ code: 'corrupt', message: expect.stringContaining(`meta/0000/${block}`) as string });
+    await rename(join(directory, 'block'), join(meta, block));
+    const whole = await start('d');
+    expect(await names(await client(whole))).toHaveLength(5);
   });
 });

@@ -9,7 +9,7 @@
 import { NokvError, isNokvError, toNokvError, type Clock, type Random, type ShardId } from '@nokv/types';
 import { SYSTEM_ITEM, systemKey } from '../key.js';
 import type { OrderedKv } from '../ordered-kv.js';
-import { decodeProgress } from '../value-log.js';
+import { decodeFormat, decodeProgress } from '../value-log.js';
 import { manifestKey, readManifest } from './image.js';
 import { contentOf, emptyStore, loadImage, positionOf } from './load-image.js';
 import { imagePrefix, imagesPrefix, logPrefix, originKey, segmentKey, sequenceOfImage } from './log-key.js';
@@ -51,6 +51,7 @@ const READ_AHEAD = 8;
 
 export async function recoverShard(options: RecoverOptions): Promise<Recovered> {
   const { kv, store, shard } = options;
+  refuseForeignRows(kv, shard);
   const origin = await readOrigin(store, shard);
   if (origin === undefined) return begin(options);
   const own = await ownPosition(options);
@@ -83,6 +84,18 @@ export async function recoverShard(options: RecoverOptions): Promise<Recovered> 
       { details: { key: imagesPrefix(shard) } },
     )
   );
+}
+
+/** Rows of another format or shard are neither replayed upon nor thrown away. */
+function refuseForeignRows(kv: OrderedKv, shard: ShardId): void {
+  const bytes = kv.get(systemKey(SYSTEM_ITEM.format));
+  const found = bytes === undefined ? shard : decodeFormat(bytes).shard;
+  if (found !== shard) {
+    throw new NokvError(
+      'unsupported-format',
+      `expected the environment of shard ${shard}, found that of shard ${found}; choose its own data directory`,
+    );
+  }
 }
 
 /** The log begins: with what this store holds, or with a new shard. */

@@ -28,7 +28,7 @@ beforeEach(async () => {
 });
 
 function backup(): ReturnType<ShardEngine['writeImage']> {
-  return engine.writeImage({ store: destination, prefix: () => PREFIX, namespace: 'ab'.repeat(16), blockBytes: 4096 });
+  return engine.writeImage({ store: destination, prefix: () => PREFIX, namespace: 'ab'.repeat(16), blockBytes: 1024 });
 }
 
 function restore(into = new MemoryKv(), store = destination) {

@@ -99,6 +99,19 @@ describe('an acknowledged mutation', () => {
   });
 });
 
+describe('a slow store', () => {
+  test('loses nothing: what arrives during an append goes with the next one', async () => {
+    const { engine, sink } = await open(1);
+    const before = sink.stats.segments;
+    store.inject({ on: 'put', key: '/log/', times: 100, effect: () => new Promise((resolve) => setTimeout(resolve, 100)) });
+    const first = mkdir(engine, '/first');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await Promise.all([first, ...Array.from({ length: 300 }, (_, i) => mkdir(engine, `/d${i}`))]);
+    expect(sink.stats.segments - before).toBeLessThan(8);
+    expect(await names((await open(2, new MemoryKv())).engine)).toHaveLength(100);
+  });
+});
+
 describe('a store that refuses', () => {
   test('fails the mutations cleanly, nothing of them is seen, and service goes on', async () => {
     const { engine } = await open(1);
@@ -277,6 +290,17 @@ describe('recovery', () => {
     await open(1);
     for (const key of store.objects.keys()) if (key.endsWith('/manifest')) store.objects.delete(key);
     expect(await failureOf(open(2, new MemoryKv()))).toMatchObject({ code: 'corrupt', details: { key: 'meta/0000/image/' } });
+  });
+
+  test('refuses rows of another format before it touches them, naming both', async () => {
+    const { engine } = await open(1);
+    await mkdir(engine, '/a');
+    const format = Uint8Array.from(kv.get(Uint8Array.of(1, 1)) ?? []);
+    format[5] = 99;
+    await kv.commit([{ key: Uint8Array.of(1, 1), value: format }]).flushed;
+    const before = kv.dump();
+    expect(await failureOf(open(2))).toMatchObject({ code: 'unsupported-format', details: { found: 99 } });
+    expect(kv.dump()).toEqual(before);
   });
 
   test('does not throw away a shard that was never part of this log', async () => {
