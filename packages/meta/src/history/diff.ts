@@ -18,6 +18,8 @@ export interface DiffParts {
   readonly log: KvReader;
   /** Changes up to this version are forgotten. */
   readonly forgotten: Version;
+  /** Default true; false: what was renamed is a removal here and an addition there, each with rows for all below. */
+  readonly findsRenames?: boolean;
 }
 
 type Path = readonly Uint8Array[];
@@ -67,7 +69,8 @@ class Diff {
   *run(a: DiffTreeNode, b: DiffTreeNode): Generator<DiffRow | undefined> {
     yield* this.#compare({ a: [], b: [] }, a, b);
     // Ends: a round that finds no rename is the last.
-    for (let round = 0; round < ROUNDS_MAX && (yield* this.#matchRenames()); round++);
+    const rounds = this.#parts.findsRenames === false ? 0 : ROUNDS_MAX;
+    for (let round = 0; round < rounds && (yield* this.#matchRenames()); round++);
     yield* this.#rows.sort((x, y) => Buffer.compare(x.path, y.path));
     for (const lone of this.#removed) yield* this.#expanded(lone, 'removed');
     for (const lone of this.#added) yield* this.#expanded(lone, 'added');

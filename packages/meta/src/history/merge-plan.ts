@@ -45,12 +45,13 @@ const NO_LOG = { *range(): Generator<never> {}, get: (): undefined => undefined 
 export function planMerge(sides: MergeSides): MergePlan {
   const { trees, fork, forkRoot, now } = sides;
   const base = { view: trees.at(fork.version), ino: fork.base };
-  const parts = { trees, log: NO_LOG, forgotten: Number.MAX_SAFE_INTEGER as Version };
+  // What moved with a directory has to be held against the base too: rows for each node, and no renames.
+  const parts = { trees, log: NO_LOG, forgotten: Number.MAX_SAFE_INTEGER as Version, findsRenames: false };
   const planner = new Planner(sides, base);
   let changes = 0;
   for (const row of diffNodes(parts, base, { view: trees.at(now), ino: forkRoot })) {
     if (row === undefined) continue;
-    changes += row.kind === 'renamed' ? 2 : 1;
+    changes += 1;
     if (changes > MERGE_CHANGES_MAX) {
       throw new NokvError(
         'too-large',
@@ -58,12 +59,7 @@ export function planMerge(sides: MergeSides): MergePlan {
         { details: { changesMax: MERGE_CHANGES_MAX } },
       );
     }
-    if (row.kind === 'renamed') {
-      planner.look('removed', namesOf(row.fromPath ?? row.path));
-      planner.look('added', namesOf(row.path));
-    } else {
-      planner.look(row.kind, namesOf(row.path));
-    }
+    planner.look(row.kind, namesOf(row.path));
   }
   return planner;
 }
@@ -86,7 +82,7 @@ class Planner implements MergePlan {
     this.#merged = fork.merged > 0 && into === fork.base ? { view: trees.at(fork.merged), ino: into } : undefined;
   }
 
-  look(kind: Exclude<DiffKind, 'renamed'>, names: Names): void {
+  look(kind: DiffKind, names: Names): void {
     const fork = this.#at(this.#fork, names);
     const live = this.#at(this.#live, names);
     if (fork === undefined) return this.#removed(names, live);
