@@ -136,6 +136,8 @@ function groupOf(id: string): string {
 export class ShardView {
   readonly kv: OrderedKv;
   readonly overlay: Overlay;
+  /** Inode numbers from here on were drawn since the store was opened: whatever is not in the overlay of them was not there then. */
+  freshFrom = Number.POSITIVE_INFINITY;
   rowsRead = 0;
   /** Newest batch of the overlay that was read since this was last set to 0. */
   touched = 0;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { ChangeRecord } from '@nokv/types';
+import { batchItemIds, type BatchItem, type ChangeRecord, type CreateArgs, type RequestId } from '@nokv/types';
 import { FAMILY, familyEnd, familyStart } from './key.js';
 import { MemoryKv } from './memory-kv.js';
 import { digestOf } from './request-digest.js';
@@ -153,5 +153,36 @@ describe('argument digest', () => {
     const digests = values.map(([operation, args]) => digestOf(operation, args));
     expect(new Set(digests).size).toBe(values.length);
     expect(digests.every((digest) => Number.isSafeInteger(digest) && digest >= 0)).toBe(true);
+  });
+});
+
+describe('request ids of a batch', () => {
+  const first = '0199c4d5e6f70123456789ab00000000' as RequestId;
+  const context = { requestId: first, actor: 'tester', acknowledgement: 'durable' } as const;
+  const creates = (count: number): BatchItem[] =>
+    Array.from({ length: count }, (_, i) => ({
+      operation: 'create',
+      args: { entry: at(`/b${i}`), mode: 0o644, type: 'file', exclusive: true, ...OWNER },
+    }));
+
+  test('give the first results again, and run only what was not there', async () => {
+    const shard = await TestShard.open();
+    const three = await shard.engine.mutateMany(creates(3), context);
+    const again = await shard.engine.mutateMany(creates(5), context);
+    expect(again.slice(0, 3)).toEqual(three);
+    expect(again.every(({ ok }) => ok)).toBe(true);
+    expect(shard.engine.stats.commands).toBe(5);
+  });
+
+  test('are looked for wherever they lie in the batch, also where the count begins anew', async () => {
+    const shard = await TestShard.open();
+    const last = '0199c4d5e6f70123456789abffffffff' as RequestId;
+    const ids = batchItemIds(last);
+    const [, , item] = creates(3) as [BatchItem, BatchItem, BatchItem];
+    const stored = await shard.engine.mutate('create', item.args as CreateArgs, { ...context, requestId: ids(2) });
+    const answers = await shard.engine.mutateMany(creates(3), { ...context, requestId: last });
+    expect(answers[2]).toMatchObject({ ok: true, value: { version: stored.version } });
+    const other = await shard.engine.mutateMany(creates(3).reverse(), { ...context, requestId: last });
+    expect(other.map((answer) => (answer.ok ? 'done' : answer.error.code))).toEqual(['request-reused', 'done', 'request-reused']);
   });
 });

@@ -64,7 +64,7 @@ import { diffItems } from './history/diff-items.js';
 import { versionAtTime } from './history/moment.js';
 import { policyDefault } from './history/superseded.js';
 import { Unmaterialised } from './history/unmaterialised.js';
-import { SYSTEM_ITEM, countersKey, inodeKey, requestKey, systemKey, uploadKey } from './key.js';
+import { SYSTEM_ITEM, countersKey, inodeKey, keyAfter, requestKey, systemKey, uploadKey } from './key.js';
 import { writeImage, type WrittenImage } from './log/write-image.js';
 import { Maintenance, type LogWindow } from './maintenance.js';
 import type { KvWrite, OrderedKv } from './ordered-kv.js';
@@ -75,6 +75,7 @@ import { read } from './reads.js';
 import { digestOf } from './request-digest.js';
 import { decodeResult } from './request-result.js';
 import type { Committed, ImageOptions, MutateContext, ReadContext, ShardEngine, ShardGate, ShardStats } from './shard-engine.js';
+import { isPackable } from './row-writer.js';
 import type { ShardRoots } from './transaction.js';
 import { decodeUpload } from './value-body.js';
 import { Inode, encodeInode } from './value-inode.js';
@@ -176,6 +177,7 @@ class Shard implements ShardEngine {
     this.#retention = { ...RETENTION_DEFAULT, ...options.retention };
     this.#retentionDefault = policyDefault(this.#retention);
     this.#view = new ShardView(options.kv, new Overlay());
+    this.#view.freshFrom = makeInodeNumber(options.shard, state.progress.inodesReserved - RESERVED_AHEAD);
     this.#reader = new ReadView(this.#view, roots.root);
     this.#nextLocal = state.progress.inodesReserved - RESERVED_AHEAD;
     this.#epoch = readEpoch(options.kv);
@@ -270,11 +272,13 @@ class Shard implements ShardEngine {
     const idAt = batchItemIds(context.requestId);
     // One reading of the clock for all: they came at one time.
     const time = this.#options.clock.now();
+    const isFirstTime = !this.#hasStored(idAt(0), idAt(items.length - 1));
     for (let at = 0; at < items.length; at++) {
       const { operation, args, requestId } = items[at] as BatchItem;
       const waiter = batch.at(at);
       try {
-        this.#mutate(operation, args, requestId === undefined ? idAt(at) : checkRequestId(requestId), context, waiter, time);
+        const id = requestId === undefined ? idAt(at) : checkRequestId(requestId);
+        this.#mutate(operation, args, id, context, waiter, time, isFirstTime && requestId === undefined);
       } catch (error) {
         waiter.reject(toNokvError(error));
       }
@@ -495,13 +499,14 @@ class Shard implements ShardEngine {
     context: MutateContext,
     waiter: Waiter,
     time: Timespec,
+    isFirstTime = false,
   ): void {
     const { acknowledgement } = context;
     const caller = context.caller === undefined ? undefined : checkCaller(context.caller);
     const digest = digestOf(operation, caller === undefined ? original : { args: original, caller });
     const underWay = this.#pipeline.underWay(requestId);
     if (underWay !== undefined) return this.#join(underWay, digest, requestId, context, waiter);
-    const stored = this.#storedResult(requestId, digest);
+    const stored = isFirstTime ? undefined : this.#storedResult(requestId, digest);
     if (stored !== undefined) return waiter.resolve(stored);
     this.#refuseExpired(requestId, context.attemptAgeMs);
     const args = this.#versioned(original);
@@ -570,6 +575,15 @@ class Shard implements ShardEngine {
     if (!('digest' in pending.command) || pending.command.digest !== digest) throw reused(requestId);
     pending.tell(waiter, acknowledgement);
     if (acknowledgement === 'durable') this.#pipeline.hurry();
+  }
+
+  /** Whether there may be results of ids that follow on each other from `first` to `last`: one look for a whole batch. */
+  #hasStored(first: RequestId, last: RequestId): boolean {
+    const [start, end] = [requestKey(first), requestKey(last)];
+    // Ids that began to count anew, and those whose order is not that of their places, are looked for one by one.
+    if (start.length !== end.length || Buffer.compare(start, end) > 0 || !isPackable(first)) return true;
+    for (const _found of this.#options.kv.range(start, keyAfter(end), { limit: 1 })) return true;
+    return false;
   }
 
   #storedResult(requestId: RequestId, digest: number): Evaluated | undefined {

@@ -218,7 +218,7 @@ export class Transaction {
   }
 
   createInode(inode: Inode): void {
-    const row = this.#inodeRow(inode.ino);
+    const row = inode.ino < this.#view.freshFrom ? this.#inodeRow(inode.ino) : this.#freshRow(inode.ino);
     assert(row.decoded === undefined, `inode number ${inode.ino} is fresh`);
     inode.birth = this.version;
     row.decoded = inode;
@@ -764,6 +764,19 @@ export class Transaction {
   /** By number: a command asks for the same few inodes again and again. */
   #inodeRow(ino: InodeNumber): TransactionRow {
     return this.#rows.ofInode(ino) ?? this.#load(inodeKey(ino), (bytes) => decodeInode(ino, bytes), ino);
+  }
+
+  /** The row of a number that was drawn since the store was opened, and is used for the first time: the store need not be asked. */
+  #freshRow(ino: InodeNumber): TransactionRow {
+    const known = this.#rows.ofInode(ino);
+    if (known !== undefined) return known;
+    const key = inodeKey(ino);
+    const id = rowId(key);
+    if (this.#view.overlaid(id) !== undefined) return this.#inodeRow(ino);
+    const row = new TransactionRow(id, key, ino, undefined, undefined, undefined);
+    this.#rows.add(row);
+    if (this.#groups !== undefined) join(this.#groups, row);
+    return row;
   }
 
   /** The last entry is asked for again with the very same name. */
