@@ -2,9 +2,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { fsckBench } from './check.js';
 import { createBench } from './create.js';
 import type { Bench, Figure } from './figure.js';
 import { listBench } from './list.js';
+import { memoryBench } from './memory.js';
 import { mountBench } from './mount.js';
 import { publishBench } from './publish.js';
 import { rpcBench } from './rpc.js';
@@ -22,7 +24,9 @@ const BENCHES: readonly Bench[] = [
   publishBench,
   listBench,
   scaleBench,
+  memoryBench,
   stallBench,
+  fsckBench,
   cloneBench,
   diffBench,
   rollbackBench,

@@ -2,7 +2,7 @@
  * A big shard: how fast it fills, what an inode takes on disk and in memory, how fast it opens after `kill -9`, and whether lookups,
  * `ln` and the rename of a big directory cost what they cost in a small one.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect, type NokvClient } from '@nokv/client';
 import { parsePath } from '@nokv/types';
@@ -10,6 +10,7 @@ import { startServer, type BenchServer } from './child.js';
 import { drive } from './drive.js';
 import { median, rounds, type Bench, type BenchContext } from './figure.js';
 import { fileName, makeTree, openBenchShard } from './load/load-shard.js';
+import { anonymousMiB } from './memory.js';
 
 const SMALL = 10_000;
 const PER_DIRECTORY = 100_000;
@@ -133,8 +134,7 @@ async function renames(context: BenchContext, client: NokvClient, { inodes }: Fi
 }
 
 async function memory(context: BenchContext, server: BenchServer, { inodes }: Filled): Promise<void> {
-  const rollup = readFileSync(`/proc/${server.process.pid}/smaps_rollup`, 'utf8');
-  const anonymous = Number(/^Anonymous:\s+(\d+) kB/m.exec(rollup)?.[1] ?? 0) / 1024;
+  const anonymous = anonymousMiB(server);
   context.report({
     bench: 'scale',
     case: 'anonymous-memory',
