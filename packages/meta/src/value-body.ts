@@ -160,7 +160,7 @@ export function uploadsNamed(bytes: Uint8Array): readonly number[] {
   skipText();
   skipText();
   const kind = bytes[at];
-  if (kind === KIND_INLINE) return [];
+  if (kind === KIND_INLINE || kind === KIND_LOST) return [];
   const count = kind === KIND_BLOCKS ? ((bytes[at + 9] ?? 0) << 8) | (bytes[at + 10] ?? 0) : 0;
   const first = at + 11;
   if (kind !== KIND_BLOCKS || first + count * 16 > bytes.length) throw corruptRow('its uploads cannot be read');

@@ -19,6 +19,7 @@ export function* checkBodies(context: FsckContext, from: Uint8Array | undefined)
   let isThere = false;
   let current = 0;
   let newest = 0 as Generation;
+  let previous: Uint8Array | undefined;
   for (const { key, value } of context.kv.range(from ?? familyStart(FAMILY.body), familyEnd(FAMILY.body))) {
     const owner = readU64(key, 1) as InodeNumber;
     const generation = readU64(key, 9) as Generation;
@@ -28,7 +29,7 @@ export function* checkBodies(context: FsckContext, from: Uint8Array | undefined)
       if (window.size === WINDOW_MAX) {
         yield* report(context, window);
         window = new RemovedInodes();
-        next = Uint8Array.from(key);
+        next = previous;
       }
       ino = owner;
       isThere = context.hasInode(ino);
@@ -37,19 +38,20 @@ export function* checkBodies(context: FsckContext, from: Uint8Array | undefined)
     }
     newest = generation;
     if (isThere && generation > current) reportNewer(context, ino, generation, current);
-    checkRow(context, ino, generation, current, key, value);
+    // A current one was looked at where its inode is.
+    if (generation !== current) checkRow(context, ino, generation, key, value);
     yield next;
+    previous = key;
   }
   if (ino !== 0 && !isThere) window.add(ino, newest);
   yield* report(context, window);
 }
 
-function checkRow(context: FsckContext, ino: InodeNumber, generation: number, current: number, key: Uint8Array, value: Uint8Array): void {
+function checkRow(context: FsckContext, ino: InodeNumber, generation: number, key: Uint8Array, value: Uint8Array): void {
   try {
     decodeBody(value);
   } catch (error) {
-    // That of a current one is named where its inode is.
-    if (generation !== current) context.report(undecodable(key, `body ${generation} of inode ${ino}`, error));
+    context.report(undecodable(key, `body ${generation} of inode ${ino}`, error));
   }
 }
 

@@ -1,7 +1,7 @@
 /** Reads every piece of every stored body and compares its checksum; a digest of a body that lies in the metadata, too. */
 import { createHash } from 'node:crypto';
 import { blockKey, isHole, type Extent, type InodeNumber, type Piece } from '@nokv/types';
-import { FAMILY, bodyKey, familyEnd, familyStart, keyAfter } from '../key.js';
+import { FAMILY, bodyKey, familyEnd, familyStart } from '../key.js';
 import { readU64 } from '../row-reader.js';
 import { decodeBody, type BodyRow } from '../value-body.js';
 import type { BlockInventory } from './block-inventory.js';
@@ -19,14 +19,13 @@ export async function* checkChecksums(
   for (const { key, value } of context.kv.range(from ?? familyStart(FAMILY.body), familyEnd(FAMILY.body))) {
     const ino = readU64(key, 1) as InodeNumber;
     const generation = readU64(key, 9);
-    const next = keyAfter(key);
     let row: BodyRow | undefined;
     try {
       row = decodeBody(value);
     } catch {
       // Named by the pass over bodies.
     }
-    if (row?.body.kind === 'inline') checkInline(context, ino, generation, row.digest, row.body.bytes);
+    if (row?.body.kind === 'inline' && row.lost === undefined) checkInline(context, ino, generation, row.digest, row.body.bytes);
     if (row?.body.kind === 'blocks') {
       const pieces = row.body.manifest.extents.filter((extent: Extent): extent is Piece => !isHole(extent));
       for (let at = 0; at < pieces.length; at += READS_AT_ONCE) {
@@ -34,7 +33,7 @@ export async function* checkChecksums(
         yield undefined;
       }
     }
-    yield next;
+    yield key;
   }
 }
 

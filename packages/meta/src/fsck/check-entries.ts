@@ -1,6 +1,6 @@
 /** Each entry against the inode that it leads to. */
 import type { InodeNumber } from '@nokv/types';
-import { FAMILY, NAME_AT, familyEnd, familyStart, keyAfter, linkKey } from '../key.js';
+import { FAMILY, NAME_AT, familyEnd, familyStart, linkKey } from '../key.js';
 import { readU64 } from '../row-reader.js';
 import { copyBytes } from '../row-writer.js';
 import { decodeDentry, encodeDentry, type Dentry, type Inode } from '../value-inode.js';
@@ -16,7 +16,7 @@ export function* checkEntries(context: FsckContext, from: Uint8Array | undefined
       // Named by the pass over inodes.
     }
     if (entry !== undefined) checkEntry(context, readU64(key, 1) as InodeNumber, copyBytes(key, NAME_AT, key.length), entry, value);
-    yield keyAfter(key);
+    yield key;
   }
 }
 

@@ -11,17 +11,19 @@ import { FAMILY, NAME_AT, bodyKey, dentryKey, familyEnd, holdsEnd, holdsStart, i
 import { allocatedBytes } from '../operations/setattr.js';
 import { readU64 } from '../row-reader.js';
 import { copyBytes } from '../row-writer.js';
-import { decodeBody } from '../value-body.js';
+import { decodeBody, decodeBodyHead, type BodyRow } from '../value-body.js';
 import { decodeDentry, decodeInode, type Inode } from '../value-inode.js';
 import type { FsckContext } from './context.js';
 import { FamilyCursor } from './family-cursor.js';
 import { entryLabel, rowLabel, undecodable } from './problem.js';
 
 const LINK_NAME_AT = 17;
+const INODE_KEY_BYTES = 9;
 
 export function* checkInodes(context: FsckContext, from: Uint8Array | undefined): Generator<Uint8Array | undefined> {
   const { kv } = context;
-  const first = from === undefined ? 0 : readU64(from, 1);
+  // A cursor lies behind the key of the last inode that was done.
+  const first = from === undefined ? 0 : readU64(from, 1) + (from.length > INODE_KEY_BYTES ? 1 : 0);
   const entries = new FamilyCursor(kv, FAMILY.dentry, first);
   const links = new FamilyCursor(kv, FAMILY.link, first);
   const xattrs = new FamilyCursor(kv, FAMILY.xattr, first);
@@ -37,7 +39,7 @@ export function* checkInodes(context: FsckContext, from: Uint8Array | undefined)
         if (!hasItsNames(context, inode, linkRows)) context.suspect(ino);
         checkBody(context, inode);
       }
-      yield keyAfterInode(ino);
+      yield key;
     }
     yield* rowsOfNoInode(context, entries, links, xattrs, Number.POSITIVE_INFINITY);
   } finally {
@@ -45,10 +47,6 @@ export function* checkInodes(context: FsckContext, from: Uint8Array | undefined)
     links.close();
     xattrs.close();
   }
-}
-
-function keyAfterInode(ino: InodeNumber): Uint8Array {
-  return inodeKey((ino + 1) as InodeNumber);
 }
 
 function decoded(context: FsckContext, key: Uint8Array, ino: InodeNumber, value: Uint8Array): Inode | undefined {
@@ -106,12 +104,7 @@ function* rowsOfNoInode(
 }
 
 /** Entries are counted with what they say of themselves; only where that does not fit, what they lead to decides. */
-function* checkDirectory(
-  context: FsckContext,
-  ino: InodeNumber,
-  inode: Inode | undefined,
-  entries: FamilyCursor,
-): Generator<Uint8Array | undefined> {
+function* checkDirectory(context: FsckContext, ino: InodeNumber, inode: Inode | undefined, entries: FamilyCursor): Generator<undefined> {
   let children = 0;
   let directories = 0;
   for (const { key, value } of entries.of(ino)) {
@@ -131,7 +124,7 @@ function* checkDirectory(
     } catch (error) {
       context.report(undecodable(key, entryLabel(ino, key.subarray(NAME_AT)), error));
     }
-    yield inodeKey(ino);
+    yield undefined;
   }
   // A directory of a fork counts entries that have no rows yet.
   if (inode?.type !== 'directory' || inode.isLazy) return;
@@ -180,7 +173,7 @@ function* checkXattrs(
     bytes += key.length - NAME_AT + 1;
     if (value.length < 8)
       context.report(undecodable(key, `xattr of inode ${ino}`, new Error(`${value.length} bytes, at least 8 expected`)));
-    yield inodeKey(ino);
+    yield undefined;
   }
   if (inode === undefined || bytes === inode.xattrListBytes) return;
   context.report({
@@ -200,7 +193,7 @@ function* countLinks(context: FsckContext, ino: InodeNumber, links: FamilyCursor
   for (const { key, value } of links.of(ino)) {
     if (value.length !== 8) context.report(undecodable(key, `link of inode ${ino}`, new Error(`${value.length} bytes, 8 expected`)));
     rows += leadsTo(context, readU64(key, 9) as InodeNumber, copyBytes(key, LINK_NAME_AT, key.length), ino) ? 1 : Number.NaN;
-    yield inodeKey(ino);
+    yield undefined;
   }
   return rows;
 }
@@ -217,6 +210,11 @@ function hasItsNames(context: FsckContext, inode: Inode, linkRows: number): bool
 function isHeldOpen(context: FsckContext, ino: InodeNumber): boolean {
   for (const _ of context.kv.range(holdsStart(ino, 'handle'), holdsEnd(ino, 'handle'), { limit: 1 })) return true;
   return false;
+}
+
+/** A body that was forgotten before a fork took it over keeps its sizes alone. */
+function allocatedIn({ body, lost }: BodyRow): number {
+  return lost?.allocated ?? allocatedBytes(body);
 }
 
 function leadsTo(context: FsckContext, parent: InodeNumber, name: Uint8Array, ino: InodeNumber): boolean {
@@ -240,16 +238,17 @@ function checkBody(context: FsckContext, inode: Inode): void {
     });
     return;
   }
-  let row;
+  let size: number;
+  let allocated: number;
   try {
-    row = decodeBody(bytes);
+    const head = decodeBodyHead(bytes);
+    ({ size } = head);
+    // Most bodies lie in the metadata: no copy of them is made.
+    allocated = head.inline ? size : allocatedIn(decodeBody(bytes));
   } catch (error) {
     context.report({ ...undecodable(key, `body ${generation} of inode ${ino}`, error), ino });
     return;
   }
-  const { body, lost } = row;
-  const size = lost?.size ?? (body.kind === 'inline' ? body.bytes.length : body.manifest.size);
-  const allocated = lost?.allocated ?? allocatedBytes(body);
   if (size === inode.size && allocated === inode.allocated) return;
   context.report({
     severity: 'error',

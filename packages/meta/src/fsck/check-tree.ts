@@ -3,8 +3,9 @@
  * remembered in a bounded set, so that a walk is short; a circle is found by Brent's algorithm (BIT 20, 1980) in constant memory.
  */
 import type { InodeNumber } from '@nokv/types';
-import { FAMILY, familyEnd, familyStart, keyAfter } from '../key.js';
+import { FAMILY, familyEnd, familyStart } from '../key.js';
 import { readU64 } from '../row-reader.js';
+import { decodeInode, type Inode } from '../value-inode.js';
 import type { FsckContext } from './context.js';
 
 const REMEMBERED_MAX = 262_144;
@@ -12,9 +13,9 @@ const NO_INODE = 0 as InodeNumber;
 
 export function* checkTree(context: FsckContext, from: Uint8Array | undefined): Generator<Uint8Array | undefined> {
   const known = new Set<InodeNumber>();
-  for (const { key } of context.kv.range(from ?? familyStart(FAMILY.inode), familyEnd(FAMILY.inode))) {
+  for (const { key, value } of context.kv.range(from ?? familyStart(FAMILY.inode), familyEnd(FAMILY.inode))) {
     const ino = readU64(key, 1) as InodeNumber;
-    const inode = context.inode(ino);
+    const inode = decoded(ino, value);
     if (inode?.type === 'directory') {
       const circle = circleAbove(context, ino, known);
       // Said once, of its lowest member.
@@ -29,7 +30,16 @@ export function* checkTree(context: FsckContext, from: Uint8Array | undefined): 
         });
       }
     }
-    yield keyAfter(key);
+    yield key;
+  }
+}
+
+/** A row that cannot be decoded was named by the pass over inodes. */
+function decoded(ino: InodeNumber, value: Uint8Array): Inode | undefined {
+  try {
+    return decodeInode(ino, value);
+  } catch {
+    return undefined;
   }
 }
 

@@ -11,7 +11,7 @@ import type { Problem } from './problem.js';
  */
 const SUSPECTS_MAX = 65_536;
 
-/** Yields after each row the key at which a later check may go on, or undefined where only the beginning will do. */
+/** Yields after each row: its key where a later check may go on behind it, else undefined. */
 export type Pass = (context: FsckContext, from: Uint8Array | undefined) => Generator<Uint8Array | undefined>;
 
 export class FsckContext {

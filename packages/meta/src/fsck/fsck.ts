@@ -19,7 +19,7 @@ import {
   type InodeNumber,
 } from '@nokv/types';
 import type { RepairFix } from '../command.js';
-import { FAMILY, numberEnd, numberStart } from '../key.js';
+import { FAMILY, keyAfter, numberEnd, numberStart } from '../key.js';
 import type { KvSnapshot, OrderedKv } from '../ordered-kv.js';
 import { readU64 } from '../row-reader.js';
 import { copyBytes } from '../row-writer.js';
@@ -134,7 +134,7 @@ class Run {
       for (const problem of context.problems.splice(0)) yield await this.#settle(problem);
       if (inSlice < SLICE_ROWS) continue;
       inSlice = 0;
-      if (at !== undefined) cursor = formatCursor(name, at);
+      if (at !== undefined) cursor = formatCursor(name, keyAfter(at));
       await this.#parts.pause();
       this.#options.signal?.throwIfAborted();
       if (this.rows >= this.#nextProgress) yield this.#progress(name, this.#heldCursor ?? cursor);
