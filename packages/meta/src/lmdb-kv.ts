@@ -411,6 +411,20 @@ function translate(error: unknown, outcome: ErrorOutcome): NokvError {
       cause: error,
     });
   }
+  if (code === 24 || code === 'EMFILE' || /Too many open files/.test(message)) {
+    return new NokvError('unavailable', 'too many open files for the metadata environment; raise the limit (ulimit -n) and start again', {
+      outcome,
+      details,
+      cause: error,
+    });
+  }
+  if (code === 30 || code === 'EROFS' || /Read-only file system/.test(message)) {
+    return new NokvError('read-only', 'the disk under the metadata is mounted read-only; remount it and start again', {
+      outcome,
+      details,
+      cause: error,
+    });
+  }
   if (/MDB_INVALID|MDB_VERSION_MISMATCH|MDB_CORRUPTED|MDB_PAGE_NOTFOUND/.test(message)) {
     return new NokvError('corrupt', `the metadata environment cannot be read (${message}); restore it from a backup`, {
       outcome,
