@@ -10,6 +10,7 @@ import {
   toNokvError,
   makeRequestId,
   requestId as checkRequestId,
+  type InodeNumber,
   type MutationOperation,
   type MutationResult,
   type ReadPlan,
@@ -20,11 +21,16 @@ import {
   at,
   beginUpload,
   clone,
+  closeHandle,
+  closeSession,
   copyOf,
   createSnapshot,
   drawMutation,
   drawPath,
   endUpload,
+  lock,
+  openHandle,
+  openSession,
   put,
   putBlocks,
   retireSnapshot,
@@ -72,8 +78,9 @@ export class Caller {
     else if (kind < 0.7) await this.#putBlocks();
     else if (kind < 0.78) await this.#copy();
     else if (kind < 0.82) await this.#putIfUnchanged();
-    else if (kind < 0.92) await this.#onThePast();
-    else await this.#readFile(drawPath(this.#random));
+    else if (kind < 0.9) await this.#onThePast();
+    else if (kind < 0.95) await this.#readFile(drawPath(this.#random));
+    else await this.#hold();
   }
 
   /* ------------------------------------------------------------ mutations */
@@ -246,6 +253,26 @@ export class Caller {
     const plan = this.#random.chance(0.3) ? undefined : await this.#open(path);
     const text = `${this.#name}.${this.#requests}?`;
     await this.#mutate(put(path, { kind: 'inline', bytes: Buffer.from(text) }, text, plan?.generation ?? 0));
+  }
+
+  /** Opens and locks files under a session, lets others go on, and gives up all, some or nothing of it. */
+  async #hold(): Promise<void> {
+    const random = this.#random;
+    const opened = await this.#mutate(openSession(random.pick([5000, 60_000, 600_000])));
+    if (opened === undefined) return;
+    const { session } = opened;
+    const inodes: InodeNumber[] = [];
+    for (let files = 1 + random.below(2); files > 0; files--) {
+      const path = drawPath(random);
+      const file = await this.#mutate(openHandle(path, session));
+      if (file !== undefined) inodes.push(file.attributes.ino);
+      const start = random.below(4);
+      if (random.chance(0.6))
+        await this.#mutate(lock(path, session, { type: random.pick(['shared', 'exclusive']), start, end: start + 2 }));
+    }
+    for (let turns = random.below(4); turns > 0; turns--) await this.#world.turn(`${this.#name} holds`);
+    for (const ino of inodes) if (random.chance(0.5)) await this.#mutate(closeHandle(ino, session));
+    if (random.chance(0.5)) await this.#mutate(closeSession(session));
   }
 
   /* ---------------------------------------------------------------- reads */

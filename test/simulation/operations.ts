@@ -5,10 +5,12 @@ import {
   type At,
   type Body,
   type InodeNumber,
+  type LockArgs,
   type MutationOperation,
   type MutationOperations,
   type PinId,
   type Piece,
+  type SessionId,
   type UploadId,
 } from '@nokv/types';
 import type { SeededRandom } from './seeded-random.js';
@@ -207,6 +209,34 @@ export function beginUpload(ttlMs: number): SimMutation<'begin-upload'> {
 
 export function endUpload(upload: UploadId): SimMutation<'end-upload'> {
   return mutation('end-upload', `end upload ${upload.slice(-4)}`, { upload }, () => undefined);
+}
+
+/** What paths lead to and who holds it decide; a plain filesystem knows nothing of sessions. */
+const HELD_REFUSALS = ['not-found', 'not-directory', 'is-directory', 'symlink-loop', 'no-session', 'lock-conflict'] as const;
+
+export function openSession(ttlMs: number): SimMutation<'open-session'> {
+  return mutation('open-session', `open session for ${ttlMs} ms`, { name: '', ttlMs }, () => undefined);
+}
+
+export function openHandle(path: string, session: SessionId): SimMutation<'open-handle'> {
+  return held('open-handle', `open ${path}`, { node: at(path), session });
+}
+
+export function lock(path: string, session: SessionId, range: Pick<LockArgs, 'start' | 'end' | 'type'>): SimMutation<'lock'> {
+  const text = `lock ${path} ${range.type} ${range.start}-${range.end}`;
+  return held('lock', text, { node: at(path), session, owner: 1, kind: 'range', ...range });
+}
+
+export function closeHandle(ino: InodeNumber, session: SessionId): SimMutation<'close-handle'> {
+  return held('close-handle', `close ${ino}`, { ino, session });
+}
+
+export function closeSession(session: SessionId): SimMutation<'close-session'> {
+  return held('close-session', `close session ${session.slice(-4)}`, { session });
+}
+
+function held<Op extends MutationOperation>(operation: Op, text: string, args: MutationOperations[Op]['args']): SimMutation<Op> {
+  return { ...mutation(operation, text, args, () => undefined), mayRefuse: HELD_REFUSALS };
 }
 
 export function mutation<Op extends MutationOperation>(

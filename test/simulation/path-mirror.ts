@@ -47,7 +47,8 @@ export class PathMirror {
       for (const [each, at] of this.#directories)
         if (path !== undefined && (at === path || at.startsWith(`${path}/`))) this.#directories.delete(each);
     }
-    if (path !== undefined && kind !== 'removed') this.#directories.set(ino, path);
+    // The root stays where it is, also where it is what a snapshot is of.
+    if (path !== undefined && kind !== 'removed' && ino !== ROOT_INODE) this.#directories.set(ino, path);
   }
 
   #rename(ino: number, to: string | undefined, rest: string): void {

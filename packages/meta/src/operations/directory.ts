@@ -7,7 +7,7 @@ import { forgetForkRoot } from '../history/fork.js';
 import { gcBodyKey } from '../key.js';
 import { encodeRetired } from '../value-log.js';
 import { dropReferences } from './extents.js';
-import { dropLocks, isOpen } from './holds.js';
+import { dropLocks, isHeld, isOpen } from './holds.js';
 import { corruptNamespace, type Transaction } from '../transaction.js';
 import type { Retention } from '../command.js';
 import type { Inode } from '../value-inode.js';
@@ -67,8 +67,8 @@ export function unlinkName(transaction: Transaction, ino: InodeNumber, at: Locat
 }
 
 /** Removes an inode that neither a name nor a handle leads to. */
-export function dropInode(transaction: Transaction, inode: Inode, retention: Retention): void {
-  dropLocks(transaction, inode.ino);
+export function dropInode(transaction: Transaction, inode: Inode, retention: Retention, mayBeHeld = true): void {
+  if (mayBeHeld) dropLocks(transaction, inode.ino);
   if (inode.xattrListBytes > 0) {
     for (const name of transaction.xattrNames(inode.ino)) transaction.putXattr(inode.ino, name, undefined);
   }

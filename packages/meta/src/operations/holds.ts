@@ -63,6 +63,11 @@ export function removeHold(transaction: Transaction, key: Buffer): void {
   count(transaction, key, -1);
 }
 
+/** Whether anybody has the inode open or holds a lock of it. */
+export function isHeld(transaction: Transaction, ino: InodeNumber): boolean {
+  return hasSessions(transaction) && transaction.keysBetween(holdsStart(ino, 'handle'), holdsEnd(ino, 'range'), 1).length > 0;
+}
+
 /** Whether anybody has the inode open, dead sessions that are not swept yet among them: those are the sweep's. */
 export function isOpen(transaction: Transaction, ino: InodeNumber): boolean {
   return hasSessions(transaction) && transaction.keysBetween(holdsStart(ino, 'handle'), holdsEnd(ino, 'handle'), 1).length > 0;
