@@ -54,8 +54,9 @@ export function unlinkName(transaction: Transaction, ino: InodeNumber, at: Locat
   leaveName(transaction, inode, at);
   inode.nlink -= 1;
   if (inode.nlink === 0) {
-    if (isOpen(transaction, ino)) placeInode(inode, NO_PARENT, NO_NAME, 0 as Inode['namedAt']);
-    else dropInode(transaction, inode, retention);
+    const mayBeHeld = isHeld(transaction, ino);
+    if (mayBeHeld && isOpen(transaction, ino)) placeInode(inode, NO_PARENT, NO_NAME, 0 as Inode['namedAt']);
+    else dropInode(transaction, inode, retention, mayBeHeld);
   } else if (inode.nlink === 1) {
     const last = others.find(({ parent, name }) => parent !== at.parent || Buffer.compare(name, at.name) !== 0);
     const entry = last === undefined ? undefined : transaction.entry(last.parent, last.name);
