@@ -61,9 +61,13 @@ const TRASH_BYTES_MAX = 2 * 1024 * 1024;
 const LOG_ROWS_MAX = 1024;
 const HISTORY_ROWS_MAX = 512;
 const HISTORY_WALK_MS = 60 * 1000;
+/** How many times as long as a walk the rest after it is at least. */
+const HISTORY_REST = 19;
 /** Ended snapshots that are still known to have been there. */
 const ENDED_PINS_MAX = 1000;
 const PINS_A_COMMAND_MAX = 256;
+/** Between two looks at all pins. */
+const PINS_LOOK_MS = 1000;
 
 type Submit = <Op extends InternalOperation>(operation: Op, args: InternalOperations[Op]) => Promise<Evaluated>;
 
@@ -81,10 +85,13 @@ export class Maintenance {
   /** Changes forgotten when the last walk over history began. */
   #historyFloor: Version = 0 as Version;
   #historyPinsEnded = -1;
-  #historyWalkedMs = Number.NEGATIVE_INFINITY;
+  #historyBegunMs = 0;
+  #historyDueMs = Number.NEGATIVE_INFINITY;
   /** Where the walk over what pins hold goes on; undefined while none is under way. */
   #heldAt: Buffer | undefined;
   #heldPinsEnded = -1;
+  #coverage: { readonly of: string; readonly coverage: PinCoverage } | undefined;
+  #pinsDueMs = Number.NEGATIVE_INFINITY;
   readonly #history: HistoryReader;
 
   constructor(
@@ -247,19 +254,19 @@ export class Maintenance {
 
   /**
    * Walks all of history after changes were forgotten or pins ended, and drops what was replaced before that and is not held. Not
-   * more often than once a minute: the walk costs what is kept, not what may go.
+   * more often than once a minute, nor for more than a twentieth of the time: the walk costs what is kept, not what may go.
    */
   async #forgetHistory(): Promise<boolean> {
     const { changesForgotten, pinsEnded } = this.#pipeline.durable.progress;
     if (this.#historyAt === undefined) {
-      const isDue = this.#clock.nowMs() >= this.#historyWalkedMs + HISTORY_WALK_MS;
+      const isDue = this.#clock.monotonicMs() >= this.#historyDueMs;
       if (!isDue || (changesForgotten <= this.#historyFloor && pinsEnded === this.#historyPinsEnded)) return false;
-      this.#historyWalkedMs = this.#clock.nowMs();
+      this.#historyBegunMs = this.#clock.monotonicMs();
       this.#historyFloor = changesForgotten;
       this.#historyPinsEnded = pinsEnded;
       this.#historyAt = familyStart(FAMILY.history);
     }
-    const coverage = new PinCoverage(this.#history);
+    const coverage = this.#coverageNow();
     const keys: Uint8Array[] = [];
     let last: Uint8Array | undefined;
     let rows = 0;
@@ -271,14 +278,26 @@ export class Maintenance {
       keys.push(Uint8Array.from(key));
     }
     this.#historyAt = rows < HISTORY_ROWS_MAX || last === undefined ? undefined : keyAfter(last);
+    const nowMs = this.#clock.monotonicMs();
+    this.#historyDueMs = nowMs + Math.max(HISTORY_WALK_MS, (nowMs - this.#historyBegunMs) * HISTORY_REST);
     // The command decides again, by the pins that are there when it is evaluated.
     if (keys.length > 0) await this.#submit('forget-history', { keys, floor: this.#historyFloor });
     return this.#historyAt !== undefined;
   }
 
+  /** Read again when a pin or fork was made or ended: a shard may have thousands. */
+  #coverageNow(): PinCoverage {
+    const { newestPinned, pinsEnded } = this.#pipeline.visible.progress;
+    const of = `${newestPinned}-${pinsEnded}`;
+    if (this.#coverage?.of !== of) this.#coverage = { of, coverage: new PinCoverage(this.#history) };
+    return this.#coverage.coverage;
+  }
+
   /** Ends snapshots whose lease is over, and forgets ended ones after the window of changes, the newest for so long. */
   async #endPins(): Promise<boolean> {
     const nowMs = this.#clock.nowMs();
+    if (this.#clock.monotonicMs() < this.#pinsDueMs) return false;
+    this.#pinsDueMs = this.#clock.monotonicMs() + PINS_LOOK_MS;
     const endedBeforeMs = nowMs - this.#window.changeMs;
     const due: PinId[] = [];
     const ended: PinId[] = [];
@@ -290,7 +309,9 @@ export class Maintenance {
     if (due.length === 0 && tooMany.length === 0) return false;
     if (due.length > 0) await this.#submit('end-pins', { ids: due.slice(0, PINS_A_COMMAND_MAX), endedBeforeMs });
     if (tooMany.length > 0) await this.#submit('end-pins', { ids: tooMany.slice(0, PINS_A_COMMAND_MAX), endedBeforeMs: nowMs });
-    return due.length > PINS_A_COMMAND_MAX || tooMany.length > PINS_A_COMMAND_MAX;
+    const isMore = due.length > PINS_A_COMMAND_MAX || tooMany.length > PINS_A_COMMAND_MAX;
+    if (isMore) this.#pinsDueMs = Number.NEGATIVE_INFINITY;
+    return isMore;
   }
 
   /** Bodies that pins held come up again once a pin has ended. */
