@@ -336,9 +336,9 @@ function openRead(reader: ReadView, view: NamespaceView, state: ReadState, { nod
   const wanted = generation === undefined || generation === 0 ? undefined : generation;
   const inode = wanted !== undefined && 'ino' in node ? (view.inode(node.ino) ?? removedInode(reader, node.ino)) : undefined;
   const found = inode ?? (wanted === undefined ? mustShow(view, node, true) : publisherOf(reader, view, state, node, wanted));
+  checkAccess(reader.caller, found, READ, () => describe(node));
   if (found.type === 'directory') throw new NokvError('is-directory', `${describe(node)} is a directory; list it instead`);
   if (found.type !== 'file') throw new NokvError('not-regular-file', `${describe(node)} is a ${found.type}; only files have bodies`);
-  checkAccess(reader.caller, found, READ, () => describe(node));
   const attributes = toAttributes(found);
   const shown = wanted ?? found.generation;
   if (shown === 0) return { attributes, generation: shown, body: { kind: 'inline', bytes: NO_TARGET } };

@@ -25,20 +25,9 @@ export function mayLeave(transaction: Transaction, { parent }: Location, inode: 
   checkRemoval(caller, directory, inode, where);
 }
 
-/** Taking a name from one place to another. */
-export function mayMove(
-  transaction: Transaction,
-  inode: Inode,
-  from: Location,
-  to: Location,
-  fromWhere: () => string,
-  toWhere: () => string,
-): void {
-  const { caller } = transaction;
-  if (restricted(caller) === undefined) return;
-  mayLeave(transaction, from, inode, fromWhere);
-  mayEnter(transaction, to, toWhere);
-  checkMove(caller, inode, from.parent !== to.parent, fromWhere);
+/** What a move asks of the node itself, beyond leaving one directory and entering another. */
+export function mayChangeParent(transaction: Transaction, inode: Inode, from: Location, to: Location, where: () => string): void {
+  checkMove(transaction.caller, inode, from.parent !== to.parent, where);
 }
 
 /**

@@ -19,9 +19,9 @@ export interface Taken {
 export function unlink(transaction: Transaction, { args, retention }: CommandOf<'unlink'>): UnlinkResult {
   const place = mustPlace(transaction, args.entry);
   const { entry } = place;
-  if (entry.type === 'directory') throw isDirectory(args.entry);
   const inode = mustInode(transaction, entry.ino);
   mayLeave(transaction, place, inode, () => describe(args.entry));
+  if (entry.type === 'directory') throw isDirectory(args.entry);
   const nlink = unlinkName(transaction, entry.ino, place, retention);
   removed(transaction, inode, place);
   return { ino: entry.ino, nlink };
@@ -30,9 +30,9 @@ export function unlink(transaction: Transaction, { args, retention }: CommandOf<
 export function rmdir(transaction: Transaction, { args, retention }: CommandOf<'rmdir'>): { ino: InodeNumber } {
   const place = mustPlace(transaction, args.entry);
   const { entry } = place;
-  if (entry.type !== 'directory') throw notDirectory(args.entry);
   const directory = mustInode(transaction, entry.ino);
   mayLeave(transaction, place, directory, () => describe(args.entry));
+  if (entry.type !== 'directory') throw notDirectory(args.entry);
   if (directory.children > 0) throw notEmpty(args.entry, directory.children);
   removeEmptyDirectory(transaction, place, retention);
   removed(transaction, directory, place);
@@ -88,7 +88,10 @@ export function removeEmptyDirectory(
 
 /** What lies at a place; a root has none and stays. */
 export function mustPlace(transaction: Transaction, ref: EntryRef): Taken {
-  const { parent, name, entry }: Place = resolvePlace(transaction, ref, { follow: false });
+  return mustBeTaken(resolvePlace(transaction, ref, { follow: false }), ref);
+}
+
+export function mustBeTaken({ parent, name, entry }: Place, ref: EntryRef): Taken {
   if (entry === undefined) throw notFound(ref);
   if (name.length === 0) throw new NokvError('not-permitted', `${describe(ref)} is the root and stays where it is`);
   return { parent, name, entry };

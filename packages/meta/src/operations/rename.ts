@@ -4,37 +4,40 @@ import type { MutationCommand } from '../command.js';
 import { alreadyExists, describe, isDirectory, notDirectory, notFound, resolvePlace, type Place } from '../resolve.js';
 import type { Transaction } from '../transaction.js';
 import type { Inode } from '../value-inode.js';
-import { mayLeave, mayMove } from './access.js';
+import { mayChangeParent, mayEnter, mayLeave } from './access.js';
 import { enterName, leaveName, unlinkName, type Location } from './directory.js';
-import { mustInode, mustPlace, notEmpty, removeEmptyDirectory, type Taken } from './remove.js';
+import { mustBeTaken, mustInode, notEmpty, removeEmptyDirectory, type Taken } from './remove.js';
 
 type RenameCommand = Extract<MutationCommand, { operation: 'rename' }>;
 
 export function rename(transaction: Transaction, { args, retention }: RenameCommand): { ino: InodeNumber } {
-  const from = mustPlace(transaction, args.from);
+  // In the order of Linux: both ways, then what lies at their ends, then who may do it.
+  const source = resolvePlace(transaction, args.from, { follow: false });
   const to = resolvePlace(transaction, args.to, { follow: false });
+  const from = mustBeTaken(source, args.from);
   if (to.entry !== undefined && to.name.length === 0) {
     throw new NokvError('not-permitted', `${describe(args.to)} is the root; name a place inside it`);
   }
+  if (args.mode === 'exchange' && to.entry === undefined) throw notFound(args.to);
+  if (args.mode === 'no-replace' && to.entry !== undefined) throw alreadyExists(args.to);
   refuseOwnDescendant(transaction, from, to, args.from, args.to);
   const { ino } = from.entry;
-  if (args.mode === 'exchange') {
-    if (to.entry === undefined) throw notFound(args.to);
+  if (args.mode === 'exchange' && to.entry !== undefined) {
     if (to.entry.ino !== ino) exchange(transaction, from, { ...to, entry: to.entry }, args.from, args.to);
     return { ino };
   }
-  mayMove(
-    transaction,
-    mustInode(transaction, ino),
-    from,
-    to,
-    () => describe(args.from),
-    () => describe(args.to),
-  );
-  if (to.entry !== undefined) {
-    if (args.mode === 'no-replace') throw alreadyExists(args.to);
-    // Two names of one inode: nothing to do, says rename(2).
-    if (to.entry.ino === ino) return { ino };
+  // What lies below a directory cannot take its place: it is not empty.
+  if (to.entry?.type === 'directory' && isOnTheWay(transaction, to.entry.ino, from.parent)) {
+    throw notEmpty(args.to, mustInode(transaction, to.entry.ino).children);
+  }
+  // Two names of one inode: nothing to do, says rename(2).
+  if (to.entry?.ino === ino) return { ino };
+  const moved = mustInode(transaction, ino);
+  mayLeave(transaction, from, moved, () => describe(args.from));
+  if (to.entry === undefined) {
+    mayEnter(transaction, to, () => describe(args.to));
+    mayChangeParent(transaction, moved, from, to, () => describe(args.from));
+  } else {
     replace(transaction, from, { ...to, entry: to.entry }, args, retention);
   }
   const inode = transaction.edit(ino);
@@ -53,6 +56,7 @@ function replace(
 ): void {
   const target = mustInode(transaction, to.entry.ino);
   mayLeave(transaction, to, target, () => describe(args.to));
+  mayChangeParent(transaction, mustInode(transaction, from.entry.ino), from, to, () => describe(args.from));
   if (from.entry.type === 'directory') {
     if (target.type !== 'directory') throw notDirectory(args.to);
     if (target.children > 0) throw notEmpty(args.to, target.children);
@@ -66,22 +70,11 @@ function replace(
 
 function exchange(transaction: Transaction, a: Taken, b: Taken, aRef: EntryRef, bRef: EntryRef): void {
   refuseOwnDescendant(transaction, b, a, bRef, aRef);
-  mayMove(
-    transaction,
-    mustInode(transaction, a.entry.ino),
-    a,
-    b,
-    () => describe(aRef),
-    () => describe(bRef),
-  );
-  mayMove(
-    transaction,
-    mustInode(transaction, b.entry.ino),
-    b,
-    a,
-    () => describe(bRef),
-    () => describe(aRef),
-  );
+  const [nodeA, nodeB] = [mustInode(transaction, a.entry.ino), mustInode(transaction, b.entry.ino)];
+  mayLeave(transaction, a, nodeA, () => describe(aRef));
+  mayLeave(transaction, b, nodeB, () => describe(bRef));
+  mayChangeParent(transaction, nodeA, a, b, () => describe(aRef));
+  mayChangeParent(transaction, nodeB, b, a, () => describe(bRef));
   const inodeA = transaction.edit(a.entry.ino);
   const inodeB = transaction.edit(b.entry.ino);
   leaveName(transaction, inodeA, a);
@@ -116,13 +109,14 @@ function announce(transaction: Transaction, inode: Inode, from: Location, to: Lo
 
 /** Walks from the new parent up to the root: a directory must not be on its own way. */
 function refuseOwnDescendant(transaction: Transaction, from: Taken, to: Place, fromRef: EntryRef, toRef: EntryRef): void {
-  if (from.entry.type !== 'directory') return;
-  let at: InodeNumber = to.parent;
-  // Ends at a root: parents of directories form a tree.
-  while (at !== 0) {
-    if (at === from.entry.ino) {
-      throw new NokvError('own-descendant', `${describe(fromRef)} cannot move to ${describe(toRef)}, which is inside it`);
-    }
-    at = transaction.inode(at)?.parent ?? (0 as InodeNumber);
+  if (from.entry.type === 'directory' && isOnTheWay(transaction, from.entry.ino, to.parent)) {
+    throw new NokvError('own-descendant', `${describe(fromRef)} cannot move to ${describe(toRef)}, which is inside it`);
   }
+}
+
+/** Whether a directory is another, or above it. */
+function isOnTheWay(transaction: Transaction, directory: InodeNumber, below: InodeNumber): boolean {
+  // Ends at a root: parents of directories form a tree.
+  for (let at = below; at !== 0; at = transaction.inode(at)?.parent ?? (0 as InodeNumber)) if (at === directory) return true;
+  return false;
 }

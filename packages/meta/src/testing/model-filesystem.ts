@@ -169,11 +169,14 @@ export class ModelFilesystem {
 
   rename(from: string, to: string, mode: 'replace' | 'no-replace' | 'exchange'): string | undefined {
     return attempt(() => {
-      const a = this.#existing(from);
+      const { node, ...place } = this.#place(from, false, false);
       const b = this.#place(to, false, false);
+      if (node === undefined) throw new Refusal('not-found');
+      const a = { ...place, node };
+      if (mode === 'exchange' && b.node === undefined) throw new Refusal('not-found');
+      if (mode === 'no-replace' && b.node !== undefined) throw new Refusal('exists');
       if (a.node.type === 'directory' && holds(a.node, b.parent)) throw new Refusal('own-descendant');
-      if (mode === 'exchange') {
-        if (b.node === undefined) throw new Refusal('not-found');
+      if (mode === 'exchange' && b.node !== undefined) {
         if (b.node === a.node) return;
         if (b.node.type === 'directory' && holds(b.node, a.parent)) throw new Refusal('own-descendant');
         a.parent.entries.set(a.name, b.node);
@@ -181,7 +184,7 @@ export class ModelFilesystem {
         return;
       }
       if (b.node !== undefined) {
-        if (mode === 'no-replace') throw new Refusal('exists');
+        if (b.node.type === 'directory' && holds(b.node, a.parent)) throw new Refusal('not-empty');
         if (b.node === a.node) return;
         if (a.node.type === 'directory') {
           if (b.node.type !== 'directory') throw new Refusal('not-directory');
