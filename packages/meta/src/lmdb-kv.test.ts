@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { open } from 'lmdb';
@@ -71,3 +71,30 @@ test('an environment of format 1, whose rows lie in one tree, is refused by its 
     await rm(directory, { recursive: true });
   }
 });
+
+test('after a lone commit a restart falls back to that commit, whatever is not flushed after it', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'nokv-kv-'));
+  const kv = await openLmdbKv({ directory, clock: quickDisk });
+  const put = (key: string) => kv.commit([{ key: Buffer.from(key), value: Buffer.from('x') }]);
+  try {
+    await put('first').flushed;
+    for (let i = 0; i < 3; i++) {
+      const { flushed } = put(`lone-${i}`);
+      expect(kv.get(Buffer.from(`lone-${i}`))).toBeDefined();
+      await flushed;
+      const { newest, synced } = await transactionsOf(join(directory, 'data.mdb'));
+      expect(synced).toBe(newest);
+    }
+  } finally {
+    await kv.close();
+    await rm(directory, { recursive: true });
+  }
+});
+
+/** Transaction numbers in the header of an LMDB file: of its two metas, and of the one between them that names the last flushed state. */
+async function transactionsOf(file: string): Promise<{ readonly newest: bigint; readonly synced: bigint }> {
+  const header = (await readFile(file)).subarray(0, 8192);
+  const at = (offset: number): bigint => header.readBigUInt64LE(offset + 24 + 128);
+  const [first, synced, second] = [at(0), at(2048), at(4096)];
+  return { newest: first > second ? first : second, synced };
+}

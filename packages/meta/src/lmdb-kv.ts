@@ -40,6 +40,12 @@ const MAP_BYTES_DEFAULT = 64 * 1024 ** 3;
 /** A commit that is made in this thread holds everybody up: it has to be small, and the disk quick. */
 const LONE_WRITES_MAX = 64;
 const LONE_FLUSH_MS_MAX = 1;
+/**
+ * What the library calls its own synchronous puts with: the commit is flushed before it returns, and noted as the state that a restart
+ * falls back to (MDB_NOSYNC 0x10000 with overlapping syncs; 2: synchronous). Its default would flush without the note: a restart
+ * after two more commits that were not flushed yet would then fall back to a state before this one.
+ */
+const COMMIT_AND_FLUSH = 0x10002 as Parameters<RootDatabase['transactionSync']>[1];
 /** How far one flush moves the average. */
 const FLUSH_LEARNING = 1 / 8;
 const BYTE_VALUES = 256;
@@ -191,7 +197,7 @@ class LmdbKv implements OrderedKv {
           const tree = this.#treeOf(key);
           void (value === undefined ? tree.remove(key) : tree.put(key, value));
         }
-      });
+      }, COMMIT_AND_FLUSH);
     } catch {
       this.#flushMs = undefined;
       return false;
