@@ -20,7 +20,8 @@ export { writeImage, type WriteImageOptions, type WrittenImage } from './log/wri
 export { MemoryLogStore, type LogFault } from './log/memory-log-store.js';
 export { changeScope, type ChangeScope, type LocatedChange } from './change-scope.js';
 export type { PathLog, PathLogPage } from './path-log.js';
-export { ImageKeeper, type ImageKeeperOptions, type ImagePolicy, type ImageTurn } from './log/image-keeper.js';
+export { APPEND_TRUST_MS_DEFAULT } from './log/append-segment.js';
+export { IMAGE_POLICY_DEFAULT, ImageKeeper, type ImageKeeperOptions, type ImagePolicy, type ImageTurn } from './log/image-keeper.js';
 export { isInTheWay, type LockRange } from './operations/lock.js';
 export { manifestKey, readManifest, type ImageManifest } from './log/image.js';
 export { loadImage } from './log/load-image.js';
@@ -28,3 +29,4 @@ export { originKey } from './log/log-key.js';
 export { restoreShard, type Restored } from './log/restore-shard.js';
 export type { FsckOptions } from './fsck/fsck.js';
 export type { BlockInventory, BlockPart, StoredBlock } from './fsck/block-inventory.js';
+export { lendKv } from './log/lent-kv.js';

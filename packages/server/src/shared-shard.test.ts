@@ -1,8 +1,7 @@
 /** A process has one engine after the other over one store of its own; what an earlier one had in mind never reaches a later. */
 import { beforeEach, describe, expect, it } from 'vitest';
-import { MemoryKv, MemoryLogStore, openSharedShard } from '@nokv/meta';
+import { MemoryKv, MemoryLogStore, lendKv, openSharedShard } from '@nokv/meta';
 import { NokvError, epoch, makeRequestId, shardId, systemClock, systemRandom } from '@nokv/types';
-import { lendKv } from './lent-kv.js';
 import { makeLogger } from './logger.js';
 import { openHostedShard, type HostedShard } from './shared-shard.js';
 

@@ -6,7 +6,10 @@
  * way, before the next is opened; images are written by the engine's owner alone.
  */
 import {
+  APPEND_TRUST_MS_DEFAULT,
+  IMAGE_POLICY_DEFAULT,
   ImageKeeper,
+  lendKv,
   openSharedShard,
   readLogPosition,
   type ImagePolicy,
@@ -19,7 +22,6 @@ import {
   type SharedShardOptions,
 } from '@nokv/meta';
 import { NokvError, epoch, isNokvError, toNokvError, type Epoch } from '@nokv/types';
-import { lendKv } from './lent-kv.js';
 import type { Logger } from './logger.js';
 import { replaceableEngine } from './replaceable-engine.js';
 
@@ -56,6 +58,9 @@ export interface HostedShard {
 export function openHostedShard(options: HostedShardOptions): HostedShard {
   const { shard, log, clock, random, store } = options;
   const engines = replaceableEngine();
+  // Whoever truncates earlier has to look more often.
+  const { retentionMs } = { ...IMAGE_POLICY_DEFAULT, ...options.images };
+  const appendTrustMs = Math.max(0, Math.min(APPEND_TRUST_MS_DEFAULT, retentionMs / 2));
   const listeners = new Set<Parameters<HostedShard['onStepDown']>[0]>();
   let epochSeen = readLogPosition(options.kv)?.epoch ?? epoch(0);
   let sink: LogSink | undefined;
@@ -88,7 +93,7 @@ export function openHostedShard(options: HostedShardOptions): HostedShard {
     await giveUpEngine();
     const kv = lendKv(options.kv);
     try {
-      const shared = await openSharedShard({ ...options, kv, epoch: under, hasBeenServed });
+      const shared = await openSharedShard({ ...options, appendTrustMs, kv, epoch: under, hasBeenServed });
       const { engine, recovered } = shared;
       const opened = shared.sink;
       engines.replace(engine);

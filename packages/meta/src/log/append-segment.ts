@@ -1,11 +1,16 @@
 /**
  * One append to the shared log: put-if-absent of one key, tried until it is certain what became of it or time is up.
  *
+ * Truncation makes keys free again: whoever comes very late could put a segment where another owner's was. So a put that took, or comes
+ * after, longer than a truncated segment has lived at least ({@link AppendOptions.trustMs}) counts only when no image of this moment or
+ * a later one is there: the log has gone on past an image, and truncation removes nothing that is not behind one.
+ *
  * Repeating is safe because what is put under the key is always the same bytes: whoever finds them there has succeeded, whoever
  * finds others has been fenced. A store that refused before anything could have been written leaves the key free. An append of
  * which nobody can tell may still take effect later: its writer must not go on.
  */
-import { NokvError, toNokvError, type Clock } from '@nokv/types';
+import { NokvError, toNokvError, type Clock, type ShardId } from '@nokv/types';
+import { imagePrefix, imagesPrefix, segmentKey } from './log-key.js';
 import type { LogStore } from './log-store.js';
 
 export type AppendOutcome =
@@ -21,6 +26,50 @@ export interface AppendOptions {
   readonly clock: Clock;
   /** For all tries together. */
   readonly timeoutMs: number;
+  /** Well below the retention of images. */
+  readonly trustMs: number;
+}
+
+/** Short beside the retention of images (10 minutes), long beside an append. */
+export const APPEND_TRUST_MS_DEFAULT = 60_000;
+
+/** A moment at which the head of the log was known to be ours, by both clocks: a machine may sleep, or be set. */
+export interface LogMoment {
+  readonly monotonicMs: number;
+  readonly wallMs: number;
+}
+
+export function momentOf(clock: Clock): LogMoment {
+  return { monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs() };
+}
+
+/**
+ * Appends the segment of this sequence.
+ *
+ * @param known when the segment before it was known to be the head, at the latest; undefined: look in any case.
+ */
+export async function appendSegment(
+  store: LogStore,
+  shard: ShardId,
+  sequence: number,
+  bytes: Uint8Array,
+  options: AppendOptions,
+  known: LogMoment | undefined,
+): Promise<AppendOutcome> {
+  const outcome = await appendObject(store, segmentKey(shard, sequence), bytes, options);
+  if (outcome.kind !== 'appended' || (known !== undefined && isRecent(known, options))) return outcome;
+  try {
+    // Sorted, so that images of this sequence and later ones come after it.
+    const { keys } = await store.list(imagesPrefix(shard), { after: imagePrefix(shard, sequence, '').slice(0, -2), limit: 1 });
+    return keys[0] === undefined ? outcome : { kind: 'collided', found: bytes };
+  } catch (error) {
+    return { kind: 'unclear', error: toNokvError(error) };
+  }
+}
+
+function isRecent({ monotonicMs, wallMs }: LogMoment, { clock, trustMs }: AppendOptions): boolean {
+  const now = momentOf(clock);
+  return now.monotonicMs - monotonicMs < trustMs && Math.abs(now.wallMs - wallMs) < trustMs;
 }
 
 export const APPEND_TIMEOUT_MS_DEFAULT = 10_000;

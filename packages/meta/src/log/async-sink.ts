@@ -11,7 +11,7 @@ import { NokvError, toNokvError } from '@nokv/types';
 import { deferred, type Deferred } from '../deferred.js';
 import type { DurableBatch } from '../durability-sink.js';
 import type { KvCommit } from '../ordered-kv.js';
-import { APPEND_TIMEOUT_MS_DEFAULT, appendObject } from './append-segment.js';
+import { APPEND_TIMEOUT_MS_DEFAULT, APPEND_TRUST_MS_DEFAULT, appendSegment, momentOf, type LogMoment } from './append-segment.js';
 import { segmentKey } from './log-key.js';
 import { logPositionWrite, type LogPosition } from './log-position.js';
 import type { LogSink, LogStats } from './log-sink.js';
@@ -48,6 +48,7 @@ export class AsyncSink implements LogSink {
   /** Handed to the store and not flushed yet. */
   #committing = 0;
   #position: LogPosition;
+  #known: LogMoment;
   #isShipping = false;
   #end: NokvError | undefined;
   readonly #whenEnded = deferred<NokvError>();
@@ -62,6 +63,7 @@ export class AsyncSink implements LogSink {
     this.#options = options;
     this.#bound = { ...SHIP_BOUND_DEFAULT, ...bound };
     this.#position = options.position;
+    this.#known = momentOf(options.clock);
   }
 
   get stats(): LogStats {
@@ -172,7 +174,7 @@ export class AsyncSink implements LogSink {
     const sequence = this.#position.sequence + 1;
     const batches = group.map(({ batch }) => batch);
     const segment = encodeSegment({ shard, epoch, sequence, previous: this.#position.digest, batches });
-    await this.#append(segmentKey(shard, sequence), segment);
+    await this.#append(sequence, segment);
     this.#segments += 1;
     this.#bytes += segment.bytes.length;
     const position: LogPosition = { sequence, epoch, digest: segment.digest };
@@ -195,12 +197,17 @@ export class AsyncSink implements LogSink {
   }
 
   /** Until it is in the log, or somebody else's is. */
-  async #append(key: string, { bytes }: EncodedSegment): Promise<void> {
-    const { store, shard, epoch, clock, appendTimeoutMs = APPEND_TIMEOUT_MS_DEFAULT } = this.#options;
+  async #append(sequence: number, { bytes }: EncodedSegment): Promise<void> {
+    const { store, shard, epoch, clock } = this.#options;
+    const { appendTimeoutMs: timeoutMs = APPEND_TIMEOUT_MS_DEFAULT, appendTrustMs: trustMs = APPEND_TRUST_MS_DEFAULT } = this.#options;
     while (this.#end === undefined) {
-      const outcome = await appendObject(store, key, bytes, { clock, timeoutMs: appendTimeoutMs });
-      if (outcome.kind === 'appended') return;
-      if (outcome.kind === 'collided') throw fencedAt(key, shard, epoch);
+      const begun = momentOf(clock);
+      const outcome = await appendSegment(store, shard, sequence, bytes, { clock, timeoutMs, trustMs }, this.#known);
+      if (outcome.kind === 'appended') {
+        this.#known = begun;
+        return;
+      }
+      if (outcome.kind === 'collided') throw fencedAt(segmentKey(shard, sequence), shard, epoch);
       await clock.sleep(RETRY_MS);
     }
     throw this.#end;

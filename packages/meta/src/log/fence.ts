@@ -4,8 +4,9 @@
  */
 import { NokvError, type Clock, type Epoch, type ShardId } from '@nokv/types';
 import type { OrderedKv } from '../ordered-kv.js';
-import { APPEND_TIMEOUT_MS_DEFAULT, appendObject } from './append-segment.js';
-import { segmentKey } from './log-key.js';
+import { APPEND_TIMEOUT_MS_DEFAULT, APPEND_TRUST_MS_DEFAULT, appendSegment } from './append-segment.js';
+import { completeImages } from './complete-images.js';
+import { sequenceOfImage } from './log-key.js';
 import { logPositionWrite, type LogPosition } from './log-position.js';
 import type { LogStore } from './log-store.js';
 import { readOutbox } from './outbox.js';
@@ -36,15 +37,20 @@ export async function fenceLog(options: FenceOptions, from: LogPosition): Promis
       });
     }
     const sequence = position.sequence + 1;
-    const key = segmentKey(shard, sequence);
     const fence = encodeSegment({ shard, epoch, sequence, previous: position.digest, batches: [] });
-    const outcome = await appendObject(store, key, fence.bytes, { clock, timeoutMs: appendTimeoutMs });
+    const limits = { clock, timeoutMs: appendTimeoutMs, trustMs: APPEND_TRUST_MS_DEFAULT };
+    // Whatever was read before this may be long ago.
+    const outcome = await appendSegment(store, shard, sequence, fence.bytes, limits, undefined);
     if (outcome.kind === 'appended') {
       const fenced: LogPosition = { sequence, epoch, digest: fence.digest };
       await kv.commit([logPositionWrite(fenced)]).flushed;
       return fenced;
     }
     if (outcome.kind !== 'collided') throw outcome.error;
+    const [newest] = await completeImages(store, shard);
+    if (newest !== undefined && sequenceOfImage(shard, newest) >= sequence) {
+      throw new NokvError('unavailable', `the log of shard ${shard} went on while it was taken over; try again`);
+    }
     if (readOutbox(kv).length > 0) throw new NokvError('unavailable', `the log of shard ${shard} grew while it was taken over; try again`);
     const replay = new Replay(kv, shard, position);
     await replayLog(replay, store, shard);

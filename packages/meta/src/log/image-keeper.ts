@@ -7,11 +7,11 @@
  */
 import { type Clock, type Random, type ShardId } from '@nokv/types';
 import type { KvSnapshot, OrderedKv } from '../ordered-kv.js';
+import { completeImages } from './complete-images.js';
 import { manifestKey, readManifest } from './image.js';
 import { imagePrefix, imagesPrefix, logPrefix, sequenceOfImage, sequenceOfKey } from './log-key.js';
 import type { LogPosition } from './log-position.js';
 import { LOG_LIST_MAX, listAll, type LogStore } from './log-store.js';
-import { completeImages } from './recover-shard.js';
 import { writeImage, type WrittenImage } from './write-image.js';
 
 export interface ImagePolicy {
@@ -21,7 +21,7 @@ export interface ImagePolicy {
   readonly logSegments: number;
   /** Complete images that stay, at least 1 (default 2): one may turn out to be damaged. */
   readonly imagesKept: number;
-  /** Images younger than this stay, and with them what follows them in the log (default 10 minutes). */
+  /** Younger images stay, the newest older one, and what follows them in the log (default 10 minutes). */
   readonly retentionMs: number;
 }
 
@@ -31,6 +31,9 @@ export const IMAGE_POLICY_DEFAULT: ImagePolicy = {
   imagesKept: 2,
   retentionMs: 10 * 60 * 1000,
 };
+
+/** Little beside the retention of images. */
+const TIDY_PAUSE_MS = 30_000;
 
 export interface ImageKeeperOptions {
   readonly kv: OrderedKv;
@@ -60,6 +63,8 @@ export class ImageKeeper {
   #newest: { readonly sequence: number; readonly bytes: number } | undefined;
   /** Something may be there to be removed. */
   #isUntidy = true;
+  /** When to look again, as long as nothing new is written. */
+  #tidyAtMs = 0;
   images = 0;
 
   constructor(options: ImageKeeperOptions) {
@@ -73,7 +78,8 @@ export class ImageKeeper {
     const [newest] = this.#newest === undefined ? await completeImages(store, shard) : [];
     this.#newest ??= { sequence: newest === undefined ? 0 : sequenceOfImage(shard, newest), bytes: 0 };
     const written = this.#isDue() ? await this.write() : undefined;
-    const removed = this.#isUntidy ? await this.#tidy() : { segments: 0, objects: 0 };
+    const isTime = written !== undefined || this.#options.clock.nowMs() >= this.#tidyAtMs;
+    const removed = this.#isUntidy && isTime ? await this.#tidy() : { segments: 0, objects: 0 };
     return { written, segmentsRemoved: removed.segments, objectsRemoved: removed.objects };
   }
 
@@ -111,21 +117,26 @@ export class ImageKeeper {
 
   async #tidy(): Promise<{ segments: number; objects: number }> {
     const { store, shard, clock } = this.#options;
+    this.#tidyAtMs = clock.nowMs() + TIDY_PAUSE_MS;
     const complete = await completeImages(store, shard);
-    const kept = complete.slice(0, this.#policy.imagesKept);
     const youngMs = clock.nowMs() - this.#policy.retentionMs;
-    let waits = false;
-    for (const prefix of complete.slice(kept.length)) {
-      const image = await readManifest(store, prefix);
-      if (image === undefined || image.madeMs < youngMs) continue;
+    const kept: string[] = [];
+    let isCovered = false;
+    // The log begins behind an image that is older than the retention: a segment that is removed has been there for longer than that.
+    for (const prefix of complete) {
+      if (isCovered && kept.length >= this.#policy.imagesKept) break;
       kept.push(prefix);
-      waits = true;
+      const image = await readManifest(store, prefix);
+      if (image !== undefined && image.madeMs < youngMs) isCovered = true;
     }
-    if (kept.length === 0) return { segments: 0, objects: 0 };
+    // Until then this image is in the place of one that is young now.
+    const waits = kept.length > this.#policy.imagesKept;
+    if (!isCovered) return { segments: 0, objects: 0 };
     const objects = await this.#removeImages(new Set(kept));
     const floor = Math.min(...kept.map((prefix) => sequenceOfImage(shard, prefix)));
     const { removed: segments, more } = await this.#removeSegments(floor);
     this.#isUntidy = more || waits;
+    if (more) this.#tidyAtMs = 0;
     return { segments, objects };
   }
 

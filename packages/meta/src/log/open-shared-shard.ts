@@ -20,6 +20,8 @@ export interface SharedShardOptions extends Omit<ShardOptions, 'sink'> {
   readonly hasBeenServed: boolean;
   /** For one append with all its tries; default 10 s. */
   readonly appendTimeoutMs?: number | undefined;
+  /** How long an append is trusted without a look at the images; well below their retention (default 1 minute). */
+  readonly appendTrustMs?: number | undefined;
   /** When a write is acknowledged: `shared` (default) once it is in the log, `async` once it is on this disk. */
   readonly mode?: 'shared' | 'async' | undefined;
   /** How far the log may fall behind in `async`. */
@@ -34,10 +36,10 @@ export interface SharedShard {
 
 /** Once it resolves the shard has adopted the epoch and may serve. On failure the store is left to the caller. */
 export async function openSharedShard(options: SharedShardOptions): Promise<SharedShard> {
-  const { kv, store, shard, clock, random, epoch, hasBeenServed, appendTimeoutMs, mode = 'shared', shipBound } = options;
+  const { kv, store, shard, clock, random, epoch, hasBeenServed, appendTimeoutMs, appendTrustMs, mode = 'shared', shipBound } = options;
   const bootstrap = (empty: typeof kv): Promise<void> => bootstrapShard(empty, shard, clock);
   const recovered = await recoverShard({ kv, store, shard, clock, random, hasBeenServed, bootstrap });
-  const owner = { kv, store, shard, epoch, clock, appendTimeoutMs };
+  const owner = { kv, store, shard, epoch, clock, appendTimeoutMs, appendTrustMs };
   const fence = await fenceLog(owner, recovered.position);
   const position = await shipOutbox(owner, fence);
   const sink = mode === 'async' ? new AsyncSink({ ...owner, position }, shipBound) : new SharedSink({ ...owner, position });

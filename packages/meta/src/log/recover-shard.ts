@@ -10,11 +10,12 @@ import { NokvError, isNokvError, toNokvError, type Clock, type Random, type Shar
 import { SYSTEM_ITEM, systemKey } from '../key.js';
 import type { OrderedKv } from '../ordered-kv.js';
 import { decodeFormat, decodeProgress } from '../value-log.js';
-import { manifestKey, readManifest } from './image.js';
+import { completeImages } from './complete-images.js';
+import { readManifest } from './image.js';
 import { contentOf, emptyStore, loadImage, positionOf } from './load-image.js';
 import { imagePrefix, imagesPrefix, logPrefix, originKey, segmentKey, sequenceOfImage } from './log-key.js';
 import { logPositionWrite, readLogPosition, type LogPosition } from './log-position.js';
-import { listAll, type LogStore } from './log-store.js';
+import type { LogStore } from './log-store.js';
 import { putOrigin, readOrigin } from './origin.js';
 import { readOutbox } from './outbox.js';
 import { reconcileOutbox } from './reconcile-outbox.js';
@@ -153,15 +154,21 @@ async function ownPosition(options: RecoverOptions): Promise<LogPosition | undef
   return undefined;
 }
 
-/** Whether the log holds this position, or goes on from it. Refuses a log that has lost what this store has seen in it. */
+/**
+ * Whether the log holds this position, or goes on from it. Refuses a log that has lost what this store has seen in it. What lies before
+ * the oldest image has been truncated, and whatever is found there may have come late: it is not looked at.
+ */
 async function goesOnFrom({ store, shard }: RecoverOptions, { sequence, digest }: LogPosition): Promise<boolean> {
+  const images = await completeImages(store, shard);
+  const oldest = images.at(-1);
+  if (oldest !== undefined && sequenceOfImage(shard, oldest) > sequence) return false;
   const key = segmentKey(shard, sequence);
   const own = sequence === 0 ? undefined : await store.get(key);
   if (own !== undefined) return Buffer.compare(decodeSegment(key, own).digest, digest) === 0;
   const nextKey = segmentKey(shard, sequence + 1);
   const next = await store.get(nextKey);
   if (next !== undefined) return Buffer.compare(decodeSegment(nextKey, next).previous, digest) === 0;
-  const [prefix] = await completeImages(store, shard);
+  const [prefix] = images;
   if (prefix === undefined || sequenceOfImage(shard, prefix) > sequence) return false;
   if (sequence > 0) {
     throw new NokvError('corrupt', `${key} was written and is missing: the log of shard ${shard} has lost its end; restore this object`, {
@@ -171,16 +178,6 @@ async function goesOnFrom({ store, shard }: RecoverOptions, { sequence, digest }
   // At the origin, with a log that is still empty.
   const image = await readManifest(store, prefix);
   return image?.segmentDigest === Buffer.from(digest).toString('hex');
-}
-
-/** Prefixes of images that have a manifest, newest first. */
-export async function completeImages(store: LogStore, shard: ShardId): Promise<string[]> {
-  const keys = await listAll(store, imagesPrefix(shard));
-  const end = manifestKey('');
-  return keys
-    .filter((key) => key.endsWith(`/${end}`))
-    .map((key) => key.slice(0, -end.length))
-    .reverse();
 }
 
 async function replayTail({ kv, store, shard }: RecoverOptions, from: LogPosition): Promise<{ position: LogPosition; segments: number }> {

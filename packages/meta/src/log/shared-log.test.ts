@@ -5,6 +5,7 @@ import { MemoryKv } from '../memory-kv.js';
 import type { ShardEngine } from '../shard-engine.js';
 import { contradictions } from '../testing/check-rows.js';
 import { OWNER, RunningClock, at, countingRandom, inline } from '../testing/test-shard.js';
+import { ImageKeeper } from './image-keeper.js';
 import { imagePrefix, segmentKey } from './log-key.js';
 import { MemoryLogStore } from './memory-log-store.js';
 import { openSharedShard, type SharedShard } from './open-shared-shard.js';
@@ -185,6 +186,43 @@ describe('the fence', () => {
     const next = await open(2, new MemoryKv(), { log: racing });
     expect(await names(next.engine)).toEqual(['in-between']);
     expect(await failureOf(mkdir(old.engine, '/after'))).toMatchObject({ code: 'fenced' });
+  });
+});
+
+describe('an owner that slept while the log was truncated', () => {
+  /** Another owner wrote where this one would write next, and an image took the place of what it wrote. */
+  async function truncated(): Promise<SharedShard> {
+    const old = await open(1);
+    await mkdir(old.engine, '/before');
+    const other = new MemoryKv();
+    const next = await open(2, other);
+    for (let i = 0; i < 5; i++) await mkdir(next.engine, `/d${i}`);
+    const log = (): SharedShard['sink']['stats'] => next.sink.stats;
+    const random = countingRandom();
+    const policy = { logSegments: 1, imagesKept: 1, retentionMs: 0 };
+    const keeper = new ImageKeeper({ kv: other, store, shard: SHARD, clock, random, log, mustOwn: () => undefined, policy });
+    await keeper.write();
+    clock.ms += 3_600_000;
+    await keeper.turn();
+    expect(store.objects.has(segmentKey(SHARD, old.sink.stats.position.sequence + 1))).toBe(false);
+    return old;
+  }
+
+  test('acknowledges nothing, although its key is free again', async () => {
+    const old = await truncated();
+    expect(await failureOf(mkdir(old.engine, '/late'))).toMatchObject({ code: 'fenced' });
+    expect(await failureOf(mkdir(old.engine, '/later'))).toMatchObject({ code: 'fenced' });
+    const last = await open(3, new MemoryKv());
+    expect(await names(last.engine)).toEqual(['before', 'd0', 'd1', 'd2', 'd3', 'd4']);
+    // What it left there leads nobody astray.
+    expect((await open(4)).recovered.from).toBe('image');
+  });
+
+  test('that cannot look whether it did steps down', async () => {
+    const old = await truncated();
+    store.inject({ on: 'list', key: '/image/', effect: 'refuse', times: 100 });
+    expect(await failureOf(mkdir(old.engine, '/late'))).toMatchObject({ outcome: 'unknown' });
+    expect(await old.engine.failed).toMatchObject({ outcome: 'unknown' });
   });
 });
 

@@ -11,7 +11,7 @@ import { NokvError, toNokvError, type Clock, type Epoch, type ShardId } from '@n
 import { deferred, type Deferred } from '../deferred.js';
 import type { DurableBatch } from '../durability-sink.js';
 import type { KvCommit, OrderedKv } from '../ordered-kv.js';
-import { APPEND_TIMEOUT_MS_DEFAULT, appendObject } from './append-segment.js';
+import { APPEND_TIMEOUT_MS_DEFAULT, APPEND_TRUST_MS_DEFAULT, appendSegment, momentOf, type LogMoment } from './append-segment.js';
 import { segmentKey } from './log-key.js';
 import { logPositionWrite, type LogPosition } from './log-position.js';
 import { NOTHING_UNSHIPPED, type LogSink, type LogStats } from './log-sink.js';
@@ -28,6 +28,7 @@ export interface SharedSinkOptions {
   readonly position: LogPosition;
   readonly clock: Clock;
   readonly appendTimeoutMs?: number | undefined;
+  readonly appendTrustMs?: number | undefined;
 }
 
 /** Bytes of commands after which an append takes no further batch: well below what a segment may hold. */
@@ -43,6 +44,7 @@ export class SharedSink implements LogSink {
   readonly #options: SharedSinkOptions;
   readonly #queue: Waiting[] = [];
   #position: LogPosition;
+  #known: LogMoment;
   #isAppending = false;
   /** Why batches are refused until `resume`. */
   #refusal: NokvError | undefined;
@@ -55,6 +57,7 @@ export class SharedSink implements LogSink {
   constructor(options: SharedSinkOptions) {
     this.#options = options;
     this.#position = options.position;
+    this.#known = momentOf(options.clock);
   }
 
   get stats(): LogStats {
@@ -136,11 +139,13 @@ export class SharedSink implements LogSink {
   }
 
   async #append(group: readonly Waiting[]): Promise<void> {
-    const { kv, store, shard, epoch, clock, appendTimeoutMs = APPEND_TIMEOUT_MS_DEFAULT } = this.#options;
+    const { kv, store, shard, epoch, clock } = this.#options;
+    const { appendTimeoutMs: timeoutMs = APPEND_TIMEOUT_MS_DEFAULT, appendTrustMs: trustMs = APPEND_TRUST_MS_DEFAULT } = this.#options;
     const sequence = this.#position.sequence + 1;
     const segment = this.#encode(group, sequence);
     const key = segmentKey(shard, sequence);
-    const outcome = await appendObject(store, key, segment.bytes, { clock, timeoutMs: appendTimeoutMs });
+    const begun = momentOf(clock);
+    const outcome = await appendSegment(store, shard, sequence, segment.bytes, { clock, timeoutMs, trustMs }, this.#known);
     switch (outcome.kind) {
       case 'refused':
         throw new NokvError('unavailable', `the shared log takes no appends (${outcome.error.message}); try again shortly`, {
@@ -156,6 +161,7 @@ export class SharedSink implements LogSink {
         );
       case 'appended':
     }
+    this.#known = begun;
     this.#segments += 1;
     this.#bytes += segment.bytes.length;
     this.#position = { sequence, epoch, digest: segment.digest };

@@ -1,5 +1,5 @@
 /** What an earlier ownership of this node acknowledged and did not ship goes into the log before anything new. */
-import { APPEND_TIMEOUT_MS_DEFAULT, appendObject } from './append-segment.js';
+import { APPEND_TIMEOUT_MS_DEFAULT, APPEND_TRUST_MS_DEFAULT, appendSegment } from './append-segment.js';
 import type { FenceOptions } from './fence.js';
 import { segmentKey } from './log-key.js';
 import { logPositionWrite, type LogPosition } from './log-position.js';
@@ -18,10 +18,10 @@ export async function shipOutbox(options: FenceOptions, from: LogPosition): Prom
   while (outbox.length > 0) {
     const batches = outbox.splice(0, BATCHES_MAX);
     const sequence = position.sequence + 1;
-    const key = segmentKey(shard, sequence);
     const { bytes, digest } = encodeSegment({ shard, epoch, sequence, previous: position.digest, batches });
-    const outcome = await appendObject(store, key, bytes, { clock, timeoutMs: appendTimeoutMs });
-    if (outcome.kind === 'collided') throw fencedAt(key, shard, epoch);
+    const limits = { clock, timeoutMs: appendTimeoutMs, trustMs: APPEND_TRUST_MS_DEFAULT };
+    const outcome = await appendSegment(store, shard, sequence, bytes, limits, undefined);
+    if (outcome.kind === 'collided') throw fencedAt(segmentKey(shard, sequence), shard, epoch);
     if (outcome.kind !== 'appended') throw outcome.error;
     position = { sequence, epoch, digest };
     await kv.commit([...batches.map(outboxRemoval), logPositionWrite(position)]).flushed;

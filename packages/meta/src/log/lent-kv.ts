@@ -4,8 +4,8 @@
  *
  * The store itself stays open: LMDB's library does not survive closing an environment after a failed write.
  */
-import type { KvCommit, OrderedKv } from '@nokv/meta';
 import { NokvError } from '@nokv/types';
+import type { KvCommit, OrderedKv } from '../ordered-kv.js';
 
 export function lendKv(kv: OrderedKv): OrderedKv {
   const underWay = new Set<Promise<unknown>>();
