@@ -1,0 +1,134 @@
+/**
+ * What the collector takes and what it leaves: days pass on a clock that the test moves. Nothing that a clone, a tag or a snapshot shows
+ * is taken, whatever became of the rest; what nothing shows goes to the last block.
+ */
+import { connect, type AtLike, type NokvClient } from '@nokv/client';
+import { startServer, type RunningServer } from '@nokv/server';
+import { systemClock, timespecFromMs, type Clock } from '@nokv/types';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { until } from '../services/server.js';
+import { patternBytes, sha256 } from './client-fixture.js';
+
+const DAY_MS = 24 * 3600 * 1000;
+
+let directory: string;
+let server: RunningServer;
+let client: NokvClient;
+let days = 0;
+
+/** The wall clock runs ahead by whole days; leases and deadlines, which count monotonic time, notice nothing. */
+const clock: Clock = {
+  ...systemClock,
+  nowMs: () => systemClock.nowMs() + days * DAY_MS,
+  now: () => timespecFromMs(systemClock.nowMs() + days * DAY_MS),
+};
+
+beforeEach(async () => {
+  days = 0;
+  directory = await mkdtemp(join(tmpdir(), 'nokv-garbage-'));
+  server = await startServer(
+    {
+      data: join(directory, 'data'),
+      listen: '127.0.0.1:0',
+      http: '127.0.0.1:0',
+      object: undefined,
+      control: 'embedded:',
+      durability: 'local',
+      nodeId: undefined,
+      leaseTtlMs: 3000,
+      logLevel: 'silent',
+    },
+    { clock },
+  );
+  client = await connect({ address: server.rpc, clock });
+});
+afterEach(async () => {
+  await client?.close();
+  await server?.stop(1000);
+  await rm(directory, { recursive: true, force: true });
+});
+
+const FILES = 6;
+const body = (i: number, version: number): Uint8Array => patternBytes(60_000 + i, 1000 * version + i);
+
+async function makeTree(root: string): Promise<void> {
+  await client.mkdir(`${root}/deep`, { parents: true });
+  for (let i = 0; i < FILES; i++) await client.put(`${root}/deep/f${i}`, body(i, 1));
+  await client.link(`${root}/deep/f0`, `${root}/hard`);
+  await client.setXattr(`${root}/deep/f1`, 'user.k', 'v');
+}
+
+/** Digests of the bodies as they are read, byte for byte, by a client that has read nothing before. */
+async function digests(root: string, at?: AtLike): Promise<readonly string[]> {
+  await using reader = await connect({ address: server.rpc, clock });
+  const found: string[] = [];
+  for (let i = 0; i < FILES; i++) found.push(sha256(await (await reader.get(`${root}/deep/f${i}`, { at, verify: true })).bytes()));
+  found.push(sha256(await (await reader.get(`${root}/hard`, { at })).bytes()));
+  expect(Buffer.from(await reader.getXattr(`${root}/deep/f1`, 'user.k', { at })).toString()).toBe('v');
+  return found;
+}
+
+async function blockFiles(): Promise<number> {
+  const names = await readdir(join(directory, 'data', 'objects', 'data', 'blocks'), { recursive: true, withFileTypes: true }).catch(
+    () => [],
+  );
+  return names.filter((entry) => entry.isFile()).length;
+}
+
+/** Lets months pass, in which others go on, and the collector do what is due in each. */
+async function collect(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) {
+    days += 20;
+    await client.mkdir(`/others-${days}`);
+    await until('the collector to finish what is due', async () => {
+      const { blocksRemoved, isUnfinished } = await client.metadata.collect({ dryRun: false, limit: 1 }, { timeoutMs: 60_000 });
+      return blocksRemoved === 0 && !isUnfinished;
+    });
+  }
+}
+
+test('a clone keeps its bodies while its source is overwritten, removed and collected; when it goes, all goes', async () => {
+  await client.retention.set('/', { keepLast: 0, keepMs: 0 });
+  await makeTree('/src');
+  const wanted = await digests('/src');
+  const { pin } = await client.snapshots.create('/src', { ttlMs: 3600_000 });
+  await client.clone('/src', '/fork', { at: { snapshot: pin.id } });
+  await client.clone('/fork', '/fork-of-fork');
+  for (let i = 0; i < 3; i++) await client.put(`/src/deep/f${i}`, body(i, 2));
+  await client.removeTree('/src');
+  await collect();
+  expect(await digests('/fork-of-fork')).toEqual(wanted);
+  expect(await digests('/fork')).toEqual(wanted);
+  await expect(client.stat('/src', { at: { snapshot: pin.id } })).rejects.toMatchObject({ kind: 'not-found' });
+  await client.removeTree('/fork');
+  await collect();
+  expect(await digests('/fork-of-fork')).toEqual(wanted);
+  await client.removeTree('/fork-of-fork');
+  await collect();
+  expect(await blockFiles()).toBe(0);
+}, 240_000);
+
+test('a tag and a living snapshot keep what they show; what is superseded and shown by nothing goes', async () => {
+  await client.retention.set('/', { keepLast: 0, keepMs: 0 });
+  await makeTree('/src');
+  const first = await digests('/src');
+  await client.tags.set('first', '/src');
+  for (let i = 0; i < FILES; i++) await client.put(`/src/deep/f${i}`, body(i, 2));
+  // Shown by nothing: superseded again before anything was made of it.
+  for (let i = 0; i < FILES; i++) await client.put(`/src/deep/f${i}`, body(i, 3));
+  const third = await digests('/src');
+  const { pin } = await client.snapshots.create('/src', { ttlMs: 365 * DAY_MS });
+  await client.removeTree('/src');
+  await collect();
+  expect(await digests('/src', { tag: 'first' })).toEqual(first);
+  expect(await digests('/src', { snapshot: pin.id })).toEqual(third);
+  // One block a body, and hard links share theirs.
+  expect(await blockFiles()).toBe(2 * FILES);
+  await client.tags.remove('first');
+  await client.snapshots.retire(pin.id);
+  await collect();
+  expect(await blockFiles()).toBe(0);
+}, 240_000);
