@@ -396,6 +396,7 @@ class Shard implements ShardEngine {
           roots: Object.values(this.#roots),
           nowMs: () => clock.nowMs(),
           inodes: this.#pipeline.durable.counters.inodes,
+          mayShift: this.#options.sink === undefined,
           repair: (fix) => this.#repair(fix),
           pause: async () => {
             await new Promise<void>((resolve) => setImmediate(resolve));

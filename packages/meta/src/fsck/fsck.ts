@@ -37,6 +37,11 @@ export interface FsckParts {
   readonly nowMs: () => number;
   /** Inodes in the shard, about: for the progress. */
   readonly inodes: number;
+  /**
+   * False where a log is the truth and these rows a copy of it: what corrects a count by a difference would put the copies of others
+   * wrong, where it is replayed.
+   */
+  readonly mayShift: boolean;
   /** Writes a fix durably; rejects where it does not apply any more. */
   readonly repair: (fix: RepairFix) => Promise<unknown>;
   /** Lets everybody else have their turn. */
@@ -75,6 +80,8 @@ export async function* fsck(parts: FsckParts, options: FsckOptions): AsyncGenera
     run.end();
   }
 }
+
+const SHIFTS: ReadonlySet<RepairFix['kind']> = new Set<RepairFix['kind']>(['counters', 'references']);
 
 class Run {
   readonly #parts: FsckParts;
@@ -178,6 +185,7 @@ class Run {
 
   async #mend({ fix, drops, remove }: Problem): Promise<FsckRepair> {
     if (fix === undefined && remove === undefined) return 'none';
+    if (fix !== undefined && SHIFTS.has(fix.kind) && !this.#parts.mayShift) return 'none';
     const { repair } = this.#options;
     if (repair === 'none' || (drops === true && repair !== 'drop')) return 'possible';
     try {
