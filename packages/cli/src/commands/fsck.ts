@@ -25,14 +25,13 @@ export async function fsck(call: Fsck): Promise<void> {
       if (item.kind === 'progress') {
         cursor = item.cursor;
         line.update(item);
-        if (output.json) await output.object(eventOf(item));
-        continue;
+      } else {
+        line.clear();
       }
-      line.clear();
       if (item.kind === 'finding' && item.repair !== 'done') left += 1;
       if (output.json) await output.object(eventOf(item));
       else if (item.kind === 'finding') await output.line(describe(item));
-      else output.note(summaryOf(item));
+      else if (item.kind === 'done') output.note(summaryOf(item));
       await output.flush();
     }
   } catch (error) {
