@@ -10,7 +10,7 @@
  * - after each commit the rows do not contradict one another;
  * - no block goes that a stored body names, in any state that a crash could leave, or that a fresh read plan was told of.
  */
-import { contradictions, rowsOfCommit, uploadsInBodies, type ModelFilesystem } from '@nokv/meta/testing';
+import { contradictions, rowsOfCommit, uploadsInBodies, type ModelFilesystem, type commandsOfSegment } from '@nokv/meta/testing';
 import { ModelFilesystem as Model } from '@nokv/meta/testing';
 import type { KvReader, KvWrite } from '@nokv/meta';
 import type { UploadId } from '@nokv/types';
@@ -59,12 +59,16 @@ export class Oracle implements KvObserver {
   #flushedCommit = -1;
   readonly #note: (line: string) => void;
   readonly #checkEvery: number;
+  readonly #isShared: boolean;
+  /** False while a store is being filled from an image: its rows are not all there. */
+  isWhole: () => boolean = () => true;
   commits = 0;
   checks = 0;
 
   /** @param checkEvery after how many commits all rows are checked against one another. */
-  constructor(note: (line: string) => void, checkEvery: number) {
+  constructor(note: (line: string) => void, checkEvery: number, isShared: boolean) {
     this.#note = note;
+    this.#isShared = isShared;
     this.#checkEvery = checkEvery;
   }
 
@@ -77,6 +81,7 @@ export class Oracle implements KvObserver {
 
   handedOver(commit: number, writes: readonly KvWrite[]): void {
     this.commits += 1;
+    if (this.#isShared) return this.#stored(commit, writes);
     const { changes, strayResults, bodyUploads, progress } = rowsOfCommit(writes);
     this.#note(`  commit ${commit}: ${writes.length} rows, version ${progress?.version ?? '-'}`);
     for (const upload of bodyUploads) {
@@ -91,7 +96,36 @@ export class Oracle implements KvObserver {
     this.#judge(progress?.version ?? 0);
   }
 
+  /** With a shared log the truth is there, and stores come after it; one that recovers stores again what others did. */
+  #stored(commit: number, writes: readonly KvWrite[]): void {
+    const { changes, bodyUploads, progress } = rowsOfCommit(writes);
+    this.#note(`  commit ${commit}: ${writes.length} rows, version ${progress?.version ?? '-'}`);
+    for (const upload of bodyUploads) {
+      if (this.#removedUploads.has(upload)) this.violate(`commit ${commit} stores a body of upload ${upload}, whose blocks are gone`);
+    }
+    for (const change of changes) {
+      const at = this.#changes.findLastIndex(({ change: other }) => compareChanges(other, change) <= 0);
+      const known = this.#changes[at];
+      if (known === undefined || compareChanges(known.change, change) !== 0) this.#changes.splice(at + 1, 0, { commit, change });
+      else if (JSON.stringify(known.change) !== JSON.stringify(change)) {
+        this.violate(`change ${change.version}.${change.ordinal} is another one in another store`);
+      }
+    }
+  }
+
+  /** A segment came to be in the shared log: what it holds is durable from now on, whoever knows. */
+  appended(sequence: number, commands: ReturnType<typeof commandsOfSegment>): void {
+    this.#note(`  segment ${sequence}: ${commands.length} commands`);
+    for (const { version, requestId } of commands) {
+      if (requestId !== undefined) this.#took(sequence, version, requestId);
+      this.#progress.push({ commit: sequence, version });
+    }
+    this.#flushedCommit = sequence;
+    this.#judge(this.#progress.at(-1)?.version ?? 0);
+  }
+
   applied(commit: number, rows: KvReader): void {
+    if (this.#isShared && !this.isWhole()) return;
     if (commit % this.#checkEvery !== 0) return;
     this.checks += 1;
     const found = contradictions(rows);
@@ -99,10 +133,12 @@ export class Oracle implements KvObserver {
   }
 
   flushed(commit: number): void {
+    if (this.#isShared) return;
     this.#flushedCommit = Math.max(this.#flushedCommit, commit);
   }
 
   lost(firstCommit: number): void {
+    if (this.#isShared) return;
     const isLost = ({ commit }: { readonly commit: number }): boolean => commit >= firstCommit;
     for (const { requestId } of this.#states.filter(isLost)) {
       this.#effects.delete(requestId);
@@ -130,7 +166,8 @@ export class Oracle implements KvObserver {
     if (before !== undefined) this.violate(`${requestId} took effect twice, at versions ${before} and ${version}`);
     this.#effects.set(requestId, version);
     const last = this.#states.at(-1) as State;
-    if (version <= last.version || version <= this.#versionFloor) {
+    // An append of an earlier owner may come late, with versions that it showed.
+    if (version <= last.version || (!this.#isShared && version <= this.#versionFloor)) {
       this.violate(`version ${version} of ${requestId} is no higher than ${Math.max(last.version, this.#versionFloor)}, which was used`);
     }
     const request = this.#requests.get(requestId);
@@ -242,4 +279,8 @@ export class Oracle implements KvObserver {
     }
     this.violate(`${answer} (versions ${from} to ${to})`);
   }
+}
+
+function compareChanges(a: WatchedChange, b: WatchedChange): number {
+  return a.version - b.version || a.ordinal - b.ordinal;
 }

@@ -1,6 +1,6 @@
 /** One life of the server's process: an engine over the simulated ports, until it is closed or the machine stops. */
-import { openShard, type Committed, type ShardEngine, type ShardOptions } from '@nokv/meta';
-import { shardId, toNokvError, type NokvError } from '@nokv/types';
+import { ImageKeeper, openShard, openSharedShard, type ImagePolicy, type LogStore, type ShardEngine, type ShardOptions } from '@nokv/meta';
+import { NokvError, shardId, toNokvError, type Epoch } from '@nokv/types';
 import { deferred } from './deferred.js';
 import type { DeliberateBug } from './deliberate-bugs.js';
 import type { SeededRandom } from './seeded-random.js';
@@ -12,6 +12,22 @@ export type Answer<T> =
   | { readonly kind: 'refused'; readonly error: NokvError }
   | { readonly kind: 'died' };
 
+export interface SharedOptions {
+  readonly store: LogStore;
+  readonly epoch: Epoch;
+  readonly hasBeenServed: boolean;
+  readonly images: Partial<ImagePolicy>;
+}
+
+export interface OpenOptions {
+  readonly bug: DeliberateBug | undefined;
+  /** Undefined: durable is what the own disk has flushed. */
+  readonly shared: SharedOptions | undefined;
+}
+
+export const SHARD = shardId(0);
+const APPEND_TIMEOUT_MS = 10_000;
+
 export class SimProcess {
   readonly kv: SimKv;
   readonly clock: SimClock;
@@ -19,6 +35,9 @@ export class SimProcess {
   engine: ShardEngine | undefined;
   /** Why it serves no more without having been stopped. */
   failure: Error | undefined;
+  /** Of a shard with a shared log. */
+  images: ImageKeeper | undefined;
+  #isDead = false;
   readonly #died = deferred<'died'>();
 
   constructor(kv: SimKv, time: SimTime) {
@@ -26,15 +45,38 @@ export class SimProcess {
     this.clock = new SimClock(time);
   }
 
-  async open(options: Pick<ShardOptions, 'retention' | 'window'>, random: SeededRandom, bug: DeliberateBug | undefined): Promise<void> {
-    const given: ShardOptions = { ...options, kv: this.kv, shard: shardId(0), clock: this.clock, random };
+  async open(options: Pick<ShardOptions, 'retention' | 'window'>, random: SeededRandom, { bug, shared }: OpenOptions): Promise<void> {
+    const given: ShardOptions = { ...options, kv: this.kv, shard: SHARD, clock: this.clock, random };
     const asked = bug?.options?.(given) ?? given;
-    const engine = await openShard({ ...asked, kv: bug?.kv?.(asked.kv) ?? asked.kv });
+    const kv = bug?.kv?.(asked.kv) ?? asked.kv;
+    const engine = shared === undefined ? await openShard({ ...asked, kv }) : await this.#openShared({ ...asked, kv }, random, shared);
     this.engine = bug?.engine?.(engine) ?? engine;
     void engine.failed.then((error) => {
       this.failure = error;
       this.engine = undefined;
     });
+  }
+
+  async #openShared(
+    options: ShardOptions,
+    random: SeededRandom,
+    { store, epoch, hasBeenServed, images }: SharedOptions,
+  ): Promise<ShardEngine> {
+    const opened = await openSharedShard({ ...options, store, epoch, hasBeenServed, appendTimeoutMs: APPEND_TIMEOUT_MS });
+    this.images = new ImageKeeper({
+      kv: options.kv,
+      store,
+      shard: SHARD,
+      clock: this.clock,
+      random,
+      log: () => opened.sink.stats,
+      mustOwn: () => {
+        if (this.#isDead || this.engine === undefined) throw new NokvError('fenced', 'this owner serves no more');
+      },
+      policy: images,
+      blockBytes: 4096,
+    });
+    return opened.engine;
   }
 
   /** The answer of the engine, or that the process died first. */
@@ -47,10 +89,9 @@ export class SimProcess {
   }
 
   die(time: SimTime): void {
+    this.#isDead = true;
     this.engine = undefined;
     time.forget(this.clock);
     this.#died.resolve('died');
   }
 }
-
-export type { Committed };

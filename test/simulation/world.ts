@@ -2,19 +2,20 @@
  * A whole small world under one seed: a server's process over simulated ports, callers, watchers, background work, crashes.
  * `simulate` runs it, winds it down without further faults, and says what was violated.
  */
-import type { LogWindow, Retention } from '@nokv/meta';
-import { contradictions, uploadsInBodies } from '@nokv/meta/testing';
-import { toNokvError, type UploadId } from '@nokv/types';
+import { recoverShard, stateDigest, type ImagePolicy, type LogWindow, type Retention } from '@nokv/meta';
+import { commandsOfSegment, contradictions, uploadsInBodies } from '@nokv/meta/testing';
+import { epoch, toNokvError, type UploadId } from '@nokv/types';
 import { Caller, isEnvironment } from './caller.js';
 import type { DeliberateBug } from './deliberate-bugs.js';
 import { difference, modelTree, shardTreeAt, shardTreeNow, type AskAndWait, type BlockText } from './namespace.js';
 import { drawTaste, type HeldSnapshot } from './operations.js';
 import { Oracle } from './oracle.js';
-import { SimProcess } from './process.js';
+import { SHARD, SimProcess } from './process.js';
 import { Scheduler, settled, type Choice } from './scheduler.js';
 import { SeededRandom } from './seeded-random.js';
-import { SimTime } from './sim-clock.js';
-import { SimKv } from './sim-kv.js';
+import { SimClock, SimTime } from './sim-clock.js';
+import { SimKv, type KvObserver } from './sim-kv.js';
+import { SimLogStore } from './sim-log-store.js';
 import { SimStore, blockId } from './sim-store.js';
 import { Watcher, listen } from './watcher.js';
 
@@ -23,6 +24,8 @@ export interface SimulationOptions {
   /** Choices before everything winds down (default 300). */
   readonly steps?: number;
   readonly bug?: DeliberateBug;
+  /** Default: the seed decides. */
+  readonly durability?: 'local' | 'shared';
 }
 
 export interface SimulationResult {
@@ -31,13 +34,21 @@ export interface SimulationResult {
   readonly trace: readonly string[];
   /** Of the whole trace: equal for equal seeds. */
   readonly digest: string;
-  readonly counts: Readonly<Record<'steps' | 'commits' | 'checks' | 'crashes' | 'failures' | 'blocksRemoved', number>>;
+  readonly counts: Readonly<Record<'steps' | 'commits' | 'checks' | 'crashes' | 'failures' | 'blocksRemoved' | 'images', number>>;
 }
 
 const STEPS_DEFAULT = 300;
 /** More than any world needs to come to rest. */
 const STEPS_AT_REST_MAX = 20_000;
 const DAY_MS = 24 * 3600 * 1000;
+
+interface Shared {
+  readonly store: SimLogStore;
+  epoch: number;
+  hasBeenServed: boolean;
+  /** An image is being written, or old ones are being removed. */
+  isAtWork: boolean;
+}
 
 /** How often what happens; each seed is of another kind. */
 interface Weather {
@@ -47,6 +58,13 @@ interface Weather {
   readonly failFlush: number;
   readonly maintain: number;
 }
+
+const UNOBSERVED: KvObserver = {
+  handedOver: () => undefined,
+  applied: () => undefined,
+  flushed: () => undefined,
+  lost: () => undefined,
+};
 
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
   const world = new World(options);
@@ -78,7 +96,7 @@ export class World {
   /** Made and not retired. */
   readonly snapshots: HeldSnapshot[] = [];
   isWindingDown = false;
-  readonly counts = { steps: 0, crashes: 0, failures: 0, blocksRemoved: 0 };
+  readonly counts = { steps: 0, crashes: 0, failures: 0, blocksRemoved: 0, images: 0 };
   readonly #random: SeededRandom;
   readonly #options: SimulationOptions;
   readonly #weather: Weather;
@@ -89,14 +107,20 @@ export class World {
   readonly #watchers: Watcher[] = [];
   #isMaintaining = false;
   #running = 0;
+  /** The shared log, where this world has one. */
+  readonly #shared: Shared | undefined;
+  readonly #images: Partial<ImagePolicy>;
 
   constructor(options: SimulationOptions) {
     const random = new SeededRandom(options.seed);
     this.#random = random;
     this.#options = options;
     this.scheduler = new Scheduler(random.fork());
+    if (options.durability === 'shared') {
+      this.#shared = { store: new SimLogStore(random.fork()), epoch: 0, hasBeenServed: false, isAtWork: false };
+    }
     // To check all rows costs more than all else: some seeds do it after each commit, the others now and then, and after each crash.
-    this.oracle = new Oracle((line) => this.scheduler.note(line), options.seed % 5 === 0 ? 1 : 7);
+    this.oracle = new Oracle((line) => this.scheduler.note(line), options.seed % 5 === 0 ? 1 : 7, this.#shared !== undefined);
     this.time = new SimTime(random.fork());
     this.store = new SimStore(random.fork());
     const often = (chance: number, weight: number): number => (random.chance(chance) ? weight * random.float() : 0);
@@ -115,6 +139,7 @@ export class World {
     };
     const requestMs = random.pick([600_000, 3_600_000]);
     this.#window = random.chance(0.5) ? {} : { requestMs, changeMs: requestMs * random.pick([1, 4]) };
+    this.#images = { logSegments: 3 + random.below(30), imagesKept: 1 + random.below(2), retentionMs: random.pick([60_000, 600_000]) };
     this.process = new SimProcess(new SimKv(this.oracle, random.fork()), this.time);
     this.store.onRemoval = (upload) => {
       this.counts.blocksRemoved += 1;
@@ -122,6 +147,17 @@ export class World {
       this.oracle.removing(upload, kv.durable, kv.uncertain, this.time.ms);
     };
     for (const source of [this.time, this.store]) this.scheduler.addSource(() => source.choices());
+    const shared = this.#shared;
+    if (shared !== undefined) {
+      // Each leap beyond the time for an append ends an owner: they are to be rarer.
+      this.time.leapWeight = 0.4;
+      this.scheduler.addSource(() => shared.store.choices());
+      this.oracle.isWhole = () => this.process.engine !== undefined;
+      shared.store.onCreated = (key, bytes) => {
+        const sequence = /\/log\/(\d+)$/.exec(key)?.[1];
+        if (sequence !== undefined) this.oracle.appended(Number(sequence), commandsOfSegment(key, bytes));
+      };
+    }
     this.scheduler.addSource(() => this.process.kv.choices());
     this.scheduler.addSource(() => this.#choices());
   }
@@ -191,6 +227,7 @@ export class World {
     if (engine === undefined) return [];
     const choices: Choice[] = [];
     if (!this.#isMaintaining) choices.push({ name: 'background work', weight: this.#weather.maintain, run: () => void this.#maintain() });
+    if (this.#shared?.isAtWork === false) choices.push({ name: 'image work', weight: 1, run: () => void this.#keepImages() });
     if (!this.isWindingDown && this.#weather.close > 0) {
       choices.push({ name: 'orderly stop', weight: this.#weather.close / 3, run: () => void this.#close() });
     }
@@ -199,7 +236,12 @@ export class World {
 
   #start(): void {
     const { process } = this;
-    const opening = process.open({ retention: this.#retention, window: this.#window }, this.#random.fork(), this.#options.bug);
+    const shared = this.#shared;
+    if (shared !== undefined) shared.epoch += 1;
+    const opening = process.open({ retention: this.#retention, window: this.#window }, this.#random.fork(), {
+      bug: this.#options.bug,
+      shared: shared === undefined ? undefined : { ...shared, epoch: epoch(shared.epoch), images: this.#images },
+    });
     this.scheduler.note('  the server starts');
     opening.then(
       () => this.#opened(process),
@@ -207,7 +249,13 @@ export class World {
         if (process !== this.process) return;
         const found = toNokvError(error);
         // A disk that fails while the server starts ends it; the next start tries again.
-        if (isEnvironment(found) || found.message.includes('EIO')) process.failure = found;
+        if (
+          isEnvironment(found) ||
+          found.code === 'store-unavailable' ||
+          found.code === 'deadline-exceeded' ||
+          found.message.includes('EIO')
+        )
+          process.failure = found;
         else this.oracle.violate(`the shard does not open: ${found.message}`);
       },
     );
@@ -216,6 +264,9 @@ export class World {
   #opened(process: SimProcess): void {
     const { engine } = process;
     if (process !== this.process || engine === undefined) return;
+    if (this.#shared !== undefined) this.#shared.hasBeenServed = true;
+    const found = contradictions(process.kv);
+    if (found.length > 0) this.oracle.violate(`a server begins with rows that contradict: ${found.slice(0, 3).join('; ')}`);
     this.scheduler.note(`  the server serves from version ${engine.durableVersion}`);
     engine.onLost((first, last) => this.#lost.push([first, last]));
     listen(this, engine, this.oracle.durableVersion);
@@ -225,8 +276,11 @@ export class World {
   /** The machine stops between two steps: what was not flushed is there or not, whoever waits hears nothing. */
   #crash(): void {
     this.counts.crashes += 1;
-    this.scheduler.note(`${this.scheduler.trace.length} CRASH`);
-    this.#replace(this.process.kv.crash());
+    const survivor = this.process.kv.crash();
+    // With a shared log another node may take over, which has nothing.
+    const isMoved = this.#shared !== undefined && this.#random.chance(0.4);
+    this.scheduler.note(`${this.scheduler.trace.length} CRASH${isMoved ? ', another node' : ''}`);
+    this.#replace(isMoved ? new SimKv(this.oracle, this.#random.fork()) : survivor);
   }
 
   async #close(): Promise<void> {
@@ -243,9 +297,8 @@ export class World {
     this.oracle.crashed();
     this.process.die(this.time);
     this.#isMaintaining = false;
+    if (this.#shared !== undefined) this.#shared.isAtWork = false;
     this.process = new SimProcess(kv, this.time);
-    const found = contradictions(kv);
-    if (found.length > 0) this.oracle.violate(`after a crash rows contradict: ${found.slice(0, 3).join('; ')}`);
     this.#start();
   }
 
@@ -262,6 +315,21 @@ export class World {
     }
   }
 
+  async #keepImages(): Promise<void> {
+    const { process } = this;
+    const { images } = process;
+    const shared = this.#shared;
+    if (images === undefined || shared === undefined) return;
+    shared.isAtWork = true;
+    const answer = await process.hear(images.turn());
+    if (process !== this.process) return;
+    shared.isAtWork = false;
+    if (answer.kind === 'refused' && !isEnvironment(answer.error) && answer.error.code !== 'store-unavailable') {
+      this.oracle.violate(`image work failed: ${answer.error.code}: ${answer.error.message}`);
+    }
+    if (answer.kind === 'done' && answer.value.written !== undefined) this.counts.images += 1;
+  }
+
   /** What all see now must be what a plain filesystem has after the same requests. */
   #compareTrees(): void {
     const { engine } = this.process;
@@ -276,11 +344,17 @@ export class World {
   async #windDown(): Promise<void> {
     this.scheduler.note('winds down');
     this.isWindingDown = true;
+    this.time.isPatient = true;
     this.store.isFaulty = false;
+    if (this.#shared !== undefined) this.#shared.store.isFaulty = false;
     const start = this.counts.steps;
     while (this.oracle.violations.length === 0) {
       const isAtRest =
-        this.#running === 0 && this.store.isIdle && this.process.engine !== undefined && this.process.kv.uncertain.length === 0;
+        this.#running === 0 &&
+        this.store.isIdle &&
+        this.#shared?.store.isIdle !== false &&
+        this.process.engine !== undefined &&
+        this.process.kv.uncertain.length === 0;
       if (isAtRest) break;
       if (this.counts.steps - start > STEPS_AT_REST_MAX) return this.oracle.violate('the world does not come to rest');
       await this.#step();
@@ -313,9 +387,27 @@ export class World {
       if (oracle.hasRemoved(upload)) oracle.violate(`a body names upload ${upload}, whose blocks are gone`);
     }
     await this.#checkSnapshots();
+    await this.#checkRecovery();
     const found = contradictions(kv);
     if (found.length > 0) oracle.violate(`at rest rows contradict: ${found.slice(0, 3).join('; ')}`);
     this.#compareTrees();
+  }
+
+  /** A node with nothing comes to the same state from image and log. */
+  async #checkRecovery(): Promise<void> {
+    const shared = this.#shared;
+    if (shared === undefined) return;
+    const random = this.#random.fork();
+    const kv = new SimKv(UNOBSERVED, random);
+    this.scheduler.addSource(() => kv.choices());
+    const options = { kv, store: shared.store, shard: SHARD, clock: new SimClock(this.time), random, hasBeenServed: true };
+    try {
+      await this.#whileStepping(recoverShard({ ...options, bootstrap: () => Promise.reject(new Error('a shard is begun anew')) }));
+    } catch (error) {
+      return this.oracle.violate(`recovery at rest: ${toNokvError(error).message}`);
+    }
+    const [own, recovered] = [await stateDigest(this.process.kv), await stateDigest(kv)];
+    if (own !== recovered) this.oracle.violate(`recovered from image and log the state is ${recovered}, the live one ${own}`);
   }
 
   /** Nothing that happened since may have changed what they show. */

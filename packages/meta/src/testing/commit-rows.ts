@@ -2,6 +2,7 @@
 import type { RequestId, UploadId } from '@nokv/types';
 import { FAMILY, SYSTEM_ITEM, familyEnd, familyStart, parseChangeKey, requestKey } from '../key.js';
 import { uploadsOf } from '../operations/extents.js';
+import { decodeSegment } from '../log/segment.js';
 import type { KvReader, KvWrite } from '../ordered-kv.js';
 import { decodeBody } from '../value-body.js';
 import { decodeChange, decodeProgress, type ChangeRow, type ProgressRow } from '../value-log.js';
@@ -42,4 +43,14 @@ export function uploadsInBodies(kv: KvReader): Set<UploadId> {
     for (const upload of uploadsOf(decodeBody(value).body)) uploads.add(upload);
   }
   return uploads;
+}
+
+/** The commands of a segment of the shared log with their versions; those that the shard asked of itself have no request id. */
+export function commandsOfSegment(
+  key: string,
+  bytes: Uint8Array,
+): readonly { readonly version: number; readonly requestId: string | undefined }[] {
+  return decodeSegment(key, bytes).batches.flatMap(({ firstVersion, commands }) =>
+    commands.map((command, i) => ({ version: firstVersion + i, requestId: 'requestId' in command ? command.requestId : undefined })),
+  );
 }
