@@ -74,11 +74,11 @@ export class Caller {
 
   async #act(): Promise<void> {
     const kind = this.#random.float();
-    if (kind < 0.55) await this.#mutate(drawMutation(this.#random, this.#taste, `${this.#name}.${this.#requests}`));
-    else if (kind < 0.7) await this.#putBlocks();
-    else if (kind < 0.78) await this.#copy();
-    else if (kind < 0.82) await this.#putIfUnchanged();
-    else if (kind < 0.9) await this.#onThePast();
+    if (kind < 0.5) await this.#mutate(drawMutation(this.#random, this.#taste, `${this.#name}.${this.#requests}`));
+    else if (kind < 0.65) await this.#putBlocks();
+    else if (kind < 0.7) await this.#copy();
+    else if (kind < 0.74) await this.#putIfUnchanged();
+    else if (kind < 0.83) await this.#onThePast();
     else if (kind < 0.95) await this.#readFile(drawPath(this.#random));
     else await this.#hold();
   }

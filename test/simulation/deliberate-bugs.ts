@@ -2,12 +2,15 @@
  * Faults that are put in on purpose, to show that the simulation finds such. Each wraps a port or the engine from outside, in
  * test code: no configuration of a server reaches them.
  */
-import type { KvWrite, OrderedKv, ShardEngine, ShardOptions } from '@nokv/meta';
+import type { KvWrite, LogStore, OrderedKv, ShardEngine, ShardOptions } from '@nokv/meta';
 
 export interface DeliberateBug {
   readonly name: string;
   readonly options?: (options: ShardOptions) => ShardOptions;
   readonly kv?: (kv: OrderedKv) => OrderedKv;
+  readonly log?: (store: LogStore) => LogStore;
+  /** Where it can be seen; default: in every world. */
+  readonly durability?: 'local' | 'shared';
   readonly engine?: (engine: ShardEngine) => ShardEngine;
 }
 
@@ -78,6 +81,24 @@ const stalePins: DeliberateBug = {
   },
 };
 
+/** The shared log is told of a batch, and not waited for. */
+const replyBeforeAppend: DeliberateBug = {
+  name: 'reply before the shared log has it',
+  durability: 'shared',
+  log: (store) => ({
+    description: store.description,
+    get: (key, options) => store.get(key, options),
+    list: (prefix, options) => store.list(prefix, options),
+    delete: (keys, options) => store.delete(keys, options),
+    putIfAbsent: (key, bytes, options) => {
+      const put = store.putIfAbsent(key, bytes, options);
+      if (!key.includes('/log/')) return put;
+      put.catch(() => undefined);
+      return Promise.resolve('created');
+    },
+  }),
+};
+
 export const DELIBERATE_BUGS: readonly DeliberateBug[] = [
   replyBeforeFlush,
   resultNotStored,
@@ -86,6 +107,7 @@ export const DELIBERATE_BUGS: readonly DeliberateBug[] = [
   changeNotLogged,
   readsUnflushed,
   stalePins,
+  replyBeforeAppend,
 ];
 
 function isFirstPublish({ key, value }: KvWrite): boolean {

@@ -57,6 +57,7 @@ export class Oracle implements KvObserver {
   /** Versions up to here were shown before something was lost. */
   #versionFloor = 0;
   #flushedCommit = -1;
+  #cursorMax = 0;
   readonly #note: (line: string) => void;
   readonly #checkEvery: number;
   readonly #isShared: boolean;
@@ -155,6 +156,11 @@ export class Oracle implements KvObserver {
     this.#versionFloor = this.#versionShownMax;
   }
 
+  /** Versions that were visible and will never be durable: what was seen of them was seen in vain. */
+  abandoned(first: number, last: number): void {
+    this.#expectations = this.#expectations.filter(({ to }) => to < first || to > last);
+  }
+
   /** A start after a crash: what was shown and not even handed over is gone as well. */
   crashed(): void {
     this.#expectations = [];
@@ -170,6 +176,8 @@ export class Oracle implements KvObserver {
     if (version <= last.version || (!this.#isShared && version <= this.#versionFloor)) {
       this.violate(`version ${version} of ${requestId} is no higher than ${Math.max(last.version, this.#versionFloor)}, which was used`);
     }
+    if (version <= this.#cursorMax)
+      this.violate(`version ${version} of ${requestId} comes when a watcher is at ${this.#cursorMax} already`);
     const request = this.#requests.get(requestId);
     if (request === undefined) return this.violate(`version ${version} is of request ${requestId}, which nobody sent`);
     const model = last.model.clone();
@@ -239,6 +247,15 @@ export class Oracle implements KvObserver {
 
   get newest(): ModelFilesystem {
     return (this.#states.at(-1) as State).model;
+  }
+
+  /**
+   * A watcher goes on after this version: it must be durable, and nothing may come before it any more. An owner of a shared log that has just
+   * begun leads to where its versions begin, of which the log says nothing yet.
+   */
+  led(watcher: string, cursor: number): void {
+    if (!this.#isShared && cursor > this.durableVersion) this.violate(`${watcher} was led to ${cursor}, durable is ${this.durableVersion}`);
+    this.#cursorMax = Math.max(this.#cursorMax, cursor);
   }
 
   stateAt(version: number): ModelFilesystem {

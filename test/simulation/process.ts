@@ -49,7 +49,10 @@ export class SimProcess {
     const given: ShardOptions = { ...options, kv: this.kv, shard: SHARD, clock: this.clock, random };
     const asked = bug?.options?.(given) ?? given;
     const kv = bug?.kv?.(asked.kv) ?? asked.kv;
-    const engine = shared === undefined ? await openShard({ ...asked, kv }) : await this.#openShared({ ...asked, kv }, random, shared);
+    const engine =
+      shared === undefined
+        ? await openShard({ ...asked, kv })
+        : await this.#openShared({ ...asked, kv }, random, { ...shared, store: bug?.log?.(shared.store) ?? shared.store });
     this.engine = bug?.engine?.(engine) ?? engine;
     void engine.failed.then((error) => {
       this.failure = error;

@@ -45,7 +45,7 @@ export class Watcher {
     const expected = oracle.changesBetween(since, next).map(describe).join(' | ');
     const heard = changes.map(describe).join(' | ');
     if (heard !== expected) oracle.violate(`${this.#name} heard of ${since} to ${next}: ${heard}; there were: ${expected}`);
-    if (next > oracle.durableVersion) oracle.violate(`${this.#name} was led to ${next}, durable is ${oracle.durableVersion}`);
+    oracle.led(this.#name, next);
     if (next < since) oracle.violate(`${this.#name} was led back from ${since} to ${next}`);
     this.#follow(
       located.filter(({ change }) => change.version <= next),

@@ -116,7 +116,8 @@ export class World {
     this.#random = random;
     this.#options = options;
     this.scheduler = new Scheduler(random.fork());
-    if (options.durability === 'shared') {
+    const durability = options.durability ?? options.bug?.durability ?? (random.chance(0.4) ? 'shared' : 'local');
+    if (durability === 'shared') {
       this.#shared = { store: new SimLogStore(random.fork()), epoch: 0, hasBeenServed: false, isAtWork: false };
     }
     // To check all rows costs more than all else: some seeds do it after each commit, the others now and then, and after each crash.
@@ -268,7 +269,10 @@ export class World {
     const found = contradictions(process.kv);
     if (found.length > 0) this.oracle.violate(`a server begins with rows that contradict: ${found.slice(0, 3).join('; ')}`);
     this.scheduler.note(`  the server serves from version ${engine.durableVersion}`);
-    engine.onLost((first, last) => this.#lost.push([first, last]));
+    engine.onLost((first, last) => {
+      this.#lost.push([first, last]);
+      this.oracle.abandoned(first, last);
+    });
     listen(this, engine, this.oracle.durableVersion);
     this.#compareTrees();
   }

@@ -69,6 +69,24 @@ describe('the image keeper', () => {
     expect(store.objects.has(segmentKey(SHARD, 1))).toBe(false);
   });
 
+  test('keeps an image that was the newest for long: a node that has just begun with it comes to the end', async () => {
+    const { store, clock, random, keeper, mkdir } = await served({ logSegments: 3, retentionMs: 60_000, imagesKept: 1 });
+    for (let i = 0; i < 5; i++) await mkdir(`/a${i}`);
+    await keeper.turn();
+    clock.ms += 3600_000;
+    await keeper.turn();
+    for (let i = 0; i < 5; i++) await mkdir(`/b${i}`);
+    // Another node begins with the newest image there is; the next one is written before it has read the log after it.
+    store.inject({ on: 'get', key: '/log/', effect: async () => void (await keeper.turn()) });
+    const next = await openSharedShard({ kv: new MemoryKv(), store, shard: SHARD, epoch: epoch(2), clock, random, hasBeenServed: true });
+    expect(keeper.images).toBe(2);
+    const { entries } = await next.engine.read('list', { node: at('/'), limit: 100, attributes: false }, { visible: false });
+    expect(entries).toHaveLength(10);
+    clock.ms += 61_000;
+    await keeper.turn();
+    expect(manifests(store)).toHaveLength(1);
+  });
+
   test('of an owner that lost the shard writes no manifest and removes nothing', async () => {
     let owns = true;
     const { store, clock, keeper, mkdir } = await served({ logSegments: 5, retentionMs: 0, imagesKept: 1 }, () => {

@@ -106,6 +106,8 @@ async function begin(options: RecoverOptions): Promise<Recovered> {
   const logged = content === 'shard' ? readLogPosition(kv) : undefined;
   const { keys } = await store.list(logPrefix(shard), { limit: 1 });
   if (keys.length > 0 || (logged !== undefined && logged.sequence > 0) || (hasBeenServed && content !== 'shard')) {
+    // Looked at again: between the two looks another node may have begun.
+    if ((await readOrigin(store, shard)) !== undefined) throw begunElsewhere(shard);
     throw new NokvError(
       'corrupt',
       `shard ${shard} has been served and ${originKey(shard)} is missing in ${store.description}; restore the store, it is not begun anew`,
@@ -129,12 +131,16 @@ async function begin(options: RecoverOptions): Promise<Recovered> {
     // Before the origin: a store that began a log knows it, whatever happens next.
     await kv.commit([logPositionWrite(position)]).flushed;
     if (!(await putOrigin(store, shard, { image: prefix }))) {
-      throw new NokvError('unavailable', `another node began the log of shard ${shard} at the same moment; try again`);
+      throw begunElsewhere(shard);
     }
     return { position, from: 'new', image: prefix, segments: 0 };
   } finally {
     snapshot.release();
   }
+}
+
+function begunElsewhere(shard: ShardId): NokvError {
+  return new NokvError('unavailable', `another node began the log of shard ${shard} at the same moment; try again`);
 }
 
 /** Where the store is in the log; undefined where it is to be filled anew. */

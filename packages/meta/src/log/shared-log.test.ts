@@ -113,6 +113,16 @@ describe('a slow store', () => {
   });
 });
 
+describe('two nodes that begin at the same moment', () => {
+  test('leave one log: the one that looked too early is told to try again, not that something is missing', async () => {
+    const early = new MemoryLogStore(store.objects);
+    early.inject({ on: 'list', key: '/log/', effect: async () => void (await mkdir((await open(1)).engine, '/kept')) });
+    const failure = await failureOf(open(2, new MemoryKv(), { log: early, served: false }));
+    expect(failure).toMatchObject({ code: 'unavailable', outcome: 'not-applied' });
+    expect(await names((await open(3, new MemoryKv())).engine)).toEqual(['kept']);
+  });
+});
+
 describe('a store that refuses', () => {
   test('fails the mutations cleanly, nothing of them is seen, and service goes on', async () => {
     const { engine } = await open(1);
