@@ -128,7 +128,7 @@ function* checkDirectory(context: FsckContext, ino: InodeNumber, inode: Inode | 
   }
   // A directory of a fork counts entries that have no rows yet.
   if (inode?.type !== 'directory' || inode.isLazy) return;
-  if (directories + 2 !== inode.nlink) directories = countDirectories(context, ino);
+  if (directories + 2 !== inode.nlink) directories = yield* countDirectories(context, ino);
   if (children === inode.children && directories + 2 === inode.nlink) return;
   context.report({
     severity: 'error',
@@ -141,7 +141,7 @@ function* checkDirectory(context: FsckContext, ino: InodeNumber, inode: Inode | 
   });
 }
 
-function countDirectories(context: FsckContext, ino: InodeNumber): number {
+function* countDirectories(context: FsckContext, ino: InodeNumber): Generator<undefined, number> {
   let directories = 0;
   const end = inodeRangeEnd(ino);
   for (const { value } of context.kv.range(dentryKey(ino, NO_NAME), end)) {
@@ -152,6 +152,7 @@ function countDirectories(context: FsckContext, ino: InodeNumber): number {
     } catch {
       // Named where the entries were counted.
     }
+    yield;
   }
   return directories;
 }

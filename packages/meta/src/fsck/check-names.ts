@@ -19,14 +19,21 @@ interface Name {
 /** Of one inode; a file with more is reported and left as it is. */
 const NAMES_MENDED_MAX = 1024;
 const NAMES_TOLD_MAX = 8;
+/** Of all suspects together; those that have more are left to the next check. */
+const NAMES_KEPT_MAX = 1_000_000;
 
 export function* checkNames(context: FsckContext, _from: Uint8Array | undefined): Generator<undefined> {
   if (context.suspects.size === 0) return;
   const names = new Map<InodeNumber, Name[]>();
   for (const ino of context.suspects) names.set(ino, []);
+  let kept = 0;
   for (const { key, value } of context.kv.range(familyStart(FAMILY.dentry), familyEnd(FAMILY.dentry))) {
-    const found = value.length < 17 ? undefined : names.get(readU64(value, 8) as InodeNumber);
-    if (found !== undefined && found.length <= NAMES_MENDED_MAX) {
+    const ino = value.length < 17 ? undefined : (readU64(value, 8) as InodeNumber);
+    const found = ino === undefined ? undefined : names.get(ino);
+    if (ino !== undefined && found !== undefined && kept === NAMES_KEPT_MAX) {
+      names.delete(ino);
+    } else if (found !== undefined && found.length <= NAMES_MENDED_MAX) {
+      kept += 1;
       found.push({
         parent: readU64(key, 1) as InodeNumber,
         name: copyBytes(key, NAME_AT, key.length),

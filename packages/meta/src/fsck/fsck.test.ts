@@ -565,6 +565,33 @@ test('one check at a time; a broken-off one makes room', async () => {
   expect((await check(shard)).findings).toEqual([]);
 });
 
+test('closing the shard ends a check that is under way, and nothing holds the store then', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'nokv-fsck-'));
+  try {
+    const shard = await TestShard.open(await openLmdbKv({ directory }));
+    await Promise.all(Array.from({ length: 500 }, (_, i) => shard.create(`/f${i}`)));
+    const seen: string[] = [];
+    const running = (async () => {
+      for await (const item of shard.engine.fsck(REPORT)) {
+        seen.push(item.kind);
+        if (seen.length === 2) void shard.engine.close();
+      }
+    })();
+    const ended = await running.then(
+      () => 'ended',
+      (error: unknown) => (error as { readonly code?: string }).code,
+    );
+    expect(['ended', 'draining']).toContain(ended);
+    expect(seen).not.toContain('done');
+    await shard.engine.close();
+    const again = await TestShard.open(await openLmdbKv({ directory }), { prefix: 'again' });
+    expect((await check(again)).findings).toEqual([]);
+    await again.engine.close();
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});
+
 test.each(['', 'inodes.', 'inodes.xyz', 'nothing.00', 'inodes.00.00', `logs.${'00'.repeat(400)}`])('%j is no cursor', async (resume) => {
   const { kv } = await soundShard();
   const shard = await TestShard.open(kv, { prefix: 'again' });
