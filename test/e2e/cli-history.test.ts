@@ -96,6 +96,11 @@ describe('versions of a file', () => {
     expect(await cat(`${top}/f@v3`)).toBe('333');
     expect(await refused('cat', `${top}/f@${String(planned[0]?.generation)}`)).toMatchObject({ exit: 3, code: 'retention-ended' });
     expect(await refused('cat', `${top}/f@v2`)).toMatchObject({ exit: 3, code: 'retention-ended' });
+    // A citation of it says the same, instead of showing other bytes.
+    expect(await refused('read', `nokv://${top}/f@${String(planned[0]?.generation)}#L1`)).toMatchObject({
+      exit: 3,
+      code: 'retention-ended',
+    });
     expect(await refused('revert', `${top}/f@v1`)).toMatchObject({ exit: 3, code: 'retention-ended' });
     expect(await refused('cat', `${top}/f@v9`)).toMatchObject({ exit: 3, code: 'not-found' });
   });

@@ -142,6 +142,17 @@ describe('a tag', () => {
   });
 });
 
+describe('a cursor of prune', () => {
+  test.each([['garbage'], ['\u00ff\u0000']])(
+    'that nobody handed out (%j) is refused, for the plan and for the real run',
+    async (cursor) => {
+      const args = { node: { path: Buffer.from('/') }, limit: 10, cursor: Buffer.from(cursor, 'latin1') };
+      await expect(fixture.client.metadata.read('prune-plan', args)).rejects.toMatchObject({ kind: 'invalid', outcome: 'not-applied' });
+      await expect(fixture.client.metadata.mutate('prune', args)).rejects.toMatchObject({ kind: 'invalid', outcome: 'not-applied' });
+    },
+  );
+});
+
 describe('asked again under its request id', () => {
   test.each([
     ['snapshots.create', (id) => fixture.client.snapshots.create('/again', { requestId: id as never })],

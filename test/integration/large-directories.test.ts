@@ -49,6 +49,28 @@ describe(`a directory of ${ENTRIES} entries`, () => {
     expect(after.rowsRead - before.rowsRead).toBeLessThan(ENTRIES + requests * 10);
   });
 
+  test('is frozen and cloned without a look at its entries, and listed at the snapshot while they go', async () => {
+    const { client } = fixture;
+    const before = await counters();
+    const { pin } = await client.snapshots.create('/big');
+    await client.clone('/big', '/copy');
+    // A snapshot and a clone read the rows of their paths and places, not those of what is below.
+    expect((await counters()).rowsRead - before.rowsRead).toBeLessThan(200);
+    const seen: string[] = [];
+    for await (const { name } of client.list('/big', { at: { snapshot: pin.id }, limit: 4096 })) {
+      seen.push(name);
+      // One of every hundred, ahead of the reader.
+      if (seen.length % 100 === 0) await client.unlink(`/copy/${name}`);
+    }
+    expect(seen).toHaveLength(ENTRIES);
+    expect(seen).toEqual(seen.toSorted());
+    let copied = 0;
+    for await (const { name } of client.list('/copy', { attributes: false, limit: 4096 })) copied += name.length > 0 ? 1 : 0;
+    expect(copied).toBe(ENTRIES - Math.floor(ENTRIES / 100));
+    expect((await client.stat('/big')).children).toBe(ENTRIES);
+    await client.snapshots.retire(pin.id);
+  }, 120_000);
+
   test('is renamed by as few row reads as an empty one, while a reader sees the old name or the new one', async () => {
     const { client } = fixture;
     await client.mkdir('/empty');
