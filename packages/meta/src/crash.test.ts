@@ -295,17 +295,20 @@ describe('power cuts', () => {
 });
 
 describe('opening', () => {
-  test('another format is refused, naming both numbers', async () => {
+  test.each([1, 9])('format %i, an earlier or a later one, is refused, naming both numbers, and left as it is', async (found) => {
     const shard = await TestShard.open();
     const key = Uint8Array.of(1, 1);
     const row = Buffer.from(shard.kv.get(key) ?? []);
-    row.writeUInt16BE(9, 4);
+    row.writeUInt16BE(found, 4);
     await shard.kv.commit([{ key, value: row }]).flushed;
-    await expect(TestShard.open((shard.kv as MemoryKv).powerCut())).rejects.toMatchObject({
+    const kv = (shard.kv as MemoryKv).powerCut();
+    const before = kv.dump();
+    await expect(TestShard.open(kv)).rejects.toMatchObject({
       code: 'unsupported-format',
-      message: expect.stringMatching(/format 2.*format 9/) as string,
-      details: { expected: 2, found: 9 },
+      message: expect.stringMatching(new RegExp(`format 2.*format ${found}`)) as string,
+      details: { expected: 2, found },
     });
+    expect(kv.dump()).toEqual(before);
   });
 
   test('something else than a shard is refused and left alone', async () => {
