@@ -152,7 +152,8 @@ const path = fc.array(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength:
 const bits = fc.constantFrom(0, 1, 3, 4, 5, 6, 7, 7);
 const mode = fc
   .tuple(fc.constantFrom(0, 0, 0, 0o1000, 0o2000, 0o4000, 0o6000), bits, bits, bits)
-  .map(([special, owner, group, other]) => special | (owner << 6) | (group << 3) | other);
+  // Set-gid without execution by the group is handled in one way by Linux since 6.1 and in another before.
+  .map(([special, owner, group, other]) => special | (owner << 6) | ((group | ((special & 0o2000) === 0 ? 0 : 1)) << 3) | other);
 const target = fc.constantFrom('a', '../a', 'b/c', '../../b', 'none');
 
 const operation: fc.Arbitrary<Operation> = fc.oneof(
@@ -164,7 +165,10 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   fc.record({ op: fc.constantFrom(...(linksAreProtected ? (['rename'] as const) : (['rename', 'link'] as const))), from: path, to: path }),
   fc.record({ op: fc.constant('symlink' as const), target, path }),
   fc.record({ op: fc.constant('chmod' as const), path, mode }),
-  fc.record({ op: fc.constant('chown' as const), path, uid: fc.constantFrom(-1, ...OWNERS), gid: fc.constantFrom(-1, ...GROUPS) }),
+  fc
+    .record({ op: fc.constant('chown' as const), path, uid: fc.constantFrom(-1, ...OWNERS), gid: fc.constantFrom(-1, ...GROUPS) })
+    // A change of nothing is none of ours.
+    .filter(({ uid, gid }) => uid >= 0 || gid >= 0),
   fc.record({ op: fc.constant('utimes' as const), path, sec: fc.integer({ min: 1, max: 2_000_000_000 }) }),
 );
 

@@ -171,8 +171,15 @@ describe('attributes', () => {
   ] as const)('writing and giving away takes set-id bits', (inode, expected) => {
     expect(modeAfterWrite(owner, inode)).toBe(expected);
     expect(modeAfterWrite(root, inode)).toBe(inode.mode);
-    expect(modeAfterChown(inode)).toBe(expected);
-    expect(modeAfterChown({ ...inode, type: 'directory' })).toBe(inode.mode);
+    expect(modeAfterChown(root, inode)).toBe(expected);
+    expect(modeAfterChown(owner, inode)).toBe(expected);
+    expect(modeAfterChown(owner, { ...inode, type: 'directory' })).toBe(inode.mode);
+  });
+
+  test('set-gid of files that no group executes stays for members of the group', () => {
+    expect(modeAfterWrite(groupMate, node(0o2640))).toBe(0o2640);
+    expect(modeAfterWrite(stranger, node(0o2646))).toBe(0o646);
+    expect(modeAfterChown(undefined, node(0o2640))).toBe(0o2640);
   });
 
   const past = { sec: 1, nsec: 0 };

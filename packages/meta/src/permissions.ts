@@ -106,13 +106,13 @@ export function checkChown(caller: Asked, inode: Guarded, uid: number | undefine
 }
 
 /** A file that changes hands loses its set-id bits, whoever does it (chown(2) of Linux). */
-export function modeAfterChown(inode: Guarded): number {
-  return inode.type === 'file' ? withoutSetId(inode.mode) : inode.mode;
+export function modeAfterChown(caller: Asked, inode: Guarded): number {
+  return inode.type === 'directory' ? inode.mode : withoutSetId(caller, inode);
 }
 
 /** A file that is written by anybody but the superuser loses its set-id bits. */
 export function modeAfterWrite(caller: Asked, inode: Guarded): number {
-  return restricted(caller) === undefined ? inode.mode : withoutSetId(inode.mode);
+  return restricted(caller) === undefined ? inode.mode : withoutSetId(caller, inode);
 }
 
 /** utimensat(2): the owner sets any times; whoever may write sets both to now. */
@@ -177,8 +177,11 @@ export function mustBeOwner(caller: Asked, inode: Guarded, where: Where, what: s
   throw notPermitted(caller, where, `may not ${what}: it belongs to user ${inode.uid}`);
 }
 
-function withoutSetId(mode: number): number {
-  return mode & ~SETUID & ((mode & GROUP_EXECUTE) === 0 ? ~0 : ~SETGID);
+/** Set-gid without execution by the group once meant locking, and stays where the caller is one of the group. */
+function withoutSetId(caller: Asked, { mode, gid }: Guarded): number {
+  const who = restricted(caller);
+  const keepsGroup = (mode & GROUP_EXECUTE) === 0 && (who === undefined || isMember(who, gid));
+  return mode & ~SETUID & (keepsGroup ? ~0 : ~SETGID);
 }
 
 function verbs(wanted: number): string {

@@ -55,14 +55,15 @@ function replace(
   retention: RenameCommand['retention'],
 ): void {
   const target = mustInode(transaction, to.entry.ino);
+  const isOfDirectories = from.entry.type === 'directory';
   mayLeave(transaction, to, target, () => describe(args.to));
+  if (isOfDirectories && target.type !== 'directory') throw notDirectory(args.to);
+  if (!isOfDirectories && target.type === 'directory') throw isDirectory(args.to);
   mayChangeParent(transaction, mustInode(transaction, from.entry.ino), from, to, () => describe(args.from));
-  if (from.entry.type === 'directory') {
-    if (target.type !== 'directory') throw notDirectory(args.to);
+  if (isOfDirectories) {
     if (target.children > 0) throw notEmpty(args.to, target.children);
     removeEmptyDirectory(transaction, to, retention);
   } else {
-    if (target.type === 'directory') throw isDirectory(args.to);
     unlinkName(transaction, target.ino, to, retention);
   }
   transaction.change('removed', target, { parent: to.parent, name: to.name });

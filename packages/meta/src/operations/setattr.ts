@@ -4,6 +4,7 @@ import {
   NokvError,
   isHole,
   type Body,
+  type Caller,
   type Extent,
   type Generation,
   type MutationOperations,
@@ -35,7 +36,7 @@ export function setattr(transaction: Transaction, { args, retention }: SetattrCo
   const mode = args.mode === undefined ? undefined : changedMode(caller, found, args.mode & 0o7777, where);
   const inode = transaction.edit(found.ino);
   inode.ctime = transaction.time;
-  if (args.uid !== undefined || args.gid !== undefined) chown(inode, args.uid, args.gid);
+  if (args.uid !== undefined || args.gid !== undefined) chown(caller, inode, args.uid, args.gid);
   if (mode !== undefined) inode.mode = mode;
   if (args.atime !== undefined) inode.atime = timeOf(args.atime, transaction.time);
   if (args.size !== undefined) {
@@ -139,10 +140,10 @@ function extend(extents: readonly Extent[], more: number): Extent[] {
 }
 
 /** A file that changes hands loses its set-id bits (chown(2)). */
-function chown(inode: Inode, uid: number | undefined, gid: number | undefined): void {
+function chown(caller: Caller | undefined, inode: Inode, uid: number | undefined, gid: number | undefined): void {
+  inode.mode = modeAfterChown(caller, inode);
   if (uid !== undefined) inode.uid = uid;
   if (gid !== undefined) inode.gid = gid;
-  inode.mode = modeAfterChown(inode);
 }
 
 function timeOf(time: Timespec | 'now', now: Timespec): Timespec {
