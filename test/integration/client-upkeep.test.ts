@@ -143,3 +143,40 @@ test('a dry run says what waits and why, and does nothing; a run does what is du
   expect((await client.metadata.collect({ dryRun: true, limit: 1 })).more).toBe(true);
   expect((await check()).findings).toEqual([]);
 });
+
+test(
+  'while bodies are put, copied, pruned and collected at once, every block that a body names stays, and the rest waits for its end',
+  { timeout: 120_000 },
+  async () => {
+    const { client } = fixture;
+    await client.mkdir('/work');
+    let isOver = false;
+    const collecting = (async () => {
+      let removed = 0;
+      // Ends with the writers.
+      while (!isOver) removed += (await client.metadata.collect({ dryRun: false, limit: 1 })).blocksRemoved;
+      return removed;
+    })();
+    const writer = async (writerNumber: number): Promise<void> => {
+      for (let i = 0; i < 12; i++) {
+        await client.put(`/work/${writerNumber}`, patternBytes(40_000 + i, writerNumber));
+        if (i % 3 === 0) await client.copy(`/work/${writerNumber}`, `/work/${writerNumber}-${i}`);
+        for await (const pruned of client.prune(`/work/${writerNumber}`, { keepLast: 0, keepMs: 0 }))
+          expect(pruned.generation).toBeGreaterThan(0);
+      }
+    };
+    await Promise.all([0, 1, 2, 3, 4, 5].map(writer));
+    isOver = true;
+    await collecting;
+    expect((await check({ checksums: true })).findings).toEqual([]);
+    for (let i = 0; i < 6; i++) {
+      const last = await (await client.get(`/work/${i}`, { verify: true })).bytes();
+      expect(Buffer.compare(last, patternBytes(40_011, i))).toBe(0);
+      const copied = await (await client.get(`/work/${i}-3`, { verify: true })).bytes();
+      expect(Buffer.compare(copied, patternBytes(40_003, i))).toBe(0);
+    }
+    // Extents of pruned bodies wait for readers under way; none of them is lost from the queue.
+    const { rows } = await client.metadata.collect({ dryRun: true, limit: 1000 });
+    expect(rows.filter(({ kind, state }) => kind === 'extent' && state === 'waiting').length).toBeGreaterThan(6 * 6);
+  },
+);

@@ -24,6 +24,12 @@ import type {
   StatfsResult,
   Timespec,
   Version,
+  CollectArgs,
+  CollectResult,
+  FsckArgs,
+  FsckItem,
+  ShardFigures,
+  ShardFiguresArgs,
 } from '@nokv/types';
 import type { BodyHandle, BodyRange } from './body-handle.js';
 import type {
@@ -176,6 +182,16 @@ export interface NokvClient extends AsyncDisposable {
    * on meanwhile. Bodies stay in the store that they are in. Errors: `exists` (something is there already).
    */
   backup(destination: string, options?: BackupOptions): Promise<BackupReport>;
+
+  /**
+   * Has the server check its metadata and its store while it goes on, and mend what it is asked to: findings as they are made, how far it
+   * is, and `done` at the end. Leaving the loop ends the check. Errors: `too-busy` (another check is under way).
+   */
+  fsck(options?: CallOptions & Partial<FsckArgs>): AsyncIterable<FsckItem>;
+  /** What the shard holds and has done; with `rows` the number of rows of every family, too. */
+  figures(options?: CallOptions & Partial<ShardFiguresArgs>): Promise<ShardFigures>;
+  /** Does background work that is due, unless `dryRun`, and tells up to `limit` (default 100) rows of what is left and why. */
+  collect(options?: CallOptions & Partial<CollectArgs>): Promise<CollectResult>;
 
   /** Frozen views held by leases. */
   readonly snapshots: Snapshots;

@@ -16,6 +16,12 @@ import type {
   SetattrArgs,
   Settled,
   StatfsResult,
+  CollectArgs,
+  CollectResult,
+  FsckArgs,
+  FsckItem,
+  ShardFigures,
+  ShardFiguresArgs,
 } from '@nokv/types';
 import { LIST_LIMIT_MAX, NokvError, SESSIONS_LIMIT_MAX, formatName, isNokvError } from '@nokv/types';
 import { openBody } from '../body/open-body.js';
@@ -89,6 +95,8 @@ import { derivedRequestId, publishBody, putBody } from './publish-body.js';
 
 const LIST_LIMIT_DEFAULT = 1000;
 const DIRECTORY_MODE = 0o755;
+
+const COLLECT_ROWS_DEFAULT = 100;
 
 export class PathClient implements NokvClient {
   readonly snapshots: PathSnapshots;
@@ -398,6 +406,21 @@ export class PathClient implements NokvClient {
       return { version, rows, bytes, blocks, digest };
     }
     throw new NokvError('connection-lost', 'the server ended the backup without a word', { outcome: 'unknown' });
+  }
+
+  fsck(options: CallOptions & Partial<FsckArgs> = {}): AsyncIterable<FsckItem> {
+    const { repair = 'none', checksums = false, resume, ...call } = options;
+    return this.metadata.fsck({ repair, checksums, ...(resume === undefined ? {} : { resume }) }, call);
+  }
+
+  async figures(options: CallOptions & Partial<ShardFiguresArgs> = {}): Promise<ShardFigures> {
+    const { rows = false, ...call } = options;
+    return this.metadata.shardFigures({ rows }, call);
+  }
+
+  async collect(options: CallOptions & Partial<CollectArgs> = {}): Promise<CollectResult> {
+    const { dryRun = false, limit = COLLECT_ROWS_DEFAULT, ...call } = options;
+    return this.metadata.collect({ dryRun, limit }, call);
   }
 
   diff(a: DiffPoint, b: DiffPoint, options: CallOptions = {}): AsyncIterable<Difference> {
