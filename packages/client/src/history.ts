@@ -75,7 +75,7 @@ export interface TagOptions extends MutationOptions, AtOption {
 export interface Tags {
   /** Makes the tag or moves it, as `ifPin` says. Errors: `exists`, `tag-mismatch`. */
   set(name: string, path: PathLike, options?: TagOptions): Promise<PinOutcome>;
-  /** Makes a tag that is there name another state. Errors: `not-found`, `tag-mismatch` (somebody else moved it meanwhile). */
+  /** Makes a tag that is there name another state; of two who move it, the last stays, unless `ifPin` says where it must be. */
   move(name: string, path: PathLike, options?: TagOptions): Promise<PinOutcome>;
   list(options?: PinListOptions): AsyncIterable<Pin>;
   get(name: string, options?: CallOptions): Promise<Pin>;

@@ -35,7 +35,7 @@ export async function tagMove(call: CallOf<Rows['tagMove']>): Promise<void> {
   await using client = await connectClient(call);
   // Which tag it is now is asked first: of the two things that may not be there, the tag is told with its near names.
   const seen = await withNearTags(call, client, name, async () => await client.tags.get(name, { signal: call.signal }));
-  const options = { ...(await tagOptions(call, client, address)), ifPin: call.flags.ifPin ?? seen.id };
+  const options = { ...(await tagOptions(call, client, address)), ifPin: call.flags.ifPin };
   const outcome = await readingAddress(address, async () => await client.tags.set(name, address.path, options));
   await tellPin(
     call,

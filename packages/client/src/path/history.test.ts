@@ -133,10 +133,16 @@ describe('snapshots and tags', () => {
     });
   });
 
-  test('a tag is moved from where it was seen', async () => {
-    const { client, calls } = scripted(({ operation }) => (operation === 'pin' ? pin(12) : { pin: pin(13) }));
-    await client.tags.move('best', '/a', { at: { version: 7 } });
-    expect(calls.at(-1)).toMatchObject({ operation: 'tag-set', args: { name: 'best', ifPin: 12, at: { version: 7 } } });
+  test('a move is the same move when it is asked again, wherever the tag is by then', async () => {
+    let seen = 12;
+    const { client, calls } = scripted(({ operation }) => (operation === 'pin' ? pin(seen) : { pin: pin(13) }));
+    await client.tags.move('best', '/a', { at: { version: 7 }, requestId: requestId('mine') });
+    seen = 13;
+    await client.tags.move('best', '/a', { at: { version: 7 }, requestId: requestId('mine') });
+    const [first, second] = calls.filter(({ operation }) => operation === 'tag-set');
+    expect(second).toEqual(first);
+    await client.tags.move('best', '/a', { ifPin: 13 });
+    expect(calls.at(-1)?.args).toMatchObject({ name: 'best', ifPin: 13 });
   });
 
   test('a tag that is not there is not moved', async () => {

@@ -24,9 +24,9 @@ export class PathTags implements Tags {
 
   move(name: string, path: PathLike, options: TagOptions = {}): Promise<PinOutcome> {
     return this.#commits.run(options, async (call) => {
-      // The tag must be there, and is replaced only as it was seen here: two who move it at once do not undo each other unseen.
-      const ifPin = options.ifPin ?? (await this.get(name, { signal: call.signal, timeoutMs: call.timeoutMs })).id;
-      return this.#put(name, path, ifPin, options, call);
+      // It must be there. What it is now does not go into the arguments: the same request id means the same move when it is asked again.
+      if (options.ifPin === undefined) await this.get(name, { signal: call.signal, timeoutMs: call.timeoutMs });
+      return this.#put(name, path, options.ifPin, options, call);
     });
   }
 

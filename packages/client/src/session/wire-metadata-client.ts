@@ -61,6 +61,8 @@ export interface WireMetadataOptions {
 }
 
 const NO_OPTIONS: CallOptions = {};
+/** Items of a comparison on their way; each has up to thousands of rows. */
+const DIFF_WINDOW = 4;
 /** Connections in a row that a check may lose before it tells anything. */
 const CHECK_FAILURES_MAX = 3;
 /** Servers that answer so may not serve us now, another address may. */
@@ -203,7 +205,7 @@ export class WireMetadataClient implements MetadataClient {
 
   async *diff(args: DiffArgs, options: CallOptions = NO_OPTIONS): AsyncGenerator<DiffItem> {
     this.#refuseCaller('a diff');
-    yield* this.#stream(options, (connection, signal) => connection.stream('diff', args, { signal }));
+    yield* this.#stream(options, (connection, signal) => connection.stream('diff', args, { signal, window: DIFF_WINDOW }));
   }
 
   async *backup(args: BackupArgs, options: CallOptions = NO_OPTIONS): AsyncGenerator<BackupItem> {
