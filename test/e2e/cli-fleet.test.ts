@@ -29,6 +29,9 @@ it('a standby says so, serves when the owner is killed, and the same command fin
   checkSchema('serve-ready', standby.ready);
   expect([owner.ready, standby.ready]).toMatchObject([{ state: 'serving' }, { state: 'standby' }]);
   expect((await fetch(`http://${standby.http}/readyz`)).status).toBe(503);
+  expect((await fetch(`http://${standby.http}/healthz`)).status).toBe(200);
+  const page = await fetch(`http://${standby.http}/metrics`);
+  expect([page.status, await page.text()]).toEqual([200, expect.stringContaining('nokv_shard_serving{shard="0"} 0')]);
 
   const both = ['--server', `${standby.rpc},${owner.rpc}`];
   const must = async (words: readonly string[], input?: string): Promise<string> => {
