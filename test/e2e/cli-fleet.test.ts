@@ -33,6 +33,10 @@ it('a standby says so, serves when the owner is killed, and the same command fin
   const page = await fetch(`http://${standby.http}/metrics`);
   expect([page.status, await page.text()]).toEqual([200, expect.stringContaining('nokv_shard_serving{shard="0"} 0')]);
 
+  // One that stands by has nothing to finish.
+  await using third = await start('c');
+  expect(await third.end('SIGTERM')).toBe(0);
+
   const both = ['--server', `${standby.rpc},${owner.rpc}`];
   const must = async (words: readonly string[], input?: string): Promise<string> => {
     const { code, stdout, stderr } = await nokv([...words, ...both], input === undefined ? {} : { input });
