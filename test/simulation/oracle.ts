@@ -101,7 +101,8 @@ export class Oracle implements KvObserver {
   #stored(commit: number, writes: readonly KvWrite[]): void {
     const { changes, bodyUploads, progress } = rowsOfCommit(writes);
     this.#note(`  commit ${commit}: ${writes.length} rows, version ${progress?.version ?? '-'}`);
-    for (const upload of bodyUploads) {
+    // A store that catches up stores also what was forgotten since.
+    for (const upload of this.isWhole() ? bodyUploads : []) {
       if (this.#removedUploads.has(upload)) this.violate(`commit ${commit} stores a body of upload ${upload}, whose blocks are gone`);
     }
     for (const change of changes) {

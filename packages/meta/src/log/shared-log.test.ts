@@ -6,9 +6,11 @@ import type { ShardEngine } from '../shard-engine.js';
 import { contradictions } from '../testing/check-rows.js';
 import { OWNER, RunningClock, at, countingRandom, inline } from '../testing/test-shard.js';
 import { ImageKeeper } from './image-keeper.js';
+import { completeImages } from './complete-images.js';
 import { imagePrefix, segmentKey } from './log-key.js';
 import { MemoryLogStore } from './memory-log-store.js';
 import { openSharedShard, type SharedShard } from './open-shared-shard.js';
+import { readOrigin } from './origin.js';
 import { stateDigest } from './state-digest.js';
 import { writeImage } from './write-image.js';
 
@@ -120,6 +122,21 @@ describe('two nodes that begin at the same moment', () => {
     const failure = await failureOf(open(2, new MemoryKv(), { log: early, served: false }));
     expect(failure).toMatchObject({ code: 'unavailable', outcome: 'not-applied' });
     expect(await names((await open(3, new MemoryKv())).engine)).toEqual(['kept']);
+  });
+});
+
+describe('a beginning that did not come to its end', () => {
+  test('leaves an image that nobody takes for the beginning of the log', async () => {
+    for (let attempt = 1; attempt <= 3; attempt++) {
+      store.inject({ on: 'put', key: '/origin', effect: 'refuse' });
+      const random = { bytes: (length: number) => new Uint8Array(length).fill(255 - attempt), float: () => 0.5 };
+      const options = { kv: new MemoryKv(), store, shard: SHARD, epoch: epoch(attempt), clock, random, hasBeenServed: false };
+      await failureOf(openSharedShard(options));
+    }
+    const begun = await open(9, new MemoryKv(), { served: false });
+    await mkdir(begun.engine, '/kept');
+    expect(await completeImages(store, SHARD)).toEqual([(await readOrigin(store, SHARD))?.image]);
+    expect(await names((await open(10, new MemoryKv())).engine)).toEqual(['kept']);
   });
 });
 
