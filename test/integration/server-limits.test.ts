@@ -60,7 +60,7 @@ describe('a data directory on a disk that is mounted read-only', () => {
   });
 });
 
-describe('a process that may open no more files', () => {
+describe('a process with limits', () => {
   const limitTo = async (count: number): Promise<void> => {
     await run('prlimit', ['--pid', String(server?.pid), `--nofile=${count}:4096`]);
   };
@@ -84,13 +84,16 @@ describe('a process that may open no more files', () => {
     await client.close();
   });
 
-  it('does not start a server that would fail later, and says what to raise', async () => {
+  it.each([
+    ['ulimit -n 128', { expected: 256, found: 128 }],
+    ['ulimit -v 50000000', { found: 51_200_000_000 }],
+  ])('does not start a server that would fail later, and says what to raise: %s', async (limit, details) => {
     const nokv = new URL('../../packages/cli/bin/nokv.mjs', import.meta.url).pathname;
     const words = `serve --data ${join(directory, 'data')} --listen 127.0.0.1:0 --http 127.0.0.1:0 --json`;
-    const ended = await run('sh', ['-c', `ulimit -n 128; exec ${process.execPath} ${nokv} ${words}`]).catch((error: unknown) => error);
+    const ended = await run('sh', ['-c', `${limit}; exec ${process.execPath} ${nokv} ${words}`]).catch((error: unknown) => error);
     const { code, stderr } = ended as { readonly code: number; readonly stderr: string };
     expect(code).toBe(2);
-    expect(JSON.parse(stderr)).toMatchObject({ code: 'bad-configuration', details: { expected: 256, found: 128 } });
+    expect(JSON.parse(stderr)).toMatchObject({ code: 'bad-configuration', details });
     await expect(rm(join(directory, 'data'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 });

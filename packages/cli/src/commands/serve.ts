@@ -2,7 +2,7 @@
 import type { RunningServer } from '@nokv/server';
 import { LOOPBACK, NokvError, RPC_PORT_DEFAULT } from '@nokv/types';
 import type { CallOf } from '../command.js';
-import { checkOpenFiles } from '../open-files.js';
+import { checkProcessLimits } from '../process-limits.js';
 import type { serverCommands } from '../table/server-commands.js';
 import { VERSION } from '../version.js';
 import { maskSecrets } from './config-show.js';
@@ -15,7 +15,7 @@ const DRAIN_MS = 10_000;
 export async function serve(call: Serve): Promise<void> {
   const { io, output, signal } = call;
   const settings = call.settings.with(call.flags);
-  checkOpenFiles();
+  checkProcessLimits();
   const { startServer } = await import('@nokv/server');
   const server = await startServer(
     {
