@@ -11,6 +11,7 @@ import { pinJson, shortTime } from '../pin-view.js';
 import { printable } from '../printable.js';
 import { remotePath, showPath } from '../remote-path.js';
 import type { historyCommands } from '../table/history-commands.js';
+import { typed } from '../typed.js';
 import { usageError } from '../usage-error.js';
 import { changeOptions } from './namespace.js';
 
@@ -28,7 +29,10 @@ export async function clone(call: CallOf<Rows['clone']>): Promise<void> {
   const [shown, shownFrom] = [printable(showPath(to)), printable(`${from}${at === null ? '' : `@${at}`}`)];
   const next =
     attributes.type === 'directory'
-      ? [`  what changes in it:  nokv diff ${shownFrom} ${shown}`, `  bring it back:       nokv merge ${shown}`]
+      ? [
+          `  what changes in it:  nokv diff ${typed(from, at ?? undefined)} ${typed(showPath(to))}`,
+          `  bring it back:       nokv merge ${typed(showPath(to))}`,
+        ]
       : [];
   const text = [`${shown}  clone of ${shownFrom} (inode ${attributes.ino})`, ...next].join('\n');
   await call.output.result({ path: showPath(to), from, at, inode: attributes.ino, version, requestId }, text);
@@ -93,7 +97,7 @@ export async function rollback(call: CallOf<Rows['rollback']>): Promise<void> {
   });
   const shown = printable(showPath(path));
   const kept = undo.expiresAt === undefined ? '' : `   (kept until ${shortTime(undo.expiresAt)})`;
-  const text = `${shown}  is as it was at version ${restored}\n  undo:  nokv rollback ${shown} --to snap:${undo.id}${kept}`;
+  const text = `${shown}  is as it was at version ${restored}\n  undo:  nokv rollback ${typed(showPath(path))} --to snap:${undo.id}${kept}`;
   const json = { path: showPath(path), inode: attributes.ino, restored, undo: pinJson(undo), version, requestId };
   await call.output.result(json, text);
 }

@@ -6,6 +6,7 @@ import { parseSnapshotId } from '../moment.js';
 import { describePin, pinJson, printPins, shortTime } from '../pin-view.js';
 import { printable } from '../printable.js';
 import { remotePath } from '../remote-path.js';
+import { typed } from '../typed.js';
 import type { historyCommands } from '../table/history-commands.js';
 import { changeOptions } from './namespace.js';
 
@@ -22,8 +23,8 @@ export async function snapshotCreate(call: CallOf<Rows['snapshotCreate']>): Prom
   const isFile = !call.output.json && (await client.stat(path, { signal: call.signal })).type === 'file';
   const lines = [
     `snapshot ${pin.id} of ${shown} at version ${pin.version}${until(pin)}`,
-    `  look at it:  nokv ${isFile ? 'cat' : 'ls -R'} ${shown}@snap:${pin.id}`,
-    `  go back:     nokv rollback ${shown} --to snap:${pin.id}`,
+    `  look at it:  nokv ${isFile ? 'cat' : 'ls -R'} ${typed(pin.path, `snap:${pin.id}`)}`,
+    `  go back:     nokv rollback ${typed(pin.path)} --to snap:${pin.id}`,
   ];
   await tellPin(call, outcome, lines.join('\n'));
 }

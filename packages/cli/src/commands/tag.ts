@@ -8,6 +8,7 @@ import { printPins } from '../pin-view.js';
 import { printable } from '../printable.js';
 import { remotePath } from '../remote-path.js';
 import type { historyCommands } from '../table/history-commands.js';
+import { shellWord, typed } from '../typed.js';
 import { changeOptions } from './namespace.js';
 import { tellPin } from './snapshot.js';
 
@@ -19,12 +20,12 @@ export async function tagCreate(call: CallOf<Rows['tagCreate']>): Promise<void> 
   await using client = await connectClient(call);
   const options: TagOptions = { ...(await tagOptions(call, client, address)), ifPin: 0 };
   const create = async () => await readingAddress(address, async () => await client.tags.set(name, address.path, options));
-  const outcome = await orAdvise('exists', `"nokv tag move ${printable(name)} PATH" moves it`, create);
+  const outcome = await orAdvise('exists', `"nokv tag move ${shellWord(printable(name))} PATH" moves it`, create);
   const { pin } = outcome;
   const shown = printable(pin.path);
   const lines = [
     `tag ${printable(name)} of ${shown} at version ${pin.version} (${pin.id})`,
-    `  look at it:  nokv ls -R ${shown}@tag:${printable(name)}`,
+    `  look at it:  nokv ls -R ${typed(pin.path, `tag:${name}`)}`,
   ];
   await tellPin(call, outcome, lines.join('\n'));
 }
