@@ -4,7 +4,7 @@
  */
 import { NokvError, assert, toNokvError, type ShardId, type Version } from '@nokv/types';
 import { beginBatch, evaluateCommand, reserve, takeWrites, type PipelineState } from '../evaluated-batch.js';
-import { SYSTEM_ITEM, countersKey, systemKey } from '../key.js';
+import { SHARD_FORMAT, SYSTEM_ITEM, countersKey, systemKey } from '../key.js';
 import type { KvCommit, KvReader, KvWrite, OrderedKv } from '../ordered-kv.js';
 import { Overlay, ShardView } from '../overlay.js';
 import { rootsOf } from '../shard.js';
@@ -12,7 +12,7 @@ import type { ShardRoots } from '../transaction.js';
 import { decodeCounters, decodeProgress } from '../value-log.js';
 import { logPositionWrite, type LogPosition } from './log-position.js';
 import { rowsDigest } from './rows-digest.js';
-import { altered, decodeSegment, type LoggedBatch } from './segment.js';
+import { altered, decodeSegment, type DecodedSegment, type LoggedBatch } from './segment.js';
 
 export class Replay {
   readonly #kv: OrderedKv;
@@ -41,7 +41,14 @@ export class Replay {
   /** The next segment. Afterwards its rows are committed, not flushed. */
   async apply(key: string, bytes: Uint8Array): Promise<void> {
     const segment = nextSegment(key, bytes, this.#shard, this.#position);
-    const { sequence, epoch, digest } = segment;
+    const { sequence, epoch, digest, shardFormat } = segment;
+    if (segment.batches.length > 0 && shardFormat !== SHARD_FORMAT) {
+      throw new NokvError(
+        'unsupported-format',
+        `this build replays shard format ${SHARD_FORMAT}, ${key} was written in format ${shardFormat}; serve with the build that wrote it`,
+        { details: { key, expected: SHARD_FORMAT, found: shardFormat } },
+      );
+    }
     const writes = segment.batches.flatMap((batch) => this.#evaluate(key, batch));
     const position = { sequence, epoch, digest: Uint8Array.from(digest) };
     writes.push(logPositionWrite(position));
@@ -81,7 +88,7 @@ export class Replay {
 }
 
 /** The segment, checked to be the one that follows on this position. */
-export function nextSegment(key: string, bytes: Uint8Array, shard: ShardId, position: LogPosition): ReturnType<typeof decodeSegment> {
+export function nextSegment(key: string, bytes: Uint8Array, shard: ShardId, position: LogPosition): DecodedSegment {
   const segment = decodeSegment(key, bytes);
   const { sequence, epoch, previous } = segment;
   if (segment.shard !== shard || sequence !== position.sequence + 1) {

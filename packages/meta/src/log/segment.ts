@@ -3,18 +3,20 @@
  *
  * Layout, integers big-endian:
  *
- *   magic "NKLG" · format u16 · kind u8 (0 fence, 1 batches) · shard u16 · epoch u64 · sequence u64 · previous digest (32 bytes)
- *   · first version u64 · last version u64 (both 0 in a fence) · body length u32 · body · own digest (32 bytes)
+ *   magic "NKLG" · format u16 · shard format u16 · kind u8 (0 fence, 1 batches) · shard u16 · epoch u64 · sequence u64
+ *   · previous digest (32 bytes) · first version u64 · last version u64 (both 0 in a fence) · body length u32 · body · own digest (32 bytes)
  *
  * The own digest is the SHA-256 of everything before it and so covers the previous one: a log is a chain back to its first segment,
  * whose previous digest is that of its origin. The body of `batches` is MessagePack without records: an array of
  * `[first version, commands, rows digest]`, the commands being the very objects that the shard applied; the rows digest says what
- * they wrote (rows-digest.ts). A fence has no body. A command that failed is not in the log: it wrote nothing.
+ * they wrote (rows-digest.ts), in the shard format of the build that applied them: another format would write other rows, and its
+ * commands are refused by that number instead of by what they come to. A fence has no body. A command that failed is not in the log: it wrote nothing.
  */
 import { createHash } from 'node:crypto';
 import { Packr } from 'msgpackr';
 import { NokvError, type Epoch, type ShardId, type Version } from '@nokv/types';
 import type { Command } from '../command.js';
+import { SHARD_FORMAT } from '../key.js';
 import { readU64 } from '../row-reader.js';
 
 export const SEGMENT_FORMAT = 1;
@@ -44,10 +46,15 @@ export interface EncodedSegment {
   readonly digest: Uint8Array;
 }
 
+export interface DecodedSegment extends Segment {
+  readonly shardFormat: number;
+  readonly digest: Uint8Array;
+}
+
 const MAGIC = Buffer.from('NKLG');
 const KIND_FENCE = 0;
 const KIND_BATCHES = 1;
-const HEADER_BYTES = 4 + 2 + 1 + 2 + 8 + 8 + DIGEST_BYTES + 8 + 8 + 4;
+const HEADER_BYTES = 4 + 2 + 2 + 1 + 2 + 8 + 8 + DIGEST_BYTES + 8 + 8 + 4;
 
 /** Shared record structures would make the meaning of a segment depend on others. */
 const packr = new Packr({ useRecords: false });
@@ -59,14 +66,15 @@ export function encodeSegment(segment: Segment): EncodedSegment {
   const header = Buffer.alloc(HEADER_BYTES);
   MAGIC.copy(header, 0);
   header.writeUInt16BE(SEGMENT_FORMAT, 4);
-  header[6] = batches.length === 0 ? KIND_FENCE : KIND_BATCHES;
-  header.writeUInt16BE(segment.shard, 7);
-  writeU64(header, segment.epoch, 9);
-  writeU64(header, segment.sequence, 17);
-  header.set(segment.previous, 25);
-  writeU64(header, batches[0]?.firstVersion ?? 0, 57);
-  writeU64(header, last === undefined ? 0 : lastVersionOf(last), 65);
-  header.writeUInt32BE(body.length, 73);
+  header.writeUInt16BE(SHARD_FORMAT, 6);
+  header[8] = batches.length === 0 ? KIND_FENCE : KIND_BATCHES;
+  header.writeUInt16BE(segment.shard, 9);
+  writeU64(header, segment.epoch, 11);
+  writeU64(header, segment.sequence, 19);
+  header.set(segment.previous, 27);
+  writeU64(header, batches[0]?.firstVersion ?? 0, 59);
+  writeU64(header, last === undefined ? 0 : lastVersionOf(last), 67);
+  header.writeUInt32BE(body.length, 75);
   const digest = createHash('sha256').update(header).update(body).digest();
   const bytes = Buffer.concat([header, body, digest]);
   if (bytes.length > SEGMENT_BYTES_MAX) {
@@ -79,7 +87,7 @@ export function encodeSegment(segment: Segment): EncodedSegment {
 }
 
 /** Refuses, naming the key, what is not the whole segment that its writer put there. */
-export function decodeSegment(key: string, bytes: Uint8Array): Segment & { readonly digest: Uint8Array } {
+export function decodeSegment(key: string, bytes: Uint8Array): DecodedSegment {
   const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (all.length < 6 || !all.subarray(0, 4).equals(MAGIC)) throw altered(key, 'it does not begin as a segment does');
   const format = all.readUInt16BE(4);
@@ -91,16 +99,17 @@ export function decodeSegment(key: string, bytes: Uint8Array): Segment & { reado
     );
   }
   if (all.length < HEADER_BYTES + DIGEST_BYTES) throw altered(key, `it ends after ${all.length} bytes`);
-  const bodyEnd = HEADER_BYTES + all.readUInt32BE(73);
+  const bodyEnd = HEADER_BYTES + all.readUInt32BE(75);
   if (all.length !== bodyEnd + DIGEST_BYTES) throw altered(key, `expected ${bodyEnd + DIGEST_BYTES} bytes, found ${all.length}`);
   const digest = all.subarray(bodyEnd);
   if (!createHash('sha256').update(all.subarray(0, bodyEnd)).digest().equals(digest)) throw altered(key, 'its digest does not match');
-  const batches = all[6] === KIND_FENCE ? [] : unpackBatches(key, all.subarray(HEADER_BYTES, bodyEnd));
+  const batches = all[8] === KIND_FENCE ? [] : unpackBatches(key, all.subarray(HEADER_BYTES, bodyEnd));
   return {
-    shard: all.readUInt16BE(7) as ShardId,
-    epoch: readU64(all, 9) as Epoch,
-    sequence: readU64(all, 17),
-    previous: all.subarray(25, 57),
+    shardFormat: all.readUInt16BE(6),
+    shard: all.readUInt16BE(9) as ShardId,
+    epoch: readU64(all, 11) as Epoch,
+    sequence: readU64(all, 19),
+    previous: all.subarray(27, 59),
     batches,
     digest,
   };

@@ -1,4 +1,5 @@
 /** What must never happen with a shared log: an acknowledgement that recovery does not find, two owners, a guess. */
+import { createHash } from 'node:crypto';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { NokvError, epoch, isNokvError, requestId, shardId } from '@nokv/types';
 import { MemoryKv } from '../memory-kv.js';
@@ -355,6 +356,21 @@ describe('recovery', () => {
     await open(1);
     for (const key of store.objects.keys()) if (key.endsWith('/manifest')) store.objects.delete(key);
     expect(await failureOf(open(2, new MemoryKv()))).toMatchObject({ code: 'corrupt', details: { key: 'meta/0000/image/' } });
+  });
+
+  test('refuses to replay commands of another shard format, naming both', async () => {
+    const { engine } = await open(1);
+    await mkdir(engine, '/a');
+    const [key, bytes] = [...store.objects].filter(([each]) => each.includes('/log/')).at(-1) as [string, Uint8Array];
+    // As the other build would have written it, its digest included.
+    const other = Buffer.from(bytes);
+    other.writeUInt16BE(99, 6);
+    createHash('sha256')
+      .update(other.subarray(0, -32))
+      .digest()
+      .copy(other, other.length - 32);
+    store.objects.set(key, other);
+    expect(await failureOf(open(2, new MemoryKv()))).toMatchObject({ code: 'unsupported-format', details: { key, found: 99 } });
   });
 
   test('refuses rows of another format before it touches them, naming both', async () => {
