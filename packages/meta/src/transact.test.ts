@@ -217,6 +217,10 @@ describe('a transaction', () => {
         Array.from({ length: 200 }, (_, i) => mkdir(`${deep}${i}`, true)),
       ),
     ).rejects.toMatchObject({ code: 'too-large' });
+    // As many as are allowed, each with its parents: more changes than one transaction may make.
+    const wide = Array.from({ length: 1000 }, (_, i) => mkdir(`/wide/${i}/1/2/3/4/5/6/7/8/9`, true));
+    await expect(transact(shard, wide)).rejects.toMatchObject({ code: 'too-large', details: { index: expect.any(Number) } });
+    expect(await shard.names('/')).not.toContain('wide');
     await expect(transact(shard, [{ operation: 'begin-tree', args: {} } as unknown as ListedMutation])).rejects.toMatchObject({
       code: 'invalid-argument',
       details: { index: 0 },

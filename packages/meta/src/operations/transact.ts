@@ -22,18 +22,15 @@ import type { Transaction } from '../transaction.js';
 import type { Inode } from '../value-inode.js';
 import { freshInodesOf } from './fresh-inodes.js';
 
+type Run = (transaction: Transaction, command: MutationCommand) => AnyMutationResult | undefined;
 type TransactCommand = Extract<MutationCommand, { operation: 'transact' }>;
 
-/** The width of ordinals in the keys of the change log. */
-const CHANGES_MAX = 65_535;
+/** What one transaction may change: for as long as it takes nobody else is served. Few operations make more than two changes each. */
+const CHANGES_MAX = 8192;
 const LISTED: ReadonlySet<string> = new Set(LISTED_OPERATIONS);
 
 /** @param run applies one operation as a command of its own. */
-export function transact(
-  transaction: Transaction,
-  command: TransactCommand,
-  run: (transaction: Transaction, command: MutationCommand) => AnyMutationResult | undefined,
-): TransactResult {
+export function transact(transaction: Transaction, command: TransactCommand, run: Run): TransactResult {
   const { preconditions = [], operations } = command.args;
   preconditions.forEach((precondition, at) =>
     attempt('precondition', at, `precondition ${at}`, () => checkPrecondition(transaction, precondition)),
@@ -42,16 +39,19 @@ export function transact(
   const results = operations.map(({ operation, args }, index): ListedResult => {
     const one = { ...command, operation, args, freshInode: fresh } as MutationCommand;
     fresh += freshInodesOf(operation, args);
-    const result = attempt('index', index, `operation ${index} (${operation})`, () => run(transaction, one));
+    const result = attempt('index', index, `operation ${index} (${operation})`, () => runBounded(transaction, one, run));
     return { operation, result } as ListedResult;
   });
-  if (transaction.changes.length > CHANGES_MAX) {
-    throw new NokvError(
-      'too-large',
-      `a transaction makes at most ${CHANGES_MAX} changes, found ${transaction.changes.length}; make parents first`,
-    );
-  }
   return { results };
+}
+
+function runBounded(transaction: Transaction, command: MutationCommand, run: Run): AnyMutationResult | undefined {
+  const result = run(transaction, command);
+  if (transaction.changes.length <= CHANGES_MAX) return result;
+  throw new NokvError(
+    'too-large',
+    `a transaction makes at most ${CHANGES_MAX} changes, this one makes more; make parents first, or split it`,
+  );
 }
 
 /** Refuses what is not worth a place in the queue. @returns about the bytes that the arguments hold. */
