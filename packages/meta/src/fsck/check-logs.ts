@@ -10,6 +10,7 @@ import type { FsckContext } from './context.js';
 import { rowLabel, undecodable } from './problem.js';
 
 const UNKNOWN_KEYS_TOLD_MAX = 100;
+const BYTE_END = 255;
 
 /** Behind the family and the form of the id. */
 const REQUEST_ID_AT = 2;
@@ -69,11 +70,9 @@ function checkSystem(context: FsckContext): void {
 
 /** Between the families that are known there is nothing. */
 function* checkUnknown(context: FsckContext): Generator<undefined> {
-  const known = new Set<number>(Object.values(FAMILY));
   let told = 0;
-  for (let first = 0; first < 255; first++) {
-    if (known.has(first)) continue;
-    for (const { key } of context.kv.range(Uint8Array.of(first), Uint8Array.of(first + 1))) {
+  for (const [first, end] of GAPS) {
+    for (const { key } of context.kv.range(Uint8Array.of(first), Uint8Array.of(end))) {
       yield;
       if (++told > UNKNOWN_KEYS_TOLD_MAX) return;
       context.report({
@@ -81,10 +80,23 @@ function* checkUnknown(context: FsckContext): Generator<undefined> {
         class: 'unknown-family',
         where: rowLabel(key),
         expected: 'a key of a known family',
-        found: `family 0x${first.toString(16).padStart(2, '0')}`,
+        found: `family 0x${(key[0] ?? 0).toString(16).padStart(2, '0')}`,
       });
     }
   }
+}
+
+/** From the first byte of each run of unknown families to the one behind it. */
+const GAPS: readonly (readonly [first: number, end: number])[] = gapsBetween(Object.values(FAMILY).sort((a, b) => a - b));
+
+function gapsBetween(known: readonly number[]): [number, number][] {
+  const gaps: [number, number][] = [];
+  let first = 0;
+  for (const family of [...known, BYTE_END]) {
+    if (family > first) gaps.push([first, family]);
+    first = family + 1;
+  }
+  return gaps;
 }
 
 function checkHistory(context: FsckContext, key: Uint8Array, value: Uint8Array, progress: ProgressRow | undefined): void {
