@@ -81,14 +81,12 @@ export class PathWatcher {
     return seen;
   }
 
-  /** The hub has offered everything up to here. */
-  reached(at: ChangeCursor): void {
-    if (!this.#isLive || !isAfter(at, this.#reached)) {
-      if (this.#isPositionDue()) this.#wakeUp();
-      return;
-    }
-    this.#reached = at;
-    if (this.#queue.length > 0 || this.#isPositionDue()) this.#wakeUp();
+  /** The hub has offered everything up to here. True where there is something to say. */
+  reached(at: ChangeCursor): boolean {
+    if (this.#isLive && isAfter(at, this.#reached)) this.#reached = at;
+    const hasNews = this.#queue.length > 0 || this.#isPositionDue();
+    if (hasNews) this.#wakeUp();
+    return hasNews;
   }
 
   /** Ends it with an error. */

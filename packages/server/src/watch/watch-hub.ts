@@ -16,10 +16,12 @@ import { watchStart } from './watch-start.js';
 const TURN_ROWS_MAX = 512;
 const TURN_OFFERS_MAX = 20_000;
 /**
- * Commits that follow each other closely are handed out together: a write to each of a hundred connections costs more than
- * the commit. Little beside what a person or a program notices.
+ * Commits that follow each other closely are handed out together, the more watchers they concern the more of them: a write to each
+ * of a hundred connections costs more than the commit. Little beside what a person or a program notices.
  */
-const PACE_MS = 4;
+const PACE_MS_MIN = 2;
+const PACE_MS_MAX = 10;
+const PACE_MS_A_WATCHER = 0.08;
 /** How often watchers are looked after while nothing is committed. */
 const IDLE_MS = 1000;
 const DIRECTORIES_MAX = 65_536;
@@ -52,6 +54,7 @@ export class WatchHub {
   #stopListening: (() => void) | undefined;
   #isScheduled = false;
   #lastTurnMs = 0;
+  #paceMs = PACE_MS_MIN;
   #idle: AbortController | undefined;
   #events = 0;
   #cutOff = 0;
@@ -118,7 +121,7 @@ export class WatchHub {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     const turn = (): void => this.#turn();
-    const waitMs = this.#lastTurnMs + PACE_MS - this.#options.clock.monotonicMs();
+    const waitMs = this.#lastTurnMs + this.#paceMs - this.#options.clock.monotonicMs();
     if (waitMs <= 0) setImmediate(turn);
     else this.#options.clock.sleep(waitMs).then(turn, turn);
   }
@@ -133,7 +136,9 @@ export class WatchHub {
         this.#handOut(located, log);
         return true;
       });
-      for (const watcher of this.#roots.all) watcher.reached(log.at);
+      let told = 0;
+      for (const watcher of this.#roots.all) if (watcher.reached(log.at)) told += 1;
+      this.#paceMs = Math.min(PACE_MS_MAX, PACE_MS_MIN + told * PACE_MS_A_WATCHER);
       if (isCurrent) {
         this.#lastTurnMs = this.#options.clock.monotonicMs();
       } else {
