@@ -18,15 +18,22 @@ const ITEM_BYTES_MAX = 128 * 1024;
 const EVENT_BYTES = 160;
 /** Rows of the log that one watcher reads in one turn of the event loop. */
 const BEHIND_ROWS = 256;
-const BEHIND_DIRECTORIES_MAX = 4096;
+const BEHIND_DIRECTORIES_MAX = 512;
 /** A cursor that nothing moves is told anew so often, so that it does not age. */
 const POSITION_MS = 1000;
+
+/** What waits for all watchers together. */
+export interface QueueBudget {
+  readonly bytesMax: number;
+  bytes: number;
+}
 
 export interface PathWatcherOptions {
   readonly engine: ShardEngine;
   readonly clock: Clock;
   readonly start: WatchStart;
   readonly filter: ChangeFilter;
+  readonly budget: QueueBudget;
   readonly onCutOff: () => void;
   readonly onEvents: (count: number) => void;
 }
@@ -76,8 +83,10 @@ export class PathWatcher {
     const seen = this.#scope.see(located, paths);
     if (seen === undefined) return undefined;
     this.#queue.push(seen);
-    this.#queuedBytes += bytesOf(seen);
-    if (this.#queue.length > QUEUED_EVENTS_MAX || this.#queuedBytes > QUEUED_BYTES_MAX) this.#cutOff();
+    this.#queued(bytesOf(seen));
+    const { budget } = this.#options;
+    const isFull = this.#queue.length > QUEUED_EVENTS_MAX || this.#queuedBytes > QUEUED_BYTES_MAX;
+    if (isFull || budget.bytes > budget.bytesMax) this.#cutOff();
     return seen;
   }
 
@@ -110,6 +119,7 @@ export class PathWatcher {
       }
     } finally {
       signal.removeEventListener('abort', wakeUp);
+      this.#dropQueue();
     }
   }
 
@@ -120,7 +130,7 @@ export class PathWatcher {
       bytes += bytesOf(this.#queue[count] as PathChange);
     }
     const events = this.#queue.splice(0, count);
-    for (const event of events) this.#queuedBytes -= bytesOf(event);
+    for (const event of events) this.#queued(-bytesOf(event));
     return this.#events(events, this.#queue.length === 0 ? this.#reached : undefined);
   }
 
@@ -150,10 +160,20 @@ export class PathWatcher {
     return this.#options.engine.pathLog(this.#at, BEHIND_DIRECTORIES_MAX);
   }
 
-  #cutOff(): void {
+  /** Nobody waits for what is queued any more. */
+  #dropQueue(): void {
     this.#isLive = false;
     this.#queue = [];
-    this.#queuedBytes = 0;
+    this.#queued(-this.#queuedBytes);
+  }
+
+  #queued(bytes: number): void {
+    this.#queuedBytes += bytes;
+    this.#options.budget.bytes += bytes;
+  }
+
+  #cutOff(): void {
+    this.#dropQueue();
     this.#options.onCutOff();
     this.#wakeUp();
   }

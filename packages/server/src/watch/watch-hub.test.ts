@@ -147,6 +147,20 @@ describe('a watch by path', () => {
     expect(hub.stats.behind).toBe(0);
   });
 
+  it('with others holds a bounded number of bytes: whoever would pass it is cut off, and misses nothing', async () => {
+    hub = new WatchHub({ engine, clock: systemClock, queuedBytesMax: 20_000 });
+    await mkdir('/d');
+    const streams = Array.from({ length: 10 }, () => watch('/d'));
+    await Promise.all(streams.map(item));
+    await mkdir('/d/first');
+    await Promise.all(streams.map((stream) => take(stream, 1)));
+    await Promise.all(Array.from({ length: 200 }, (_, i) => mkdir(`/d/${i}`)));
+    await until(() => hub.stats.cutOff > 0 && hub.stats.behind === hub.stats.cutOff);
+    const events = await Promise.all(streams.map((stream) => take(stream, 200)));
+    for (const each of events) expect(each.map(({ version: at }) => at)).toEqual(events[0]?.map(({ version: at }) => at));
+    expect(hub.stats.queued).toBe(0);
+  });
+
   it('that was cut off and does not come back within the window is told cursor-too-old, with where to go on', async () => {
     await mkdir('/d');
     const slow = watch('/d');

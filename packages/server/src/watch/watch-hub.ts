@@ -8,7 +8,7 @@
 import type { LocatedChange, PathLog, ShardEngine } from '@nokv/meta';
 import { shareEncoding, type WatchPathArgs, type WatchPathItem } from '@nokv/protocol';
 import { NokvError, timespecToMs, toNokvError, wholeVersion, type Clock } from '@nokv/types';
-import { PathWatcher } from './path-watcher.js';
+import { PathWatcher, type QueueBudget } from './path-watcher.js';
 import { RootIndex } from './root-index.js';
 import { watchStart } from './watch-start.js';
 
@@ -26,12 +26,16 @@ const PACE_MS_A_WATCHER = 0.08;
 const IDLE_MS = 1000;
 const DIRECTORIES_MAX = 65_536;
 const WATCHERS_MAX = 4096;
+/** Of events that wait, over all watchers. */
+const QUEUED_BYTES_MAX = 128 * 1024 * 1024;
 
 export interface WatchHubOptions {
   readonly engine: ShardEngine;
   readonly clock: Clock;
   /** From the commit's time to the hand-over, of every change that was read. */
   readonly onLag?: (elapsedMs: number) => void;
+  /** What may wait for all watchers together; default 128 MiB. Whoever would pass it is cut off. */
+  readonly queuedBytesMax?: number;
 }
 
 export interface WatchStats {
@@ -50,6 +54,7 @@ export interface WatchStats {
 export class WatchHub {
   readonly #options: WatchHubOptions;
   readonly #roots = new RootIndex();
+  readonly #budget: QueueBudget;
   #log: PathLog | undefined;
   #stopListening: (() => void) | undefined;
   #isScheduled = false;
@@ -61,6 +66,7 @@ export class WatchHub {
 
   constructor(options: WatchHubOptions) {
     this.#options = options;
+    this.#budget = { bytes: 0, bytesMax: options.queuedBytesMax ?? QUEUED_BYTES_MAX };
   }
 
   /** Ends when the signal fires. Errors: `not-found` (no root and no `since`), `cursor-too-old`, `too-busy`, `lease-lost` and its like. */
@@ -75,6 +81,7 @@ export class WatchHub {
       clock,
       start,
       filter: args.filter ?? {},
+      budget: this.#budget,
       onCutOff: () => (this.#cutOff += 1),
       onEvents: (count) => (this.#events += count),
     });
