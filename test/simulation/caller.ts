@@ -94,7 +94,7 @@ export class Caller {
     oracle.sent(requestId, mutation as unknown as SimMutation);
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       if (attempt > 0) await this.#world.turn(`${this.#name} again`);
-      const { process, engine } = await this.#serving();
+      const { process, engine } = this.#late() ?? (await this.#serving());
       const from = oracle.durableVersion;
       const age = attempt === 0 ? 0 : time.ms - firstSentMs + 1;
       const send = (): Promise<Answer<Committed<MutationResult<Op>>>> =>
@@ -105,6 +105,9 @@ export class Caller {
       const answers = await Promise.all(this.#random.chance(0.06) ? [send(), send()] : [send()]);
       const told = answers.find(({ kind }) => kind === 'done') ?? answers[0];
       if (told === undefined) continue;
+      // An earlier owner knows nothing of what came after it: what it shows and refuses may be of another state. What it says is durable must be.
+      const isStale = process !== this.#world.process && (told.kind === 'refused' || acknowledgement === 'visible');
+      if (isStale && told.kind !== 'died') continue;
       if (told.kind === 'done') {
         // A reply that is lost on its way: the caller knows nothing and sends again.
         if (this.#random.chance(0.08) && !this.#world.isWindingDown) continue;
@@ -317,6 +320,13 @@ export class Caller {
       return shown === found ? undefined : `reading ${path} gave ${found}, a plain filesystem has ${shown}`;
     });
     return answer.kind === 'done' ? answer.value : undefined;
+  }
+
+  /** Some callers have not heard that another owner took over. */
+  #late(): { readonly process: SimProcess; readonly engine: ShardEngine } | undefined {
+    const { earlier } = this.#world;
+    if (earlier?.engine === undefined || !this.#random.chance(0.5)) return undefined;
+    return { process: earlier, engine: earlier.engine };
   }
 
   async #serving(): Promise<{ readonly process: SimProcess; readonly engine: ShardEngine }> {

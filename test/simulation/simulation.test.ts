@@ -31,7 +31,8 @@ describe('a shard under simulation', () => {
     }
     console.log(`simulation: ${SEEDS} seeds from ${FIRST}: ${JSON.stringify(totals)}`);
     // A world in which nothing goes wrong shows nothing.
-    for (const what of SEEDS >= 100 ? ['crashes', 'failures', 'blocksRemoved', 'images'] : []) expect(totals[what]).toBeGreaterThan(0);
+    for (const what of SEEDS >= 100 ? ['crashes', 'failures', 'blocksRemoved', 'images', 'fenced'] : [])
+      expect(totals[what]).toBeGreaterThan(0);
   });
 
   test('the same seed gives the same trace, another one another', { timeout: 60_000 }, async () => {

@@ -34,7 +34,9 @@ export interface SimulationResult {
   readonly trace: readonly string[];
   /** Of the whole trace: equal for equal seeds. */
   readonly digest: string;
-  readonly counts: Readonly<Record<'steps' | 'commits' | 'checks' | 'crashes' | 'failures' | 'blocksRemoved' | 'images', number>>;
+  readonly counts: Readonly<
+    Record<'steps' | 'commits' | 'checks' | 'crashes' | 'failures' | 'blocksRemoved' | 'images' | 'fenced', number>
+  >;
 }
 
 const STEPS_DEFAULT = 300;
@@ -53,6 +55,7 @@ interface Shared {
 /** How often what happens; each seed is of another kind. */
 interface Weather {
   readonly crash: number;
+  readonly takeOver: number;
   readonly close: number;
   readonly failCommit: number;
   readonly failFlush: number;
@@ -93,10 +96,12 @@ export class World {
   readonly time: SimTime;
   readonly store: SimStore;
   process: SimProcess;
+  /** The owner before, which does not know yet that another took over. */
+  earlier: SimProcess | undefined;
   /** Made and not retired. */
   readonly snapshots: HeldSnapshot[] = [];
   isWindingDown = false;
-  readonly counts = { steps: 0, crashes: 0, failures: 0, blocksRemoved: 0, images: 0 };
+  readonly counts = { steps: 0, crashes: 0, failures: 0, blocksRemoved: 0, images: 0, fenced: 0 };
   readonly #random: SeededRandom;
   readonly #options: SimulationOptions;
   readonly #weather: Weather;
@@ -127,6 +132,7 @@ export class World {
     const often = (chance: number, weight: number): number => (random.chance(chance) ? weight * random.float() : 0);
     this.#weather = {
       crash: often(0.8, 1.6),
+      takeOver: often(0.7, 1),
       close: often(0.3, 0.6),
       failCommit: often(0.4, 0.8),
       failFlush: often(0.2, 0.3),
@@ -160,6 +166,7 @@ export class World {
       };
     }
     this.scheduler.addSource(() => this.process.kv.choices());
+    this.scheduler.addSource(() => this.earlier?.kv.choices() ?? []);
     this.scheduler.addSource(() => this.#choices());
   }
 
@@ -216,6 +223,10 @@ export class World {
       this.counts.failures += 1;
       this.#crash();
     }
+    if (this.earlier?.failure !== undefined) {
+      this.counts.fenced += 1;
+      this.#stopEarlier();
+    }
     const { crash, failCommit, failFlush } = this.#weather;
     this.process.kv.faults = this.isWindingDown ? { failCommit: 0, failFlush: 0 } : { failCommit, failFlush };
     if (!this.isWindingDown && crash > 0 && this.#random.chance(crash / 100)) this.#crash();
@@ -224,9 +235,13 @@ export class World {
   }
 
   #choices(): readonly Choice[] {
-    const { engine } = this.process;
-    if (engine === undefined) return [];
     const choices: Choice[] = [];
+    if (this.earlier !== undefined) choices.push({ name: 'the earlier owner stops', weight: 0.2, run: () => this.#stopEarlier() });
+    const { engine } = this.process;
+    if (engine === undefined) return choices;
+    if (!this.isWindingDown && this.#shared !== undefined && this.earlier === undefined) {
+      choices.push({ name: 'another node takes over', weight: this.#weather.takeOver, run: () => this.#takeOver() });
+    }
     if (!this.#isMaintaining) choices.push({ name: 'background work', weight: this.#weather.maintain, run: () => void this.#maintain() });
     if (this.#shared?.isAtWork === false) choices.push({ name: 'image work', weight: 1, run: () => void this.#keepImages() });
     if (!this.isWindingDown && this.#weather.close > 0) {
@@ -287,6 +302,18 @@ export class World {
     this.#replace(isMoved ? new SimKv(this.oracle, this.#random.fork()) : survivor);
   }
 
+  /** The owner goes on, alive and cut off from whoever decides: the log alone fences it. */
+  #takeOver(): void {
+    this.earlier = this.process;
+    this.#begin(new SimKv(this.oracle, this.#random.fork()));
+  }
+
+  #stopEarlier(): void {
+    this.earlier?.kv.crash();
+    this.earlier?.die(this.time);
+    this.earlier = undefined;
+  }
+
   async #close(): Promise<void> {
     const { process } = this;
     const { engine } = process;
@@ -298,8 +325,12 @@ export class World {
   }
 
   #replace(kv: SimKv): void {
-    this.oracle.crashed();
     this.process.die(this.time);
+    this.#begin(kv);
+  }
+
+  #begin(kv: SimKv): void {
+    this.oracle.crashed();
     this.#isMaintaining = false;
     if (this.#shared !== undefined) this.#shared.isAtWork = false;
     this.process = new SimProcess(kv, this.time);
@@ -349,6 +380,7 @@ export class World {
     this.scheduler.note('winds down');
     this.isWindingDown = true;
     this.time.isPatient = true;
+    this.#stopEarlier();
     this.store.isFaulty = false;
     if (this.#shared !== undefined) this.#shared.store.isFaulty = false;
     const start = this.counts.steps;
@@ -376,6 +408,8 @@ export class World {
       if (oracle.changesBetween(watcher.cursor, Number.MAX_SAFE_INTEGER).length > 0) oracle.violate('a watcher has not heard everything');
     }
     for (let round = 0; round < 6; round++) {
+      // An image that takes days to be written is older than it looks.
+      for (let steps = 0; this.#shared?.isAtWork === true && steps < STEPS_AT_REST_MAX; steps++) await this.scheduler.step();
       this.time.advance(2 * DAY_MS);
       for (let slices = 0, more = true; more && slices < 200; slices++) more = await this.#slice();
     }
