@@ -5,7 +5,8 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from '@nokv/client';
-import { checkSchema } from '@nokv/cli/testing';
+import { runCli } from '@nokv/cli';
+import { capturedIo, checkSchema } from '@nokv/cli/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { NOKV, cleanEnv, startCliServer, type CliServer } from './cli-runner.js';
 
@@ -39,6 +40,18 @@ describe('nokv fsck', () => {
     for (const line of lines) checkSchema('fsck', line);
     expect(lines[0]).toMatchObject({ event: 'progress', pass: 'inodes' });
     expect(lines.at(-1)).toMatchObject({ event: 'done', findings: 0 });
+  });
+
+  it('draws a line on a terminal, and takes it away before it says how it went', async () => {
+    const io = capturedIo({ env: cleanEnv(server.env), stderrIsTerminal: true });
+    expect(await runCli(['fsck'], io)).toBe(0);
+    const [before, ...lines] = io.err().split('\r\u001b[K');
+    expect(before).toBe('');
+    expect(lines[0]).toMatch(/^fsck \[[#-]{24}\] +\d+% {2}inodes {2}\d+ rows$/);
+    expect(lines.at(-1)).toMatch(/^\d+ rows looked at, 0 findings, 0 mended\n$/);
+    const quiet = capturedIo({ env: cleanEnv(server.env), stderrIsTerminal: true });
+    expect(await runCli(['fsck', '--progress', 'never'], quiet)).toBe(0);
+    expect(quiet.err()).toMatch(/^\d+ rows looked at/);
   });
 
   it('goes on from a cursor, and refuses one that is none', async () => {
