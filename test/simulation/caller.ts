@@ -79,7 +79,7 @@ export class Caller {
     else if (kind < 0.7) await this.#copy();
     else if (kind < 0.74) await this.#putIfUnchanged();
     else if (kind < 0.83) await this.#onThePast();
-    else if (kind < 0.95) await this.#readFile(drawPath(this.#random));
+    else if (kind < 0.95) await this.#readFile(this.#blockPath());
     else await this.#hold();
   }
 
@@ -225,10 +225,17 @@ export class Caller {
       return;
     }
     if (random.chance(0.1)) return;
-    const path = drawPath(random);
+    const path = this.#blockPath();
+    this.#world.blockPaths.push(path);
     const keepsOpen = random.chance(0.3);
     await this.#mutate(putBlocks(path, upload, blocks, !keepsOpen));
     if (keepsOpen && random.chance(0.7)) await this.#mutate(putBlocks(drawPath(random), upload, blocks.slice(0, 1), true));
+  }
+
+  /** Mostly one of those that hold bodies in blocks. */
+  #blockPath(): string {
+    const lately = this.#world.blockPaths.slice(-4);
+    return lately.length > 0 && this.#random.chance(0.7) ? this.#random.pick(lately) : drawPath(this.#random);
   }
 
   async #putBlock(upload: UploadId, index: number, text: string): Promise<boolean> {
@@ -289,7 +296,7 @@ export class Caller {
     oracle.planned(uploads, validUntilMs);
     for (const extent of plan.body.manifest.extents) {
       if (isHole(extent)) continue;
-      await this.#world.turn(`${this.#name} fetches`);
+      await this.#world.turn(`${this.#name} fetches`, 4);
       const answer = await store.get(extent.upload, extent.index).then(
         (text) => ({ text }),
         () => undefined,

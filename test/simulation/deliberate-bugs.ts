@@ -39,7 +39,7 @@ const resultNotStored: DeliberateBug = {
 /** Blocks go as soon as no body names them: a reader that was just told of them finds nothing. */
 const freedWithoutGrace: DeliberateBug = {
   name: 'extent freed without grace',
-  options: (options) => ({ ...options, retention: { ...options.retention, extentMs: 0, bodyMs: 0 } }),
+  options: (options) => ({ ...options, retention: { ...options.retention, extentMs: 0, bodyMs: 0, bodiesKept: 0 } }),
 };
 
 /** Every fourth commit loses its last rows, as a store without atomic commits would in a crash. */

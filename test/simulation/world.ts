@@ -98,6 +98,8 @@ export class World {
   process: SimProcess;
   /** The owner before, which does not know yet that another took over. */
   earlier: SimProcess | undefined;
+  /** Where bodies in blocks were put lately: what is read while it is replaced. */
+  readonly blockPaths: string[] = [];
   /** Made and not retired. */
   readonly snapshots: HeldSnapshot[] = [];
   isWindingDown = false;
