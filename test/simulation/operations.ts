@@ -5,6 +5,7 @@ import {
   type At,
   type Body,
   type InodeNumber,
+  type ListedMutation,
   type LockArgs,
   type MutationOperation,
   type MutationOperations,
@@ -39,7 +40,11 @@ export function drawPath(random: SeededRandom): string {
 /** How often each kind of request is drawn; each seed has its own taste. */
 export type Taste = ReadonlyMap<string, number>;
 
-const KINDS: Readonly<Record<string, (random: SeededRandom, tag: string) => SimMutation>> = {
+const TRANSACTION = 'transact';
+
+type Draw = (random: SeededRandom, tag: string) => SimMutation;
+
+const KINDS: Readonly<Record<string, Draw>> = {
   mkdir: (random) => mkdir(drawPath(random), random.chance(0.3)),
   create: (random) => {
     const path = drawPath(random);
@@ -107,10 +112,25 @@ const KINDS: Readonly<Record<string, (random: SeededRandom, tag: string) => SimM
   },
 };
 
+/** Several requests of other kinds as one: all of them or none. */
+function drawTransaction(random: SeededRandom, tag: string): SimMutation {
+  const parts = Array.from({ length: 2 + random.below(2) }, (_, i) => (random.pick(Object.values(KINDS)) as Draw)(random, `${tag}/${i}`));
+  const operations = parts.map(({ operation, args }) => ({ operation, args }) as ListedMutation);
+  return mutation('transact', `transact [${parts.map(({ text }) => text).join('; ')}]`, { operations }, (model, version) => {
+    const tried = model.clone();
+    for (const part of parts) {
+      const refusal = part.model(tried, version);
+      if (refusal !== undefined) return refusal;
+    }
+    for (const part of parts) part.model(model, version);
+    return undefined;
+  });
+}
+
 const EMPTY_BODY: Body = { kind: 'inline', bytes: new Uint8Array(0) };
 
 export function drawTaste(random: SeededRandom): Taste {
-  return new Map(Object.keys(KINDS).map((kind) => [kind, 0.2 + random.float() * (random.chance(0.2) ? 6 : 1.5)]));
+  return new Map([...Object.keys(KINDS), TRANSACTION].map((kind) => [kind, 0.2 + random.float() * (random.chance(0.2) ? 6 : 1.5)]));
 }
 
 /** A copy of what lies at a place, now or at a snapshot of the whole namespace. */
@@ -154,7 +174,7 @@ const SNAPSHOT_TTL_MS = 365 * 24 * 3600 * 1000;
 /** A request of one step. `tag` is unique, so that bodies and attributes say who wrote them. */
 export function drawMutation(random: SeededRandom, taste: Taste, tag: string): SimMutation {
   const { kind } = random.weighted([...taste].map(([name, weight]) => ({ kind: name, weight })));
-  const draw = KINDS[kind];
+  const draw = kind === TRANSACTION ? drawTransaction : KINDS[kind];
   if (draw === undefined) throw new Error(`no such kind of request: ${kind}`);
   return draw(random, tag);
 }

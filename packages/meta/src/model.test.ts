@@ -5,6 +5,7 @@ import {
   isNokvError,
   type At,
   type InodeNumber,
+  type ListedMutation,
   type MutationOperation,
   type MutationOperations,
   type PinId,
@@ -58,7 +59,7 @@ const making: fc.Arbitrary<Step> = fc.oneof(
 );
 
 /** Trees grow more often than they are taken apart, so that there is something to work on. */
-const step: fc.Arbitrary<Step> = fc.oneof(
+const single: fc.Arbitrary<Step> = fc.oneof(
   { arbitrary: making, weight: 14 },
   fc.record({ path, target: path }).map((s): Step => ({
     text: `symlink ${s.path} -> ${s.target}`,
@@ -122,6 +123,25 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     model: (model) => model.removeXattr(s.path, s.name),
   })),
 );
+
+/** Several as one: all of them or none. */
+const transaction = fc.array(single, { minLength: 2, maxLength: 3 }).map((parts): Step => ({
+  text: `[${parts.map(({ text }) => text).join('; ')}]`,
+  operation: 'transact',
+  args: { operations: parts.filter(({ grows }) => grows !== true).map(({ operation, args }) => ({ operation, args }) as ListedMutation) },
+  model: (model) => {
+    const listed = parts.filter(({ grows }) => grows !== true);
+    const tried = model.clone();
+    for (const part of listed) {
+      const refusal = part.model(tried);
+      if (refusal !== undefined) return refusal;
+    }
+    for (const part of listed) part.model(model);
+    return undefined;
+  },
+}));
+
+const step: fc.Arbitrary<Step> = fc.oneof({ arbitrary: single, weight: 14 }, { arbitrary: transaction, weight: 1 });
 
 /** The namespace as plain data, through the read operations. */
 async function tree(shard: TestShard, where = '/', moment: { readonly at?: At } = {}): Promise<unknown> {
