@@ -33,12 +33,14 @@ import type { KvCommit } from './ordered-kv.js';
 import type { ShardView } from './overlay.js';
 import type { ShardRoots } from './transaction.js';
 
-/** Small enough that the next batch is evaluated while this one is on its way, also for a few hundred callers that wait for it. */
-const BATCH_COMMANDS_MAX = 128;
+/** A commit costs as much as tens of commands: one of many commands is cheaper for each. */
+const BATCH_COMMANDS_MAX = 256;
+/** Of a batch that finds the store idle: small enough that the next is evaluated while this one is on its way, also for few callers. */
+const FIRST_COMMANDS_MAX = 128;
 /** What the open batch may hold while every place in flight is taken: what a power cut can take from those who saw it. */
 const OPEN_COMMANDS_MAX = 1024;
 const BATCH_BYTES_MAX = 8 * 1024 * 1024;
-const BATCHES_IN_FLIGHT_MAX = 3;
+const BATCHES_IN_FLIGHT_MAX = 6;
 /** How long a batch that nobody waits for may gather: little beside a flush, much beside a command. */
 export const LINGER_MS = 3;
 const QUEUE_COMMANDS_MAX = 32_768;
@@ -261,10 +263,7 @@ export class CommitPipeline {
     if (this.#fatal !== undefined) return this.#tellIdle();
     const hasPlace = this.#inFlight.length < BATCHES_IN_FLIGHT_MAX;
     const batch = this.#open ?? this.#newBatch();
-    const taken = this.#takeCommands(
-      (hasPlace ? BATCH_COMMANDS_MAX : OPEN_COMMANDS_MAX) - batch.done.length,
-      BATCH_BYTES_MAX - batch.bytes,
-    );
+    const taken = this.#takeCommands(this.#commandsMax() - batch.done.length, BATCH_BYTES_MAX - batch.bytes);
     this.#evaluate(batch, taken);
     this.#open = batch.done.length === 0 ? undefined : batch;
     if (hasPlace && this.#open !== undefined && !this.#lingers(batch)) {
@@ -277,6 +276,12 @@ export class CommitPipeline {
       setImmediate(() => this.#pump());
     }
     this.#tellIdle();
+  }
+
+  /** What the batch that is evaluated now may hold. */
+  #commandsMax(): number {
+    if (this.#inFlight.length >= BATCHES_IN_FLIGHT_MAX) return OPEN_COMMANDS_MAX;
+    return this.#inFlight.length === 0 ? FIRST_COMMANDS_MAX : BATCH_COMMANDS_MAX;
   }
 
   /** Whether the batch may gather more; the first time that it may, its time begins to run. */

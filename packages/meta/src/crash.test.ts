@@ -97,20 +97,20 @@ describe('acknowledgements', () => {
     expect(shard.engine.stats).toMatchObject({ batches: 1, flushes: 1 });
   });
 
-  test('the next batch is evaluated while the last is on its way, and no more than three are', async () => {
+  test('the next batch is evaluated while the last is on its way, and no more than six are', async () => {
     const { shard, kv } = await manualShard();
     const creates = [];
-    for (let i = 0; i < 6; i++) {
+    for (let i = 0; i < 9; i++) {
       creates.push(watched(shard.create(`/d/f${i}`)));
       await turns();
     }
-    expect(kv.waiting).toBe(3);
+    expect(kv.waiting).toBe(6);
     store(kv);
     await turns();
     store(kv);
     await turns();
-    expect(creates.map(({ state }) => state)).toEqual(Array(6).fill('fulfilled'));
-    expect(await shard.names('/d')).toEqual(['f0', 'f1', 'f2', 'f3', 'f4', 'f5']);
+    expect(creates.map(({ state }) => state)).toEqual(Array(9).fill('fulfilled'));
+    expect(await shard.names('/d')).toEqual(['f0', 'f1', 'f2', 'f3', 'f4', 'f5', 'f6', 'f7', 'f8']);
   });
 
   test('visible commands do not wait for a place on the disk', async () => {
@@ -119,7 +119,7 @@ describe('acknowledgements', () => {
       const entry = at(`/d/f${i}`);
       await shard.do('create', { entry, mode: 0o644, type: 'file', exclusive: true, ...OWNER }, 'visible');
     }
-    expect(kv.waiting).toBe(3);
+    expect(kv.waiting).toBe(6);
     const last = watched(shard.stat('/d/f49'));
     await turns();
     expect(last.state).toBe('pending');
@@ -128,7 +128,7 @@ describe('acknowledgements', () => {
     store(kv);
     await turns();
     expect(last.state).toBe('fulfilled');
-    expect(shard.engine.stats.batches).toBe(4);
+    expect(shard.engine.stats.batches).toBe(7);
     expect(await shard.stat('/d')).toMatchObject({ children: 50 });
   });
 
