@@ -6,56 +6,52 @@ import type { LocatedChange } from '@nokv/meta';
 import { ROOT_INODE } from '@nokv/types';
 
 export class PathMirror {
-  readonly #directories = new Map<number, string>([[ROOT_INODE, '']]);
+  /** Where each directory is, by its parent: two that change places take what is below them along. */
+  readonly #places = new Map<number, { readonly parent: number; readonly name: string }>();
 
   /** After a gap nothing is known but the root. */
   forget(): void {
-    this.#directories.clear();
-    this.#directories.set(ROOT_INODE, '');
+    this.#places.clear();
   }
 
   /** Takes the next event; says what is wrong with its paths. */
   take({ change, path, fromPath }: LocatedChange): string | undefined {
     const { kind, type, ino, parent, name, fromParent, fromName } = change;
     const [shown, fromShown] = [text(path), text(fromPath)];
-    const wrong = this.#wrong(
-      kind === 'removed' ? 'emptied' : 'from',
-      kind === 'removed' ? parent : fromParent,
-      kind === 'removed' ? name : fromName,
-      kind === 'removed' ? shown : fromShown,
-    );
-    if (type === 'directory') this.#move(kind, ino, shown, fromShown);
-    return wrong ?? (kind === 'removed' ? undefined : this.#wrong('to', parent, name, shown));
+    const isRemoval = kind === 'removed';
+    const wrong = isRemoval ? this.#wrong('emptied', parent, name, shown) : this.#wrong('from', fromParent, fromName, fromShown);
+    // The root stays where it is, also where it is what a snapshot is of.
+    if (type === 'directory' && ino !== ROOT_INODE) {
+      if (isRemoval) this.#places.delete(ino);
+      else if (parent !== undefined && name !== undefined) this.#places.set(ino, { parent, name: text(name) ?? '' });
+    }
+    return wrong ?? (isRemoval ? undefined : this.#wrong('to', parent, name, shown));
   }
 
   #wrong(which: string, parent: number | undefined, name: Uint8Array | undefined, shown: string | undefined): string | undefined {
-    const directory = parent === undefined ? undefined : this.#directories.get(parent);
+    const directory = parent === undefined ? undefined : this.#pathOf(parent);
     if (directory === undefined || name === undefined) return undefined;
     const expected = `${directory}/${text(name)}`;
     return shown === expected ? undefined : `${which} ${shown}, the events before it say ${expected}`;
   }
 
-  #move(kind: string, ino: number, path: string | undefined, fromPath: string | undefined): void {
-    const old = kind === 'removed' ? path : fromPath;
-    if ((kind === 'removed' || kind === 'renamed') && old !== undefined) {
-      for (const [each, at] of this.#directories) {
-        if (each === ino || at.startsWith(`${old}/`)) this.#rename(each, kind === 'removed' ? undefined : path, at.slice(old.length));
-      }
+  /** Undefined where the events do not say it. */
+  #pathOf(directory: number): string | undefined {
+    let path = '';
+    let at = directory;
+    // Ends: directories form a tree, and so do their places in the order of events.
+    for (let depth = 0; at !== ROOT_INODE && depth < DEPTH_MAX; depth++) {
+      const place = this.#places.get(at);
+      if (place === undefined) return undefined;
+      path = `/${place.name}${path}`;
+      at = place.parent;
     }
-    if (kind === 'rolled-back' || kind === 'cloned') {
-      // What was below it is another tree now.
-      for (const [each, at] of this.#directories)
-        if (path !== undefined && (at === path || at.startsWith(`${path}/`))) this.#directories.delete(each);
-    }
-    // The root stays where it is, also where it is what a snapshot is of.
-    if (path !== undefined && kind !== 'removed' && ino !== ROOT_INODE) this.#directories.set(ino, path);
-  }
-
-  #rename(ino: number, to: string | undefined, rest: string): void {
-    if (to === undefined) this.#directories.delete(ino);
-    else this.#directories.set(ino, to + rest);
+    return at === ROOT_INODE ? path : undefined;
   }
 }
+
+/** Deeper than the trees of a simulation; between the two events of an exchange places may form a circle. */
+const DEPTH_MAX = 100;
 
 function text(bytes: Uint8Array | undefined): string | undefined {
   return bytes === undefined ? undefined : Buffer.from(bytes).toString();
