@@ -96,14 +96,20 @@ async function writeUntilKilled(running: ServerProcess, round: number, target: n
       }
     }
   }
-  /** Many requests at once: each counts from its own acknowledgement on. */
+  /** Many mutations at once, as requests of their own and as one batch by turns: each counts from its own acknowledgement on. */
   async function burst(): Promise<void> {
     for (let step = 0; !isKilled; step++) {
+      const all = Array.from({ length: BURST }, (_, i): Expectation => ({
+        path: `/round-${round}/b${step}-${i}`,
+        kind: 'file',
+        length: 101,
+        content: `burst ${step}`,
+      }));
+      const stop = new AbortController();
+      const done = step % 2 === 0 ? all.map((wanted) => apply(client, wanted, stop.signal)) : asBatch(client, all, stop.signal);
       await Promise.all(
-        Array.from({ length: BURST }, async (_, i) => {
-          const wanted: Expectation = { path: `/round-${round}/b${step}-${i}`, kind: 'file', length: 101, content: `burst ${step}` };
-          const stop = new AbortController();
-          const write = apply(client, wanted, stop.signal);
+        all.map(async (wanted, i) => {
+          const write = done[i] as Promise<void>;
           await Promise.race([write.catch(() => undefined), killed]);
           if (!isKilled) {
             await write;
@@ -136,7 +142,7 @@ function expectationFor(round: number, worker: number, step: number): Expectatio
     case 0:
       return { path, kind: 'directory', length: 0, content: path };
     case 1:
-      return { path, kind: 'tree', length: 90, content: path };
+      return { path, kind: 'tree', length: worker % 2 === 0 ? 90 : 91, content: path };
     case 2:
       return { path, kind: 'file', length: INLINE_BYTES_MAX * 3 + 2 * step, content: path };
     // An even length is written under another name and renamed.
@@ -147,11 +153,29 @@ function expectationFor(round: number, worker: number, step: number): Expectatio
 
 async function apply(client: NokvClient, wanted: Expectation, signal: AbortSignal): Promise<void> {
   if (wanted.kind === 'directory') await client.mkdir(wanted.path, { signal });
-  else if (wanted.kind === 'tree') await publishTree(client, wanted, signal);
+  else if (wanted.kind === 'tree') await (wanted.length === 90 ? publishTree : transactTree)(client, wanted, signal);
   else if (wanted.length % 2 === 0) {
     await client.put(`${wanted.path}.part`, bodyFor(wanted.content, wanted.length), { signal });
     await client.rename(`${wanted.path}.part`, wanted.path, { signal });
   } else await client.put(wanted.path, bodyFor(wanted.content, wanted.length), { signal });
+}
+
+/** One request for all of them; each has its own answer. */
+function asBatch(client: NokvClient, all: readonly Expectation[], signal: AbortSignal): readonly Promise<void>[] {
+  const batch = client.batch();
+  for (const { path, content, length } of all) batch.put(path, bodyFor(content, length));
+  const answers = batch.send({ signal });
+  return all.map(async (_, i) => {
+    const answer = (await answers)[i];
+    if (answer?.ok !== true) throw answer?.error ?? new Error('a batch answers each of its mutations');
+  });
+}
+
+/** A directory with files in one transaction. */
+async function transactTree(client: NokvClient, { path, content, length }: Expectation, signal: AbortSignal): Promise<void> {
+  const transaction = client.transaction().mkdir(path);
+  for (let i = 0; i < TREE_FILES; i++) transaction.put(`${path}/f${i}`, bodyFor(`${content}/f${i}`, length));
+  await transaction.commit({ signal });
 }
 
 /** Fills a directory out of sight, and moves it into place in one commit. */
