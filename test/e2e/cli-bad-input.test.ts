@@ -47,7 +47,7 @@ const LONG_PATH = '/abc'.repeat(1250);
 
 describe('a command', () => {
   it.each<readonly [string, readonly string[], number, RegExp]>([
-    ['an unknown command', ['stta', '/d'], 2, /unknown command "stta" \(did you mean stat\?\)/],
+    ['an unknown command', ['stta', '/d'], 2, /unknown command "stta" \(did you mean stat or stats\?\)/],
     [
       'an unknown flag',
       ['put', '--if-genration', '0', 'local', '/d/x'],
@@ -208,7 +208,7 @@ describe('a server', () => {
     ['a coordinator of unknown kind', ['--control', 'zookeeper://host/x'], 2, /zookeeper/],
     ['an address that is none', ['--listen', 'here'], 2, /here/],
     ['a lease that is too short', ['--lease-ttl', 'soon'], 2, /expected a duration/],
-    ['a mode that is none', ['--durability', 'maybe'], 2, /expected local, found "maybe"/],
+    ['a mode that is none', ['--durability', 'maybe'], 2, /expected local, shared, async, found "maybe"/],
   ])('refuses %s', async (_name, flags, exitCode, message) => {
     await refuse(flags, exitCode, message);
   });
