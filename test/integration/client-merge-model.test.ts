@@ -27,9 +27,8 @@ function threeWay(base: Tree, live: Tree, fork: Tree): { readonly merged: Map<st
   const conflicts: string[] = [];
   for (const path of new Set([...base.keys(), ...live.keys(), ...fork.keys()])) {
     const [was, here, there] = [shown(base.get(path)), shown(live.get(path)), shown(fork.get(path))];
-    // A fork that only wrote again what was there has changed the file, too; the base is not held to when it was written.
-    const isForkChanged = JSON.stringify(base.get(path)) !== JSON.stringify(fork.get(path));
-    const result = !isForkChanged || there === here ? here : here === was ? there : undefined;
+    // When a file was written is no change on either side.
+    const result = there === was || there === here ? here : here === was ? there : undefined;
     if (result === undefined) conflicts.push(path);
     else if (result !== 'nothing') merged.set(path, result);
   }

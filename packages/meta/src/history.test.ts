@@ -606,6 +606,30 @@ describe('merge', () => {
     expect(contradictions(shard.kv)).toEqual([]);
   });
 
+  test('leaves alone what only the base changed since the last one, and what a fork only touched', async () => {
+    const shard = await open();
+    await fill(shard, '/r');
+    await shard.do('clone', { from: at('/r'), to: at('/fork'), ...OWNER });
+    shard.clock.ms += 1000;
+    await shard.put('/fork/d/f1', 'fork');
+    await shard.do('unlink', { entry: at('/fork/d/f2') });
+    await shard.put('/fork/new', 'fork');
+    await shard.do('setattr', { node: at('/fork/d/f3'), mtime: 'now' });
+    expect((await shard.do('merge', { fork: at('/fork') })).result).toMatchObject({ applied: true, changes: 3 });
+    shard.clock.ms += 1000;
+    await shard.put('/r/d/f1', 'base since');
+    await shard.put('/r/d/f2', 'base since');
+    await shard.put('/r/d/f3', 'base since');
+    await shard.do('unlink', { entry: at('/r/new') });
+    await shard.put('/fork/d/f4', 'fork since');
+    expect((await shard.do('merge', { fork: at('/fork') })).result).toMatchObject({ applied: true, changes: 1, conflictCount: 0 });
+    for (const i of [1, 2, 3]) expect(await shard.text(`/r/d/f${i}`)).toBe('base since');
+    expect(await shard.text('/r/d/f4')).toBe('fork since');
+    await expect(shard.stat('/r/new')).rejects.toMatchObject({ code: 'not-found' });
+    await shard.put('/fork/d/f1', 'both since');
+    expect((await shard.do('merge', { fork: at('/fork') })).result).toMatchObject({ applied: false, conflictCount: 1 });
+  });
+
   test('applies nothing where both changed the same, and names each', async () => {
     const shard = await open();
     await fill(shard, '/r');

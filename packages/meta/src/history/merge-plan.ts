@@ -71,26 +71,38 @@ class Planner implements MergePlan {
   readonly #base: DiffTreeNode;
   readonly #fork: DiffTreeNode;
   readonly #live: DiffTreeNode;
-  /** The base as the last merge left it. */
-  readonly #merged: DiffTreeNode | undefined;
+  /** The base as the last merge left it, and the fork at that moment. */
+  readonly #merged: { readonly into: DiffTreeNode; readonly fork: DiffTreeNode } | undefined;
 
   constructor({ trees, fork, forkRoot, into, now }: MergeSides, base: DiffTreeNode) {
     this.#trees = trees;
     this.#base = base;
     this.#fork = { view: trees.at(now), ino: forkRoot };
     this.#live = { view: trees.at(now), ino: into };
-    this.#merged = fork.merged > 0 && into === fork.base ? { view: trees.at(fork.merged), ino: into } : undefined;
+    if (fork.merged === 0 || into !== fork.base) return;
+    const view = trees.at(fork.merged);
+    this.#merged = { into: { view, ino: into }, fork: { view, ino: forkRoot } };
   }
 
   look(kind: DiffKind, names: Names): void {
     const fork = this.#at(this.#fork, names);
     const live = this.#at(this.#live, names);
+    if (this.#isSettled(names, fork)) return;
     if (fork === undefined) return this.#removed(names, live);
     if (live !== undefined && this.#isSame(live, fork)) return;
     if (kind === 'added') return this.#added(names, fork, live);
     if (live === undefined || !this.#isUntouched(names, live)) return this.#conflict(names, kind);
     if (!this.#isDirectory(fork)) this.#refuseNewBelow(names, live);
     this.steps.push({ names, node: fork, kind: kind === 'attributes' ? 'attributes' : 'replace' });
+  }
+
+  /** Whether the fork changed nothing here since its last merge, or nothing but when a file was written. */
+  #isSettled(names: Names, fork: Node): boolean {
+    const base = this.#at(this.#base, names);
+    if (base !== undefined && fork !== undefined && this.#isSame(base, fork)) return true;
+    if (this.#merged === undefined) return false;
+    const before = this.#at(this.#merged.fork, names);
+    return fork === undefined ? before === undefined : before !== undefined && this.#isSame(before, fork);
   }
 
   #removed(names: Names, live: Node): void {
@@ -179,8 +191,12 @@ class Planner implements MergePlan {
     return this.#isDirectory(node) ? this.#trees.entries(node) : [];
   }
 
+  /** What the last merge left there, where that was what the fork had: a change since is one that the fork has not seen. */
   #mergedAt(names: Names): Node {
-    return this.#merged === undefined ? undefined : this.#at(this.#merged, names);
+    if (this.#merged === undefined) return undefined;
+    const into = this.#at(this.#merged.into, names);
+    const fork = this.#at(this.#merged.fork, names);
+    return into !== undefined && fork !== undefined && this.#isSame(into, fork) ? into : undefined;
   }
 
   #at(root: DiffTreeNode, names: Names): Node {

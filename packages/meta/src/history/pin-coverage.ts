@@ -22,9 +22,10 @@ export class PinCoverage {
   constructor(view: HistoryView) {
     const holds: Hold[] = [];
     for (const { row } of view.pins()) if (row.state === 'live') holds.push(holdOf(view, row.root, row.version));
-    for (const { row } of view.forks()) {
+    for (const { root, row } of view.forks()) {
       holds.push(holdOf(view, row.base, row.version));
-      if (row.merged > 0) holds.push(holdOf(view, row.base, row.merged));
+      // The next merge is decided against what the last one left on both sides.
+      if (row.merged > 0) holds.push(holdOf(view, row.base, row.merged), holdOf(view, root, row.merged));
     }
     this.#holds = holds.sort((a, b) => a.version - b.version);
   }
