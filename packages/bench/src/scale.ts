@@ -119,7 +119,7 @@ async function links(context: BenchContext, client: NokvClient, { inodes }: Fill
     const args = { node: { path: parsePath(`/d0/${name}`) }, entry: { path: parsePath(`/d0/link-${i}`) } };
     times.push(await timed(() => client.metadata.mutate('link', args)));
   }
-  context.report({ bench: 'scale', case: 'link-p99', value: p99(times), unit: 'ms', conditions: { inodes, links: LINKS, depth: 1 } });
+  reportTimes(context, 'link', times, { inodes, links: LINKS, depth: 1 });
 }
 
 async function renames(context: BenchContext, client: NokvClient, { inodes }: Filled): Promise<void> {
@@ -129,8 +129,7 @@ async function renames(context: BenchContext, client: NokvClient, { inodes }: Fi
     const args = { from: { path: parsePath(from) }, to: { path: parsePath(to) }, mode: 'no-replace' } as const;
     times.push(await timed(() => client.metadata.mutate('rename', args)));
   }
-  const conditions = { inodes, files: PER_DIRECTORY, renames: RENAMES, depth: 1 };
-  context.report({ bench: 'scale', case: 'rename-dir-p99', value: p99(times), unit: 'ms', conditions });
+  reportTimes(context, 'rename-dir', times, { inodes, files: PER_DIRECTORY, renames: RENAMES, depth: 1 });
 }
 
 async function memory(context: BenchContext, server: BenchServer, { inodes }: Filled): Promise<void> {
@@ -161,6 +160,10 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - start;
 }
 
-function p99(times: readonly number[]): number {
-  return times.toSorted((a, b) => a - b)[Math.floor(times.length * 0.99)] ?? 0;
+function reportTimes(context: BenchContext, name: string, times: readonly number[], conditions: Record<string, number>): void {
+  const sorted = times.toSorted((a, b) => a - b);
+  for (const percent of [50, 99]) {
+    const value = sorted[Math.floor((sorted.length * percent) / 100)] ?? 0;
+    context.report({ bench: 'scale', case: `${name}-p${percent}`, value, unit: 'ms', conditions });
+  }
 }
