@@ -25,7 +25,7 @@ import type {
   UploadId,
   Version,
 } from '@nokv/types';
-import type { PathLog } from './path-log.js';
+import type { PathLog } from './changes/path-log.js';
 import type { WriteImageOptions, WrittenImage } from './log/write-image.js';
 import type { CollectPlan } from './collect-plan.js';
 import type { FsckOptions } from './fsck/fsck.js';

@@ -69,7 +69,7 @@ import { writeImage, type WrittenImage } from './log/write-image.js';
 import { Maintenance, type LogWindow } from './maintenance.js';
 import type { KvWrite, OrderedKv } from './ordered-kv.js';
 import { Overlay, ShardView } from './overlay.js';
-import { PathLog, type PathLogOptions } from './path-log.js';
+import { PathLog, type PathLogOptions } from './changes/path-log.js';
 import { ReadView } from './read-view.js';
 import { read } from './reads.js';
 import { digestOf } from './request-digest.js';

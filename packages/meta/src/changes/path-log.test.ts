@@ -14,8 +14,8 @@ import {
   type MutationOperations,
   type PathChange,
 } from '@nokv/types';
-import { MemoryKv } from './memory-kv.js';
-import { OWNER, TestShard, at, inline } from './testing/test-shard.js';
+import { MemoryKv } from '../memory-kv.js';
+import { OWNER, TestShard, at, inline } from '../testing/test-shard.js';
 
 const START = wholeVersion(version(0));
 const owned = { mode: 0o755, ...OWNER };
@@ -273,7 +273,7 @@ describe('a cursor', () => {
     }
   });
 
-  test('before the window is refused with the one to go on from', async () => {
+  test('before the window is refused with the one to go on from ', async () => {
     const shard = await TestShard.open(new MemoryKv(), { window: { requestVersionsMax: 1, changeVersionsMax: 1 } });
     for (let i = 0; i < 5; i++) await shard.mkdir(`/d${i}`);
     await shard.maintain();

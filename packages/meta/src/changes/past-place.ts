@@ -6,12 +6,12 @@
  * and no older than the window of the change log, for as long as history is kept.
  */
 import type { InodeNumber, Version } from '@nokv/types';
-import { birthOf, keyOfHistory, replacedAt, rowAt } from './history/past-rows.js';
-import { FAMILY, historyStart, inodeKey, numberEnd, numberStart } from './key.js';
-import type { KvReader } from './ordered-kv.js';
-import { readU64 } from './row-reader.js';
-import { copyBytes } from './row-writer.js';
-import { decodeInode } from './value-inode.js';
+import { birthOf, keyOfHistory, replacedAt, rowAt } from '../history/past-rows.js';
+import { FAMILY, historyStart, inodeKey, numberEnd, numberStart } from '../key.js';
+import type { KvReader } from '../ordered-kv.js';
+import { readU64 } from '../row-reader.js';
+import { copyBytes } from '../row-writer.js';
+import { decodeInode } from '../value-inode.js';
 
 export interface PastPlace {
   readonly parent: InodeNumber;

@@ -15,12 +15,12 @@ import {
   type Version,
 } from '@nokv/types';
 import type { LocatedChange } from './change-scope.js';
-import { isWatchable } from './evaluated-batch.js';
+import { isWatchable } from '../evaluated-batch.js';
 import { DirectoryPaths } from './directory-paths.js';
-import { FAMILY, changeKey, familyEnd, parseChangeKey } from './key.js';
-import type { KvReader } from './ordered-kv.js';
+import { FAMILY, changeKey, familyEnd, parseChangeKey } from '../key.js';
+import type { KvReader } from '../ordered-kv.js';
 import { linksAt, placeAt } from './past-place.js';
-import { decodeChange } from './value-log.js';
+import { decodeChange } from '../value-log.js';
 
 /** What of the log may be read now. */
 export interface LogBounds {

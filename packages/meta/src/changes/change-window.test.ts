@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { FAMILY, familyEnd, familyStart } from './key.js';
-import { MemoryKv } from './memory-kv.js';
-import { TestShard } from './testing/test-shard.js';
+import { FAMILY, familyEnd, familyStart } from '../key.js';
+import { MemoryKv } from '../memory-kv.js';
+import { TestShard } from '../testing/test-shard.js';
 
 test('a cursor is too old from the moment that rows after it are gone, flushed or not', async () => {
   const first = await TestShard.open(new MemoryKv(), { window: { requestMs: 1000, changeMs: 1000 } });

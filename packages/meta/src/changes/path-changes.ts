@@ -11,11 +11,11 @@ import {
   type Version,
 } from '@nokv/types';
 import { changeScope, type ChangeScope } from './change-scope.js';
-import { isWatchable } from './evaluated-batch.js';
+import { isWatchable } from '../evaluated-batch.js';
 import { DirectoryPaths } from './directory-paths.js';
-import { changeKey, parseChangeKey } from './key.js';
+import { changeKey, parseChangeKey } from '../key.js';
 import { PathLog, locate, refuseForgotten, type PathLogOptions } from './path-log.js';
-import { decodeChange } from './value-log.js';
+import { decodeChange } from '../value-log.js';
 
 export function pathChanges(options: PathLogOptions, args: PathChangesArgs): PathChangesResult {
   const { limit, descending, from } = args;

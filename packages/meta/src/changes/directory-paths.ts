@@ -9,7 +9,7 @@
  * directory alone, or below one that was rolled back or cloned, where nothing that is kept is trusted any more.
  */
 import { unreachable, type ChangeRecord, type InodeNumber, type Version } from '@nokv/types';
-import type { KvReader } from './ordered-kv.js';
+import type { KvReader } from '../ordered-kv.js';
 import { placeAt, type PastPlace } from './past-place.js';
 
 const SLASH = 0x2f;
