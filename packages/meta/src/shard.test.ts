@@ -480,3 +480,16 @@ describe.each(['memory', 'LMDB'] as const)('namespace over %s', (kind) => {
     });
   });
 });
+
+test('a shard with little room left grows no more, but for what frees room', async () => {
+  let isRoomScarce = false;
+  const shard = await TestShard.open(new MemoryKv(), { isRoomScarce: () => isRoomScarce });
+  await shard.put('/f', 'one');
+  isRoomScarce = true;
+  await expect(shard.put('/g', 'two')).rejects.toMatchObject({ code: 'no-space', outcome: 'not-applied' });
+  await expect(shard.mkdir('/d')).rejects.toMatchObject({ code: 'no-space' });
+  expect(await shard.text('/f')).toBe('one');
+  await shard.do('unlink', { entry: at('/f') });
+  isRoomScarce = false;
+  await shard.put('/g', 'two');
+});

@@ -104,6 +104,8 @@ export interface ShardOptions {
   readonly retention?: Partial<Retention>;
   /** How long and how many request results and changes are kept; see {@link LogWindow} for the defaults. */
   readonly window?: Partial<LogWindow>;
+  /** Whether the disk is about to be full: what makes the shard grow is then refused with `no-space`. Asked for each mutation. */
+  readonly isRoomScarce?: () => boolean;
   /** What `statfs` calls the size of the namespace (default 1 PiB). */
   readonly bytesCapacity?: number;
 }
@@ -120,6 +122,22 @@ const DIRECTORIES_OF_A_PAGE_MAX = 4096;
 const DIRECTORY_MODE = 0o755;
 /** Bytes of a command beside its body, for the bounds of batches. */
 const COMMAND_BYTES = 512;
+/** What adds more than it takes away; the rest goes on while there is little room. */
+const GROWING: ReadonlySet<MutationOperation> = new Set<MutationOperation>([
+  'mkdir',
+  'create',
+  'symlink',
+  'link',
+  'publish',
+  'publish-tree',
+  'begin-tree',
+  'begin-upload',
+  'xattr-set',
+  'transact',
+  'clone',
+  'undelete',
+  'merge',
+]);
 /** Numbers that one command may draw: fewer than are always reserved beyond those in use. */
 const FRESH_INODES_MAX = RESERVED_LEFT_MIN / 2;
 const LISTED: ReadonlySet<string> = new Set(LISTED_OPERATIONS);
@@ -510,6 +528,7 @@ class Shard implements ShardEngine {
     const stored = isFirstTime ? undefined : this.#storedResult(requestId, digest);
     if (stored !== undefined) return waiter.resolve(stored);
     this.#refuseExpired(requestId, context.attemptAgeMs);
+    if (GROWING.has(operation) && this.#options.isRoomScarce?.() === true) throw noRoom();
     const args = this.#versioned(original);
     const bytes = COMMAND_BYTES + bytesOf(operation, args);
     const fresh = freshInodesOf(operation, args);
@@ -748,6 +767,13 @@ function readEpoch(kv: OrderedKv): Epoch {
   const bytes = kv.get(systemKey(SYSTEM_ITEM.epoch));
   assert(bytes !== undefined, 'a shard has an epoch row');
   return decodeEpoch(bytes) as Epoch;
+}
+
+function noRoom(): NokvError {
+  return new NokvError(
+    'no-space',
+    'the disk under the metadata is almost full; free some space, or remove something and wait for its retention',
+  );
 }
 
 function reused(requestId: RequestId): NokvError {

@@ -11,6 +11,7 @@ import { openLmdbKv, openShard, originKey, readLogPosition, type LogWindow, type
 import { NokvError, type Clock, type Random, type ShardId } from '@nokv/types';
 import type { Closers } from './closers.js';
 import { openDataDirectory, type DataDirectory } from './data-directory.js';
+import { watchDiskRoom } from './disk-room.js';
 import type { HitFailpoint } from './failpoints.js';
 import { heldKv } from './held-kv.js';
 import { logStoreOf } from './log-store-of.js';
@@ -97,7 +98,7 @@ async function openLocal(config: ServerConfig, parts: FoundationParts, data: Dat
         `the shard in ${data.path} is part of a shared log, which a local commit would leave behind; start with --durability shared`,
       );
     }
-    return await openShard({ kv, ...shardOptions(config, parts) });
+    return await openShard({ kv, ...shardOptions(config, parts, data) });
   } catch (error) {
     await kv.close();
     throw error;
@@ -107,7 +108,7 @@ async function openLocal(config: ServerConfig, parts: FoundationParts, data: Dat
 async function openShared(config: ServerConfig, parts: FoundationParts, data: DataDirectory, { store }: OpenedStore): Promise<HostedShard> {
   const { isServing, log } = parts;
   return openHostedShard({
-    ...shardOptions(config, parts),
+    ...shardOptions(config, parts, data),
     store: logStoreOf(store),
     kv: await openKv(parts, data),
     images: config.images,
@@ -122,9 +123,10 @@ async function openKv({ clock, failpoint, isServing }: FoundationParts, data: Da
   return failpoint === undefined ? stored : heldKv(stored, failpoint, isServing);
 }
 
-function shardOptions(config: ServerConfig, { shard, clock, random }: FoundationParts) {
+function shardOptions(config: ServerConfig, { shard, clock, random }: FoundationParts, data: DataDirectory) {
   const retention = config.uploadGraceMs === undefined ? {} : { retention: { uploadMs: config.uploadGraceMs } };
-  return { shard, clock, random, window: logWindow(config.changeWindow), ...retention };
+  const isRoomScarce = watchDiskRoom(data.path, clock);
+  return { shard, clock, random, window: logWindow(config.changeWindow), isRoomScarce, ...retention };
 }
 
 async function openCoordinator(config: ServerConfig, { control, clock }: FoundationParts, records: EmbeddedRecords): Promise<Coordinator> {
