@@ -18,6 +18,7 @@ import { NokvError, assert, type Clock, type ErrorOutcome } from '@nokv/types';
 import { open, type Database, type RootDatabase, type RangeOptions } from 'lmdb';
 import { deferred, type Deferred } from './deferred.js';
 import { FAMILIES_APART } from './key.js';
+import { LoneCommits } from './lone-commits.js';
 import type { KvCommit, KvEntry, KvSnapshot, KvUsage, KvWrite, OrderedKv } from './ordered-kv.js';
 
 export interface LmdbKvOptions {
@@ -37,17 +38,14 @@ const EIO = 5;
 /** A commit can be as large as a batch of bodies; less free space than this is called full. */
 const FULL_BELOW_BYTES = 16 * 1024 * 1024;
 const MAP_BYTES_DEFAULT = 64 * 1024 ** 3;
-/** A commit that is made in this thread holds everybody up: it has to be small, and the disk quick. */
+/** A commit that is made in this thread holds everybody up: it has to be small. */
 const LONE_WRITES_MAX = 64;
-const LONE_FLUSH_MS_MAX = 1;
 /**
  * What the library calls its own synchronous puts with: the commit is flushed before it returns, and noted as the state that a restart
  * falls back to (MDB_NOSYNC 0x10000 with overlapping syncs; 2: synchronous). Its default would flush without the note: a restart
  * after two more commits that were not flushed yet would then fall back to a state before this one.
  */
 const COMMIT_AND_FLUSH = 0x10002 as Parameters<RootDatabase['transactionSync']>[1];
-/** How far one flush moves the average. */
-const FLUSH_LEARNING = 1 / 8;
 const BYTE_VALUES = 256;
 
 /** What the published types of the library leave out. */
@@ -84,9 +82,8 @@ class LmdbKv implements OrderedKv {
   /** By the first byte of a key. */
   readonly #trees: readonly Tree[];
   readonly #directory: string;
-  readonly #clock: Pick<Clock, 'monotonicMs'> | undefined;
-  /** Usual time of a lone commit and its flush; undefined until the writer thread was seen to make one. */
-  #flushMs: number | undefined;
+  /** Undefined without a clock: then the writer thread makes all commits. */
+  readonly #loneCommits: LoneCommits | undefined;
   /** Commits that wait for the one before them to be committed: none may be stored when an earlier one failed. */
   readonly #queue: Waiting[] = [];
   readonly #pending = new Set<Promise<unknown>>();
@@ -98,7 +95,7 @@ class LmdbKv implements OrderedKv {
     this.#db = db;
     this.#trees = trees;
     this.#directory = options.directory;
-    this.#clock = options.clock;
+    this.#loneCommits = options.clock === undefined ? undefined : new LoneCommits(options.clock);
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
@@ -185,12 +182,12 @@ class LmdbKv implements OrderedKv {
 
   #mayCommitHere(writes: readonly KvWrite[]): boolean {
     const isAlone = !this.#isCommitting && this.#queue.length === 0 && this.#pending.size === 0;
-    return isAlone && writes.length <= LONE_WRITES_MAX && this.#flushMs !== undefined && this.#flushMs <= LONE_FLUSH_MS_MAX;
+    return isAlone && writes.length <= LONE_WRITES_MAX && this.#loneCommits?.belongHere() === true;
   }
 
   /** Commits and flushes before it returns; false where it could not, and nothing of it is stored. */
   #commitHere(writes: readonly KvWrite[]): boolean {
-    const startMs = this.#clock?.monotonicMs() ?? 0;
+    this.#loneCommits?.begin();
     try {
       this.#db.transactionSync(() => {
         for (const { key, value } of writes) {
@@ -199,17 +196,11 @@ class LmdbKv implements OrderedKv {
         }
       }, COMMIT_AND_FLUSH);
     } catch {
-      this.#flushMs = undefined;
+      this.#loneCommits?.failed();
       return false;
     }
-    this.#learnFlush(startMs);
+    this.#loneCommits?.end();
     return true;
-  }
-
-  #learnFlush(startMs: number): void {
-    if (this.#clock === undefined) return;
-    const ms = this.#clock.monotonicMs() - startMs;
-    this.#flushMs = this.#flushMs === undefined ? ms : this.#flushMs + (ms - this.#flushMs) * FLUSH_LEARNING;
   }
 
   /**
@@ -236,8 +227,6 @@ class LmdbKv implements OrderedKv {
     this.#isCommitting = group.length > 0;
     if (group.length === 0) return;
     const settled = deferred<void>();
-    const isAlone = this.#pending.size === 0 && group.length === 1;
-    const startMs = isAlone ? (this.#clock?.monotonicMs() ?? 0) : 0;
     this.#pending.add(settled.promise);
     const settle = (): void => {
       this.#pending.delete(settled.promise);
@@ -254,7 +243,6 @@ class LmdbKv implements OrderedKv {
       settle();
     };
     const onFlush = (): void => {
-      if (isAlone) this.#learnFlush(startMs);
       for (const { flushed } of group) flushed.resolve();
       settle();
     };
