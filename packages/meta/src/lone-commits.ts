@@ -10,7 +10,7 @@ const QUICK_MS_MAX = 1;
 /** How far one commit moves the average, and what it counts at most: a few slow ones among many quick ones change nothing. */
 const LEARNING = 1 / 8;
 const COUNTED_MS_MAX = 5;
-const TRY_AFTER_MIN = 32;
+const TRY_AFTER_MIN = 4;
 const TRY_AFTER_MAX = 1024;
 
 export class LoneCommits {
