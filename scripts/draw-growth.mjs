@@ -14,7 +14,7 @@ const PANELS = [
 const COLOURS = ['#1f6feb', '#cf222e', '#1a7f37', '#9a6700'];
 const WIDTH = 460;
 const HEIGHT = 320;
-const MARGIN = { left: 64, right: 16, top: 40, bottom: 44 };
+const MARGIN = { left: 76, right: 28, top: 40, bottom: 44 };
 
 const figures = readFileSync(from, 'utf8')
   .split('\n')
