@@ -112,7 +112,7 @@ const clone = command({
   notes: ['Costs the same whatever its size. From then on the two are independent; "merge" brings changes of the clone back.'],
   args: { source: one('SRC', 'remote path, or PATH@…'), destination: one('DST', 'remote path where nothing is') },
   flags: { parents: toggle('Make missing parents of DST', 'p'), ...momentFlags, ...mutationFlags },
-  example: 'nokv clone /runs/7@tag:baseline /work/try',
+  example: 'nokv clone /runs/7@tag:baseline /forks/try',
   schema: 'clone',
 });
 
@@ -144,7 +144,7 @@ const merge = command({
     dryRun: toggle('Only say what would happen'),
     ...mutationFlags,
   },
-  example: 'nokv merge /work/try --dry-run',
+  example: 'nokv merge /forks/try --dry-run',
   schema: 'merge',
 });
 
