@@ -179,6 +179,7 @@ class Shard implements ShardEngine {
   readonly #releasedListeners = new Set<Parameters<ShardEngine['onReleased']>[0]>();
   readonly #retentionDefault: RetentionPolicy;
   readonly #now = (): Timespec => this.#options.clock.now();
+  readonly #pageLog: PathLogOptions;
   #gate: ShardGate | undefined;
   #nextLocal: number;
   #epoch: Epoch;
@@ -194,6 +195,7 @@ class Shard implements ShardEngine {
     this.#roots = roots;
     this.#retention = { ...RETENTION_DEFAULT, ...options.retention };
     this.#retentionDefault = policyDefault(this.#retention);
+    this.#pageLog = this.#logOptions(DIRECTORIES_OF_A_PAGE_MAX);
     this.#view = new ShardView(options.kv, new Overlay());
     this.#view.freshFrom = makeInodeNumber(options.shard, state.progress.inodesReserved - RESERVED_AHEAD);
     this.#reader = new ReadView(this.#view, roots.root);
@@ -489,7 +491,7 @@ class Shard implements ShardEngine {
         // Rows go from the store as soon as their removal is committed, before it is flushed: whoever asks then must be told.
         changesForgotten: current.progress.changesForgotten,
         bytesCapacity: this.#options.bytesCapacity ?? BYTES_CAPACITY_DEFAULT,
-        log: this.#logOptions(DIRECTORIES_OF_A_PAGE_MAX),
+        log: this.#pageLog,
         now: this.#now,
       },
       operation,

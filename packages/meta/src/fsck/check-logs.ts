@@ -7,6 +7,7 @@ import { decodeDentry, decodeInode } from '../value-inode.js';
 import { decodeChange, decodeEpoch, decodeFormat, decodeProgress, decodeRequest, type ProgressRow } from '../value-log.js';
 import type { InodeNumber, Version } from '@nokv/types';
 import type { FsckContext } from './context.js';
+import { progressOf } from './progress-of.js';
 import { rowLabel, undecodable } from './problem.js';
 
 const UNKNOWN_KEYS_TOLD_MAX = 100;
@@ -39,15 +40,6 @@ export function* checkLogs(context: FsckContext, from: Uint8Array | undefined): 
       check(context, key, value, progress);
       yield key;
     }
-  }
-}
-
-function progressOf(context: FsckContext): ProgressRow | undefined {
-  const row = context.kv.get(systemKey(SYSTEM_ITEM.progress));
-  try {
-    return row === undefined ? undefined : decodeProgress(row);
-  } catch {
-    return undefined;
   }
 }
 

@@ -3,11 +3,12 @@
  * counts as many of them as there are, since it looks for none where it counts none. Its tables grow with forks and tags alone.
  */
 import type { InodeNumber, PinId } from '@nokv/types';
-import { FAMILY, SYSTEM_ITEM, familyEnd, familyStart, originKey, pinKey, systemKey, type Family } from '../key.js';
+import { FAMILY, familyEnd, familyStart, originKey, pinKey, type Family } from '../key.js';
 import { readU64 } from '../row-reader.js';
-import { decodeProgress, type ProgressRow } from '../value-log.js';
+import type { ProgressRow } from '../value-log.js';
 import { decodeCounterpart, decodeFork, decodeOrigin, decodePin, decodePolicy, decodeTag, type PinRow } from '../value-pin.js';
 import type { FsckContext } from './context.js';
+import { progressOf } from './progress-of.js';
 import { entryLabel, undecodable } from './problem.js';
 
 export function* checkPins(context: FsckContext, _from: Uint8Array | undefined): Generator<undefined> {
@@ -120,16 +121,6 @@ function* rows<Row>(
       continue;
     }
     yield { key, row };
-  }
-}
-
-function progressOf(context: FsckContext): ProgressRow | undefined {
-  const row = context.kv.get(systemKey(SYSTEM_ITEM.progress));
-  try {
-    return row === undefined ? undefined : decodeProgress(row);
-  } catch {
-    // Named by the pass over the logs.
-    return undefined;
   }
 }
 

@@ -6,11 +6,12 @@
  * added or removed: where both are found it was renamed. Beyond {@link ROWS_KEPT_MAX} rows renames are not looked for any more.
  * The work is a generator that pauses between slices.
  */
-import { NokvError, joinPath, type DiffRow, type Version } from '@nokv/types';
+import { NokvError, type DiffRow, type Version } from '@nokv/types';
 import type { KvReader } from '../ordered-kv.js';
 import type { Inode } from '../value-inode.js';
 import { compareNodes, diffNode } from './diff-compare.js';
 import type { DiffEntry, DiffTreeNode, DiffTrees } from './diff-node.js';
+import { relativePath } from './relative-path.js';
 import { touchedNames, type TouchedNames } from './touched-names.js';
 
 export interface DiffParts {
@@ -86,7 +87,7 @@ class Diff {
     const { isModified, attributes } = compareNodes(a, inodeA, b, inodeB);
     const kind = isModified ? 'modified' : attributes.length > 0 ? 'attributes' : undefined;
     if (kind !== undefined) {
-      this.#rows.push({ kind, path: joined(paths.b), a: diffNode(a, inodeA), b: diffNode(b, inodeB), attributes });
+      this.#rows.push({ kind, path: relativePath(paths.b), a: diffNode(a, inodeA), b: diffNode(b, inodeB), attributes });
     }
     yield* this.#pause();
     const isDirectoryA = inodeA.type === 'directory';
@@ -170,7 +171,7 @@ class Diff {
   *#renamed(from: Lone, to: Lone): Work {
     const { attributes } = compareNodes(from.node, from.inode, to.node, to.inode);
     const sides = { a: diffNode(from.node, from.inode), b: diffNode(to.node, to.inode) };
-    this.#rows.push({ kind: 'renamed', path: joined(to.path), fromPath: joined(from.path), ...sides, attributes });
+    this.#rows.push({ kind: 'renamed', path: relativePath(to.path), fromPath: relativePath(from.path), ...sides, attributes });
     if (to.inode.type === 'directory') yield* this.#compareEntries({ a: from.path, b: to.path }, from.node, to.node);
   }
 
@@ -198,7 +199,7 @@ class Diff {
 
   *#expanded(lone: Lone, kind: 'added' | 'removed'): Generator<DiffRow | undefined> {
     for (const { path, node, inode } of this.#walk(lone)) {
-      yield { kind, path: joined(path), [kind === 'added' ? 'b' : 'a']: diffNode(node, inode), attributes: [] };
+      yield { kind, path: relativePath(path), [kind === 'added' ? 'b' : 'a']: diffNode(node, inode), attributes: [] };
       yield* this.#pause();
     }
   }
@@ -226,7 +227,7 @@ class PathsBelow {
 }
 
 function pathId(path: Path): string {
-  const bytes = joined(path);
+  const bytes = relativePath(path);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).latin1Slice(0, bytes.length);
 }
 
@@ -260,11 +261,6 @@ function* zip(
     if (order <= 0) a = as.next();
     if (order >= 0) b = bs.next();
   }
-}
-
-/** Names with slashes between them. */
-function joined(path: Path): Uint8Array {
-  return joinPath(path).subarray(1);
 }
 
 function mustInode(trees: DiffTrees, node: DiffTreeNode): Inode {

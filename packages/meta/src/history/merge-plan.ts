@@ -16,6 +16,7 @@ import type { ForkRow } from '../value-pin.js';
 import { compareNodes } from './diff-compare.js';
 import type { DiffTreeNode, DiffTrees } from './diff-node.js';
 import { diffNodes } from './diff.js';
+import { relativeNames, relativePath } from './relative-path.js';
 
 export interface MergeSides {
   readonly trees: DiffTrees;
@@ -59,7 +60,7 @@ export function planMerge(sides: MergeSides): MergePlan {
         { details: { changesMax: MERGE_CHANGES_MAX } },
       );
     }
-    planner.look(row.kind, namesOf(row.path));
+    planner.look(row.kind, relativeNames(row.path));
   }
   return planner;
 }
@@ -162,7 +163,7 @@ class Planner implements MergePlan {
     const base = this.#at(this.#base, names);
     const live = this.#at(this.#live, names);
     this.conflicts.push({
-      path: pathOf(names),
+      path: relativePath(names),
       fork,
       live: this.#liveKind(base, live),
       baseGeneration: this.#generation(base),
@@ -207,19 +208,4 @@ class Planner implements MergePlan {
     }
     return at;
   }
-}
-
-function namesOf(path: Uint8Array): Uint8Array[] {
-  const names: Uint8Array[] = [];
-  let start = 0;
-  for (let end = 0; end <= path.length; end++) {
-    if (end < path.length && path[end] !== 0x2f) continue;
-    if (end > start) names.push(path.subarray(start, end));
-    start = end + 1;
-  }
-  return names;
-}
-
-function pathOf(names: Names): Uint8Array {
-  return Buffer.concat(names.flatMap((name, i) => (i === 0 ? [name] : [Uint8Array.of(0x2f), name])));
 }

@@ -126,12 +126,9 @@ class Merging {
         `a merge would bring a body of inode ${node.ino} that is not kept (any more); publish it anew`,
       );
     }
-    if (body !== undefined) {
-      const { digest, contentType, producer } = body;
-      replaceBody(transaction, inode, { digest, contentType, producer, body: body.body }, this.#retention);
-      transaction.change('published', inode, { parent: place.parent, name: place.name });
-    } else if (step.kind === 'replace' && source.type === 'file') {
-      replaceBody(transaction, inode, { ...NO_BODY }, this.#retention);
+    if (step.kind === 'replace' && source.type === 'file') {
+      const { digest, contentType, producer, body: bytes } = body ?? NO_BODY;
+      replaceBody(transaction, inode, { digest, contentType, producer, body: bytes }, this.#retention);
       transaction.change('published', inode, { parent: place.parent, name: place.name });
     }
     this.#setAttributes(inode, source, node);

@@ -28,6 +28,7 @@ import { decodeDentry, type Inode } from '../value-inode.js';
 import { HistoryReader } from './history-view.js';
 import { mustPathOf } from './path-of.js';
 import { PinCoverage } from './pin-coverage.js';
+import { splitAtSlashes } from './relative-path.js';
 import { checkPolicy, policyFor } from './retention.js';
 import { policyDefault, superseded } from './superseded.js';
 
@@ -135,17 +136,6 @@ function parseCursor(cursor: Uint8Array): { readonly names: Uint8Array[]; readon
     throw new NokvError('invalid-argument', 'this is no cursor of an earlier page; begin without one');
   }
   return { names, after: after as Generation | undefined };
-}
-
-function splitAtSlashes(path: Uint8Array): Uint8Array[] {
-  const parts: Uint8Array[] = [];
-  let start = 0;
-  for (let end = 0; end <= path.length; end++) {
-    if (end < path.length && path[end] !== 0x2f) continue;
-    parts.push(path.subarray(start, end));
-    start = end + 1;
-  }
-  return parts;
 }
 
 interface Visited {
