@@ -28,7 +28,8 @@ export { UploadSession, type UploadGrant, type UploadSessionOptions } from './bo
 export { UPLOAD_PARALLEL_DEFAULT, uploadBody, type UploadBodyOptions, type UploadedBody } from './body/upload-body.js';
 export { PackedUpload, type PackedUploadOptions } from './body/packed-upload.js';
 export { BodyReader, type BodyHandle, type BodyReaderOptions, type ReadOptions, type StreamOptions } from './body/body-reader.js';
-export { openS3Store, type S3StoreOptions } from './s3/s3-object-store.js';
+export type { PresignedPut, PresignedRequest, S3Presigner } from './s3/presign.js';
+export { openS3Store, type S3Store, type S3StoreOptions } from './s3/s3-object-store.js';
 export { describeS3, parseS3Url, type S3Location } from './s3/s3-location.js';
 export { openObjectStore } from './open-object-store.js';
 export { proxiedBlockStore, type ProxiedBlockStoreOptions } from './proxied-block-store.js';

@@ -3,7 +3,7 @@
  * the claim, so that a store that was swapped or emptied later is refused instead of silently taken for ours.
  */
 import { fileURLToPath } from 'node:url';
-import { admissionProbe, claimNamespace, openFileStore, openS3Store, parseS3Url, type ObjectStore } from '@nokv/object';
+import { admissionProbe, claimNamespace, openFileStore, openS3Store, parseS3Url, type ObjectStore, type S3Presigner } from '@nokv/object';
 import { BLOCK_BYTES_DEFAULT, NokvError, type BlockAccess, type Clock, type Random } from '@nokv/types';
 import type { DataDirectory } from './data-directory.js';
 import { measuredStore } from './measured-store.js';
@@ -13,6 +13,8 @@ export interface OpenedStore {
   readonly store: ObjectStore;
   /** How clients reach it without us. */
   readonly direct: BlockAccess;
+  /** Signs URLs for clients without keys; undefined where the store knows none. */
+  readonly presigner: S3Presigner | undefined;
   /** What one proxied put may bring. */
   readonly blockBytesMax: number;
   /** Names the namespace that the store was claimed for. */
@@ -32,7 +34,7 @@ export interface OpenStoreParts {
 /** @param url `file:///dir`, `s3://bucket/prefix?…`, or undefined for the data directory's own. */
 export async function openStore(url: string | undefined, parts: OpenStoreParts): Promise<OpenedStore> {
   const { data } = parts;
-  const { store, way } = await openByUrl(url, parts);
+  const { store, way, presigner } = await openByUrl(url, parts);
   try {
     // What a directory can do does not change; behind an endpoint there may be another server every day.
     if (way.kind === 's3' || (await data.readStoreClaim()) === undefined) await admissionProbe(store, { random: parts.random });
@@ -40,6 +42,7 @@ export async function openStore(url: string | undefined, parts: OpenStoreParts):
     return {
       store: measuredStore(store, parts.latencies, parts.clock),
       direct: { ...way, marker },
+      presigner,
       blockBytesMax: BLOCK_BYTES_DEFAULT,
       marker,
     };
@@ -52,7 +55,10 @@ export async function openStore(url: string | undefined, parts: OpenStoreParts):
 type Way = WithoutMarker<Extract<BlockAccess, { kind: 'file' | 's3' }>>;
 type WithoutMarker<T> = T extends unknown ? Omit<T, 'marker'> : never;
 
-async function openByUrl(url: string | undefined, parts: OpenStoreParts): Promise<{ store: ObjectStore; way: Way }> {
+async function openByUrl(
+  url: string | undefined,
+  parts: OpenStoreParts,
+): Promise<{ store: ObjectStore; way: Way; presigner?: S3Presigner }> {
   if (url === undefined || url.startsWith('file:')) {
     const directory = url === undefined ? parts.data.objectsDirectory : directoryOf(url);
     const store = await openFileStore(directory, { clock: parts.clock, random: parts.random });
@@ -61,7 +67,7 @@ async function openByUrl(url: string | undefined, parts: OpenStoreParts): Promis
   if (url.startsWith('s3:')) {
     const location = parseS3Url(url, parts.env);
     const store = await openS3Store(location, { env: parts.env, clock: parts.clock, random: parts.random });
-    return { store, way: { kind: 's3', ...location } };
+    return { store, way: { kind: 's3', ...location }, presigner: store.presigner };
   }
   throw new NokvError('bad-configuration', `expected --object file:///dir or s3://bucket/prefix, found "${withoutSecrets(url)}"`);
 }

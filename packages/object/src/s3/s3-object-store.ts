@@ -20,11 +20,14 @@ import type {
   StoreCallOptions,
 } from '../object-store.js';
 import { RETRY_POLICY_DEFAULT, Retries, TryAgain, type Attempt, type RetryPolicy } from '../retries.js';
+import { s3Presigner, type S3Presigner } from './presign.js';
 import { S3Admin } from './s3-admin.js';
 import { credentialSource, type Env } from './s3-credentials.js';
 import { parseErrorBody } from './s3-errors.js';
 import { describeS3, parseS3Url, type S3Location } from './s3-location.js';
+import { putHeaders } from './s3-put-headers.js';
 import { S3Requests } from './s3-request.js';
+import { S3Signing } from './s3-signing.js';
 
 export interface S3StoreOptions {
   /** Where `AWS_…` is looked up. */
@@ -36,18 +39,24 @@ export interface S3StoreOptions {
   readonly check?: boolean | undefined;
 }
 
+export interface S3Store extends ObjectStore {
+  /** For clients without keys; below the store's prefix, as all keys here. */
+  readonly presigner: S3Presigner;
+}
+
 const CHECK_ATTEMPTS_MAX = 3;
 /** An object that is read whole may have this many bytes. */
 const OBJECT_BYTES_MAX = 256 * 1024 * 1024;
 
 /** @param where `s3://bucket/prefix?endpoint=…` or its parts. */
-export async function openS3Store(where: string | S3Location, options: S3StoreOptions): Promise<ObjectStore> {
+export async function openS3Store(where: string | S3Location, options: S3StoreOptions): Promise<S3Store> {
   const { env, clock = systemClock, random = systemRandom, retry, check = true } = options;
   const location = typeof where === 'string' ? parseS3Url(where, env) : where;
   const credentials = credentialSource(env, location.region);
   const policy = { ...RETRY_POLICY_DEFAULT, ...retry };
-  const requests = new S3Requests(location, credentials, clock);
-  const store = new S3ObjectStore(requests, new S3Admin(location, credentials), new Retries(policy, clock, random));
+  const signing = new S3Signing(location, credentials, clock);
+  const requests = new S3Requests(signing);
+  const store = new S3ObjectStore(requests, new S3Admin(location, credentials), new Retries(policy, clock, random), s3Presigner(signing));
   try {
     // Whoever starts a server waits for this answer: a mistyped endpoint should not cost the patience of a running one.
     const attemptsMax = Math.min(policy.attemptsMax, CHECK_ATTEMPTS_MAX);
@@ -73,14 +82,16 @@ async function checkBucket(requests: S3Requests, retries: Retries): Promise<void
   });
 }
 
-class S3ObjectStore implements ObjectStore {
+class S3ObjectStore implements S3Store {
   readonly description: string;
+  readonly presigner: S3Presigner;
   readonly #requests: S3Requests;
   readonly #admin: S3Admin;
   readonly #retries: Retries;
   readonly #base: string;
 
-  constructor(requests: S3Requests, admin: S3Admin, retries: Retries) {
+  constructor(requests: S3Requests, admin: S3Admin, retries: Retries, presigner: S3Presigner) {
+    this.presigner = presigner;
     this.#requests = requests;
     this.#admin = admin;
     this.#retries = retries;
@@ -91,7 +102,7 @@ class S3ObjectStore implements ObjectStore {
   async putIfAbsent(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<PutOutcome> {
     checkKey(key);
     const checksum = options.crc32c ?? crc32c(bytes);
-    const headers = { 'if-none-match': '*', 'x-amz-checksum-crc32c': crc32cToBase64(checksum), 'content-type': 'application/octet-stream' };
+    const headers = { ...putHeaders(), 'x-amz-checksum-crc32c': crc32cToBase64(checksum) };
     try {
       return await this.#run(`write ${key}`, options.signal, async ({ signal, isAmbiguous }): Promise<PutOutcome> => {
         const answer = await this.#requests.send({ method: 'PUT', key: this.#base + key, headers, body: bytes, signal });

@@ -1,11 +1,10 @@
 /** Signed single requests to one bucket: the lean way for blocks. One attempt; refusals come back as answers. */
-import type { Clock } from '@nokv/types';
 import { HttpEndpoint, type HttpAnswer } from '../http/http-endpoint.js';
 import { retryAfterMs, translateHttpFailure } from '../http/http-errors.js';
-import type { CredentialSource } from './s3-credentials.js';
 import { parseErrorBody, translateRefusal } from './s3-errors.js';
 import { describeS3, type S3Location } from './s3-location.js';
-import { SigV4Signer, UNSIGNED_PAYLOAD, canonicalQuery, encodePath } from './sigv4.js';
+import type { S3Signing } from './s3-signing.js';
+import { canonicalQuery } from './sigv4.js';
 
 export interface S3Request {
   readonly method: 'GET' | 'HEAD' | 'PUT';
@@ -25,35 +24,20 @@ const ANSWER_BYTES_MAX = 1024 * 1024;
 
 export class S3Requests {
   readonly location: S3Location;
+  readonly #signing: S3Signing;
   readonly #endpoint: HttpEndpoint;
-  readonly #signer: SigV4Signer;
-  readonly #credentials: CredentialSource;
-  readonly #clock: Clock;
-  readonly #host: string;
-  readonly #base: string;
 
-  constructor(location: S3Location, credentials: CredentialSource, clock: Clock) {
-    const url = new URL(location.endpoint);
-    this.location = location;
-    this.#credentials = credentials;
-    this.#clock = clock;
-    this.#signer = new SigV4Signer(location.region);
-    if (!location.pathStyle) url.hostname = `${location.bucket}.${url.hostname}`;
-    this.#host = url.host;
-    this.#base = location.pathStyle ? `/${location.bucket}` : '';
-    this.#endpoint = new HttpEndpoint(url);
+  constructor(signing: S3Signing) {
+    this.location = signing.location;
+    this.#signing = signing;
+    this.#endpoint = new HttpEndpoint(signing.origin);
   }
 
   async send(request: S3Request): Promise<HttpAnswer> {
     const { method, key, query, body, signal } = request;
-    const path = `${this.#base}/${key === undefined ? '' : encodePath(key)}`;
-    const headers: Record<string, string> = { host: this.#host, ...request.headers };
-    if (body !== undefined) headers['content-length'] = String(body.length);
-    const signed = this.#signer.sign(
-      { method, path, query, headers, payloadHash: UNSIGNED_PAYLOAD },
-      await this.#credentials(),
-      this.#clock.nowMs(),
-    );
+    const path = this.#signing.pathOf(key);
+    const headers = body === undefined ? request.headers : { ...request.headers, 'content-length': String(body.length) };
+    const signed = await this.#signing.sign({ method, key, query, headers });
     try {
       return await this.#endpoint.exchange({
         method,
@@ -79,7 +63,7 @@ export class S3Requests {
         status,
         ...parseErrorBody(answer.body),
         region: typeof region === 'string' ? region : undefined,
-        retryAfterMs: retryAfterMs(headers['retry-after'], this.#clock.nowMs()),
+        retryAfterMs: retryAfterMs(headers['retry-after'], this.#signing.nowMs()),
       },
       describeS3(this.location),
       doing,
