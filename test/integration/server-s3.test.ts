@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { connect, type NokvClient } from '@nokv/client';
+import { connect, type ConnectOptions, type NokvClient } from '@nokv/client';
 import { crc32c, openObjectStore, type ObjectStore } from '@nokv/object';
 import { isNokvError, uploadPrefix } from '@nokv/types';
 import { bodyFor, digestOf, sha256 } from '../crash/bodies.js';
@@ -37,8 +37,8 @@ async function start(options: Partial<ServerProcessOptions> = {}): Promise<Serve
   return server;
 }
 
-async function open(server: ServerProcess, env?: Readonly<Record<string, string>>): Promise<NokvClient> {
-  const client = await connect({ address: server.rpc, timeoutMs: 20_000, env: env ?? {} });
+async function open(server: ServerProcess, env: Readonly<Record<string, string>> = {}, ways?: ConnectOptions['ways']): Promise<NokvClient> {
+  const client = await connect({ address: server.rpc, timeoutMs: 20_000, env, ways });
   clients.push(client);
   return client;
 }
@@ -56,14 +56,18 @@ const body = bodyFor('on s3', 5 * 1024 * 1024);
 
 describe('a server on S3', () => {
   it(
-    'serves clients with credentials directly and others through its own port, and keeps bodies over a kill',
+    'serves clients with credentials directly and others by signed URLs or through its own port, and keeps bodies over a kill',
     { timeout: 90_000 },
     async () => {
       const server = await start();
       const direct = await open(server, s3.env);
       await direct.put('/direct', body);
       expect(await readMetric(server.http, 'nokv_http_request_seconds_count', 'route="/objects/"')).toBe(0);
-      const proxied = await open(server);
+      const signed = await open(server);
+      await signed.put('/signed', body);
+      expect(await readMetric(server.http, 'nokv_http_request_seconds_count', 'route="/objects/"')).toBe(0);
+      expect(await digestOf(direct, '/signed')).toBe(sha256(body));
+      const proxied = await open(server, {}, ['proxied']);
       await proxied.put('/proxied', body);
       expect(await readMetric(server.http, 'nokv_http_request_seconds_count', 'route="/objects/"')).toBeGreaterThanOrEqual(2);
       expect(await digestOf(proxied, '/direct')).toBe(sha256(body));

@@ -10,6 +10,7 @@ import { questionCommands } from './table/question-commands.js';
 import { serverCommands } from './table/server-commands.js';
 import { upkeepCommands } from './table/upkeep-commands.js';
 import { transferCommands } from './table/transfer-commands.js';
+import { uploadCommands } from './table/upload-commands.js';
 import { watchCommands } from './table/watch-commands.js';
 
 export const COMMANDS: readonly AnyCommand[] = [
@@ -21,6 +22,10 @@ export const COMMANDS: readonly AnyCommand[] = [
   runs(upkeepCommands.gc, async () => (await import('./commands/upkeep.js')).gc),
   runs(transferCommands.put, async () => (await import('./commands/put.js')).put),
   runs(transferCommands.putArtifact, async () => (await import('./commands/put-artifact.js')).putArtifact),
+  runs(uploadCommands.uploadBegin, async () => (await import('./commands/upload.js')).uploadBegin),
+  runs(uploadCommands.uploadUrls, async () => (await import('./commands/upload.js')).uploadUrls),
+  runs(uploadCommands.uploadPublish, async () => (await import('./commands/upload.js')).uploadPublish),
+  runs(uploadCommands.uploadEnd, async () => (await import('./commands/upload.js')).uploadEnd),
   runs(transferCommands.get, async () => (await import('./commands/get.js')).get),
   runs(transferCommands.cat, async () => (await import('./commands/cat.js')).cat),
   runs(transferCommands.head, async () => (await import('./commands/head-tail.js')).head),

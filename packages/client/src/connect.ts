@@ -35,9 +35,9 @@ export interface ConnectOptions {
   readonly as?: Caller | string | undefined;
   /** Who owns what is created; default: the caller of `as`, else user and group of this process. */
   readonly owner?: Owner | undefined;
-  /** Where credentials of a bucket are looked up (AWS names); without it blocks go through the server or the file store. */
+  /** Where credentials of a bucket are looked up (AWS names); without them the server signs URLs for it. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
-  /** Ways to the blocks that may be used (`file`, `s3`, `proxied`); default: the first that the server offers and that works. */
+  /** Ways to the blocks that may be used (`file`, `s3`, `presigned`, `proxied`); default: the first that the server offers and that works. */
   readonly ways?: readonly BlockAccess['kind'][] | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: Random | undefined;

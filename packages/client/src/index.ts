@@ -54,6 +54,7 @@ export type { Progress, ProgressListener } from './progress.js';
 export type { PutSource } from './put-source.js';
 export type { GetTreeOptions, PutTreeOptions, TreeReport } from './trees.js';
 export type { ChangeChoice, PastChangesOptions, Watch, WatchEvent, WatchOptions } from './watch-event.js';
+export type { SentBody, UploadTicket, UploadTtl, Uploads } from './uploads.js';
 export { wirePlane } from './wire-plane.js';
 export { openConnection, openConnectionOver, type OpenConnectionOptions } from './wire/open-connection.js';
 export type { Connection, WireCallOptions, WireMutationOptions, WireReadOptions, WireStreamOptions } from './wire/connection.js';

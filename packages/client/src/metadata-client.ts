@@ -23,6 +23,9 @@ import type {
   MutationOperation,
   MutationOperations,
   MutationResult,
+  PresignGetsArgs,
+  PresignPutsArgs,
+  PresignResult,
   ReadOperation,
   ReadOperations,
   ReadResult,
@@ -95,6 +98,10 @@ export interface MetadataClient {
   mutateMany(items: readonly BatchItem[], options?: MutateOptions): Promise<readonly BatchAnswer[]>;
   /** How blocks are reached. */
   access(options?: CallOptions): Promise<AccessResult>;
+  /** URLs with which blocks of an upload are put without credentials, {@link PRESIGN_BLOCKS_MAX} a call. */
+  presignPuts(args: PresignPutsArgs, options?: CallOptions): Promise<PresignResult>;
+  /** URLs with which blocks are read without credentials, as many a call. */
+  presignGets(args: PresignGetsArgs, options?: CallOptions): Promise<PresignResult>;
   /** Changes after `since` (default: from now on), then live, until the signal fires; survives reconnects. */
   watch(options?: { readonly since?: Version; readonly signal?: AbortSignal }): AsyncIterable<readonly ChangeRecord[]>;
   /**

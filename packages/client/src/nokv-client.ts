@@ -54,6 +54,7 @@ import type {
 import type { Batch, ReadFile, ReadManyOptions, Transaction, TransactionOutcome } from './lists.js';
 import type { CallOptions, MetadataClient } from './metadata-client.js';
 import type { ProgressListener } from './progress.js';
+import type { Uploads } from './uploads.js';
 import type { PutSource } from './put-source.js';
 import type { ClientSession, SessionOptions } from './sessions.js';
 import type { GetTreeOptions, PutTreeOptions, TreeReport } from './trees.js';
@@ -193,6 +194,8 @@ export interface NokvClient extends AsyncDisposable {
   /** Does background work that is due, unless `dryRun`, and tells up to `limit` (default 100) rows of what is left and why. */
   collect(options?: CallOptions & Partial<CollectArgs>): Promise<CollectResult>;
 
+  /** Uploads step by step, by signed URLs. */
+  readonly uploads: Uploads;
   /** Frozen views held by leases. */
   readonly snapshots: Snapshots;
   /** Named states, kept until they are moved or removed. */

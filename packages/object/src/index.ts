@@ -33,6 +33,6 @@ export { openS3Store, type S3Store, type S3StoreOptions } from './s3/s3-object-s
 export { describeS3, parseS3Url, type S3Location } from './s3/s3-location.js';
 export { openObjectStore } from './open-object-store.js';
 export { proxiedBlockStore, type ProxiedBlockStoreOptions } from './proxied-block-store.js';
-export { openBlockStore, type OpenBlockStoreOptions } from './open-block-store.js';
+export { openBlockStore, type OpenBlockStoreOptions, type PresignCalls } from './open-block-store.js';
 export { STORE_CAPABILITIES, admissionProbe, type AdmissionResult, type StoreCapability } from './admission-probe.js';
 export { RETRY_POLICY_DEFAULT, type RetryPolicy } from './retries.js';

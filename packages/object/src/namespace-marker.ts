@@ -14,7 +14,7 @@ const MARKER = /^[0-9a-f]{32}$/;
 /** The store's marker, or undefined when nobody has claimed it yet. */
 export async function readNamespaceMarker(store: ObjectStore, options: StoreCallOptions = {}): Promise<string | undefined> {
   try {
-    return parseMarker(await store.get(NAMESPACE_MARKER_KEY, options), store.description);
+    return parseNamespaceMarker(await store.get(NAMESPACE_MARKER_KEY, options), store.description);
   } catch (error) {
     if (isNokvError(error, 'no-object')) return undefined;
     throw error;
@@ -54,7 +54,8 @@ function foreignStore(store: ObjectStore, expected: string, found: string | unde
   );
 }
 
-function parseMarker(bytes: Uint8Array, where: string): string {
+/** @param where for the message. */
+export function parseNamespaceMarker(bytes: Uint8Array, where: string): string {
   let value: unknown;
   try {
     if (bytes.length <= MARKER_BYTES_MAX) value = JSON.parse(Buffer.from(bytes).toString());

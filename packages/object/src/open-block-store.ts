@@ -1,24 +1,43 @@
 /** Chooses how a client reaches blocks: the first offered way that works here. */
-import { NokvError, isNokvError, systemClock, systemRandom, type BlockAccess, type Clock, type Random } from '@nokv/types';
+import {
+  NokvError,
+  isNokvError,
+  systemClock,
+  type BlockAccess,
+  type Clock,
+  type PresignGetsArgs,
+  type PresignPutsArgs,
+  type PresignResult,
+  type Random,
+} from '@nokv/types';
 import type { BlockStore } from './block-store.js';
 import { openFileStore } from './file/file-object-store.js';
 import { readNamespaceMarker } from './namespace-marker.js';
 import type { ObjectStore } from './object-store.js';
+import { presignedBlockStore, readSignedMarker } from './presigned-block-store.js';
 import { proxiedBlockStore } from './proxied-block-store.js';
 import type { RetryPolicy } from './retries.js';
 import { hasOwnCredentials, type Env } from './s3/s3-credentials.js';
 import { openS3Store } from './s3/s3-object-store.js';
+import type { UrlSigner } from './signed-urls.js';
 import { blocksOf } from './store-blocks.js';
 
 export interface OpenBlockStoreOptions {
   /** Where `AWS_…` and `HOME` are looked up. */
   readonly env: Env;
-  /** Fresh ways, when the read token of the proxied one is about to expire or was refused. */
+  /** Asks the server for signed URLs; without it the presigned way is passed over. */
+  readonly presign?: PresignCalls | undefined;
+  /** Fresh ways, when the read token of the one in use is about to expire or was refused. */
   readonly renew?: (() => Promise<readonly BlockAccess[]>) | undefined;
   /** For the proxied way: reach the server through this unix socket. */
   readonly socketPath?: string | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: Random | undefined;
+}
+
+export interface PresignCalls {
+  puts(args: PresignPutsArgs): Promise<PresignResult>;
+  gets(args: PresignGetsArgs): Promise<PresignResult>;
 }
 
 /** A read token is renewed when less than this is left of it. */
@@ -55,6 +74,8 @@ async function open(way: BlockAccess, options: OpenBlockStoreOptions): Promise<B
       }
       return blocksOf(await openS3Store(way, { ...options, check: false }));
     }
+    case 'presigned':
+      return openPresigned(way, options);
     case 'proxied':
       return openProxied(way, options);
   }
@@ -62,36 +83,63 @@ async function open(way: BlockAccess, options: OpenBlockStoreOptions): Promise<B
 
 async function withMarker(store: ObjectStore, expected: string): Promise<ObjectStore> {
   try {
-    const found = await readNamespaceMarker(store);
-    if (found === expected) return store;
-    throw new NokvError(
-      'bad-configuration',
-      `${store.description} is not the server's store: expected marker ${expected}, found ${found ?? 'none'}`,
-    );
+    checkMarker(await readNamespaceMarker(store), expected, store.description);
+    return store;
   } catch (error) {
     await store.close();
     throw error;
   }
 }
 
+function checkMarker(found: string | undefined, expected: string, where: string): void {
+  if (found === expected) return;
+  throw new NokvError('bad-configuration', `${where} is not the server's store: expected marker ${expected}, found ${found ?? 'none'}`);
+}
+
 function openProxied(way: BlockAccess & { readonly kind: 'proxied' }, options: OpenBlockStoreOptions): BlockStore {
-  const { clock = systemClock, random = systemRandom, renew, socketPath } = options;
+  const { clock, random, socketPath } = options;
+  return proxiedBlockStore({ url: way.url, socketPath, readToken: readTokens(way, options), clock, random });
+}
+
+async function openPresigned(way: BlockAccess & { readonly kind: 'presigned' }, options: OpenBlockStoreOptions): Promise<BlockStore> {
+  const { clock, random, presign } = options;
+  if (presign === undefined) throw new NokvError('unsupported', 'found nobody who asks for signed URLs');
+  checkMarker(await readSignedMarker(way.markerUrl, way.description, options), way.marker, way.description);
+  const readToken = readTokens(way, options);
+  const signer: UrlSigner = {
+    puts: (args) => presign.puts(args),
+    async gets(blocks) {
+      try {
+        return await presign.gets({ readToken: await readToken(false), blocks });
+      } catch (error) {
+        if (!isNokvError(error, 'bad-token')) throw error;
+        return presign.gets({ readToken: await readToken(true), blocks });
+      }
+    },
+  };
+  return presignedBlockStore({ description: way.description, signer, clock, random });
+}
+
+/** The current token of a way; a fresh one when little is left of it or it was refused, asked for once for all who wait. */
+function readTokens(
+  way: BlockAccess & { readonly kind: 'proxied' | 'presigned' },
+  { clock = systemClock, renew }: OpenBlockStoreOptions,
+): (refused: boolean) => Promise<string> {
   let current = way;
   let renewing: Promise<void> | undefined;
   const renewToken = (): Promise<void> => {
     renewing ??= (async () => {
       try {
-        const fresh = (await renew?.())?.find((offer) => offer.kind === 'proxied');
-        if (fresh?.kind === 'proxied') current = fresh;
+        const fresh = (await renew?.())?.find((offer) => offer.kind === way.kind);
+        if (fresh !== undefined && 'readToken' in fresh) current = fresh;
       } finally {
         renewing = undefined;
       }
     })();
     return renewing;
   };
-  const readToken = async (refused: boolean): Promise<string> => {
+  return async (refused) => {
     if (refused || current.expiresAtMs - clock.nowMs() < RENEW_BEFORE_MS) await renewToken();
     return current.readToken;
   };
-  return proxiedBlockStore({ url: way.url, socketPath, readToken, clock, random });
 }

@@ -25,7 +25,7 @@ describe('hello', () => {
 
   it('reads no more than the range of a client that speaks another version', () => {
     const cut = hello({ min: 7, max: 9 }).slice(0, 8);
-    expect(() => readClientHello(cut)).toThrow('this server speaks 3, this client 7 to 9');
+    expect(() => readClientHello(cut)).toThrow('this server speaks 4, this client 7 to 9');
   });
 
   it('chooses the highest version of both', () => {
@@ -34,7 +34,7 @@ describe('hello', () => {
   });
 
   it('steps over fields that a later version appended', () => {
-    const known = hello({ min: 3, max: 3 });
+    const known = hello({ min: 4, max: 4 });
     const to = new MessageWriter();
     to.rawBytes(known.subarray(0, 8));
     to.mapHeader(5);
@@ -57,7 +57,7 @@ describe('hello', () => {
   it('refuses a version that was not offered', () => {
     const to = new MessageWriter();
     writeServerHello(to, {
-      version: 4,
+      version: 5,
       features: [],
       server: 's',
       frameBytesMax: 1 << 20,
@@ -67,7 +67,7 @@ describe('hello', () => {
       incarnation: { id: 'i', opened: 1 as Version },
     });
     expect(() => readServerHello(Uint8Array.from(to.take().subarray(FRAME_HEADER_BYTES)))).toThrow(
-      'this client offered 3 and the server chose 4',
+      'this client offered 4 and the server chose 5',
     );
   });
 });

@@ -12,7 +12,7 @@ import type { Shape } from './schema.js';
 import { int, list, object, optional, text } from './schema.js';
 import { version as versionNumber } from './schemas/values.js';
 
-export const PROTOCOL_VERSIONS: VersionRange = { min: 3, max: 3 };
+export const PROTOCOL_VERSIONS: VersionRange = { min: 4, max: 4 };
 
 export interface VersionRange {
   readonly min: number;

@@ -26,6 +26,9 @@ import type {
   MutationOperation,
   MutationOperations,
   PathChange,
+  PresignGetsArgs,
+  PresignPutsArgs,
+  PresignResult,
   ReadOperation,
   ReadOperations,
   RequestId,
@@ -87,6 +90,8 @@ export interface BatchOperations {
 
 export interface ServiceOperations {
   access: { args: NoArgs; result: AccessResult };
+  'presign-puts': { args: PresignPutsArgs; result: PresignResult };
+  'presign-gets': { args: PresignGetsArgs; result: PresignResult };
   'server-info': { args: NoArgs; result: ServerInfo };
   'shard-figures': { args: ShardFiguresArgs; result: ShardFigures };
   /** Lists the work that waits; does what is due, unless it is a dry run. */

@@ -1,7 +1,7 @@
 /** The two ports of the process. They are bound before the shard is owned; the gate refuses every call until it is. */
 import type { ServerInfo } from '@nokv/protocol';
 import type { ShardGate } from '@nokv/meta';
-import type { Clock, Random } from '@nokv/types';
+import type { Clock, Random, UploadId } from '@nokv/types';
 import { accessWays } from './access-ways.js';
 import type { Closers } from './closers.js';
 import type { HitFailpoint } from './failpoints.js';
@@ -12,6 +12,7 @@ import { statusRoutes } from './http/status-routes.js';
 import type { ShardLife } from './incarnation.js';
 import type { Logger } from './logger.js';
 import type { Metrics } from './metrics.js';
+import { makePresigning } from './presigning.js';
 import { rpcHandlers } from './rpc-handlers.js';
 import { listenRpc } from './rpc/listen-rpc.js';
 import type { RpcListener } from './rpc/rpc-listener.js';
@@ -45,11 +46,16 @@ export interface DoorParts {
 export async function openDoors(config: ServerConfig, foundations: Foundations, parts: DoorParts, closers: Closers): Promise<Doors> {
   const { gate, clock, log, metrics, failpoint, life } = parts;
   const { engine, opened, data } = foundations;
-  const { store, direct, blockBytesMax } = opened;
+  const { store, direct, presigner, blockBytesMax } = opened;
   const tickets = makeTickets(data.ticketKey);
   const httpLatencies = metrics.addLatencies('nokv_http_request', 'Requests to the HTTP port.', 'route');
   const rpcLatencies = metrics.addLatencies('nokv_rpc_request', 'Operations over RPC.', 'operation');
 
+  const carried = { in: 0, out: 0 };
+  metrics.add('counter', 'nokv_proxied_body_bytes_total', 'Bytes of bodies that went through this process.', () => [
+    [{ direction: 'in' }, carried.in],
+    [{ direction: 'out' }, carried.out],
+  ]);
   const http = closers.add(
     await listenHttp(config.http, {
       log,
@@ -57,12 +63,22 @@ export async function openDoors(config: ServerConfig, foundations: Foundations, 
       onAnswer: (route, elapsedMs, error) => httpLatencies.observe(route, elapsedMs, error),
       routes: [
         ...statusRoutes({ refusal: gate.refusal, metrics: metrics.render }),
-        objectRoutes({ store, tickets, clock, blockBytesMax, refusal: gate.refusal, hasUpload: (upload) => engine.hasUpload(upload) }),
+        objectRoutes({
+          store,
+          tickets,
+          clock,
+          blockBytesMax,
+          refusal: gate.refusal,
+          hasUpload: (upload) => engine.hasUpload(upload),
+          carried,
+        }),
       ],
     }),
     (listener) => listener.close(0),
   );
-  const access = accessWays({ direct, tickets, clock, http: () => http.address });
+  const access = accessWays({ direct, presigner, description: store.description, tickets, clock, http: () => http.address });
+  const hasUpload = (upload: UploadId): boolean => engine.hasUpload(upload);
+  const presigning = makePresigning({ presigner, tickets, clock, blockBytesMax, refusal: gate.refusal, hasUpload });
   const watchLag = metrics.addLatencies(
     'nokv_watch_event_lag',
     'From the time of a commit until watchers by path have its changes.',
@@ -74,6 +90,7 @@ export async function openDoors(config: ServerConfig, foundations: Foundations, 
     tickets,
     failpoint,
     access,
+    presigning,
     backup: { engine, clock, random: parts.random, env: parts.env, namespace: opened.marker },
     clock,
     onWatchLag: (elapsedMs) => watchLag.observe('0', elapsedMs),

@@ -2,6 +2,7 @@ import { planeConformance } from '@nokv/agent/testing';
 import { MemoryKv, openShard } from '@nokv/meta';
 import { blocksOf, crc32c, memoryStore } from '@nokv/object';
 import {
+  BLOCK_BYTES_DEFAULT,
   ID_RANDOM_BYTES,
   INLINE_BYTES_MAX,
   epoch,
@@ -17,6 +18,7 @@ import {
 } from '@nokv/types';
 import { accessWays } from './access-ways.js';
 import { localPlane } from './local-plane.js';
+import { makePresigning } from './presigning.js';
 import { makeService } from './service.js';
 import { makeTickets } from './tickets.js';
 
@@ -32,7 +34,22 @@ planeConformance('in process', async () => {
     engine,
     store,
     tickets,
-    access: accessWays({ direct: undefined, tickets, clock: systemClock, http: () => '127.0.0.1:1' }),
+    access: accessWays({
+      direct: undefined,
+      presigner: undefined,
+      description: 'memory',
+      tickets,
+      clock: systemClock,
+      http: () => '127.0.0.1:1',
+    }),
+    presigning: makePresigning({
+      presigner: undefined,
+      tickets,
+      clock: systemClock,
+      blockBytesMax: BLOCK_BYTES_DEFAULT,
+      refusal: () => undefined,
+      hasUpload: () => false,
+    }),
     failpoint: undefined,
     backup: { engine, clock: systemClock, random: systemRandom, env: {}, namespace: '' },
     clock: systemClock,

@@ -12,7 +12,7 @@ import type { Latencies } from './metrics.js';
 export interface OpenedStore {
   readonly store: ObjectStore;
   /** How clients reach it without us. */
-  readonly direct: BlockAccess;
+  readonly direct: Extract<BlockAccess, { readonly kind: 'file' | 's3' }>;
   /** Signs URLs for clients without keys; undefined where the store knows none. */
   readonly presigner: S3Presigner | undefined;
   /** What one proxied put may bring. */

@@ -80,6 +80,8 @@ export function rpcHandlers(service: Service, clock: Clock, info: () => ServerIn
     'close-handle': mutate('close-handle'),
     // Every door is bound to this machine alone.
     access: () => service.access({ isLocal: true }),
+    'presign-puts': (args) => service.presigning.puts(args),
+    'presign-gets': (args) => service.presigning.gets(args),
     'server-info': info,
     watch: (args, call) => service.watch({ since: args.since, signal: call.signal }),
     // Left early, the stream returns the iterator, which ends the engine's work.

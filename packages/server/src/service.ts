@@ -52,6 +52,7 @@ import { blockInventory } from './block-inventory.js';
 import { collect } from './collect.js';
 import { backupShard, type BackupParts } from './backup.js';
 import type { HitFailpoint } from './failpoints.js';
+import type { Presigning } from './presigning.js';
 import { verifyNewBlocks } from './publish-verification.js';
 import { LockWaits } from './locks/lock-waits.js';
 import type { Tickets } from './tickets.js';
@@ -90,7 +91,9 @@ export interface Service {
   /** Independent mutations with an answer each; rejects only where nothing of the batch was taken. */
   mutateMany(items: readonly BatchItem[], context: ServedMutateContext): Promise<readonly BatchAnswer[]>;
   /** How blocks are reached by this peer, in order of preference. */
-  access(peer: Peer): AccessResult;
+  access(peer: Peer): Promise<AccessResult>;
+  /** URLs of the store for clients without credentials. */
+  readonly presigning: Presigning;
   watch(options: WatchOptions): AsyncIterable<WatchItem>;
   /** The differences between two nodes, now or at moments. Throws `NokvError`, also while iterating. */
   diff(args: DiffArgs): AsyncIterable<DiffItem>;
@@ -116,7 +119,8 @@ export interface ServiceParts {
   readonly engine: ShardEngine;
   readonly store: ObjectStore;
   readonly tickets: Tickets;
-  readonly access: (peer: Peer) => AccessResult;
+  readonly access: (peer: Peer) => Promise<AccessResult>;
+  readonly presigning: Presigning;
   readonly failpoint: HitFailpoint;
   readonly backup: BackupParts;
   readonly clock: Clock;
@@ -242,6 +246,7 @@ export function makeService(parts: ServiceParts): Service {
     mutate,
     mutateMany: commitMany,
     access: parts.access,
+    presigning: parts.presigning,
     watch: ({ since, signal }) => watchChanges(engine, since, signal),
     diff: (args) => engine.diff(args),
     backup: (args, signal) => backupShard(parts.backup, args, signal),

@@ -8,8 +8,8 @@ import { NokvError, uploadId, type UploadId } from '@nokv/types';
 export interface Tickets {
   uploadTicket(upload: UploadId, expiresAtMs: number): string;
   readToken(expiresAtMs: number): string;
-  /** Throws `bad-token` unless the ticket was signed here for this upload and has not expired. */
-  checkUploadTicket(ticket: string | undefined, upload: UploadId, nowMs: number): void;
+  /** Throws `bad-token` unless the ticket was signed here for this upload and has not expired; returns when it will. */
+  checkUploadTicket(ticket: string | undefined, upload: UploadId, nowMs: number): number;
   checkReadToken(token: string | undefined, nowMs: number): void;
 }
 
@@ -28,11 +28,11 @@ export function makeTickets(key: Uint8Array): Tickets {
     uploadTicket: (upload, expiresAtMs) => sign('w1', uploadId(upload), expiresAtMs),
     readToken: (expiresAtMs) => sign('r1', ALL, expiresAtMs),
     checkUploadTicket: (ticket, upload, nowMs) => check(key, ticket, 'w1', upload, nowMs),
-    checkReadToken: (token, nowMs) => check(key, token, 'r1', ALL, nowMs),
+    checkReadToken: (token, nowMs) => void check(key, token, 'r1', ALL, nowMs),
   };
 }
 
-function check(key: Uint8Array, ticket: string | undefined, kind: Kind, subject: string, nowMs: number): void {
+function check(key: Uint8Array, ticket: string | undefined, kind: Kind, subject: string, nowMs: number): number {
   if (ticket === undefined) throw refusal('found none');
   const match = FORM.exec(ticket);
   if (match === null) throw refusal('found one of another form');
@@ -41,6 +41,7 @@ function check(key: Uint8Array, ticket: string | undefined, kind: Kind, subject:
   if (!timingSafeEqual(Buffer.from(signed), Buffer.from(signature ?? ''))) throw refusal('found one that was not signed here');
   if (foundKind !== kind || foundSubject !== subject) throw refusal('found one for something else');
   if (Number(expires) <= nowMs) throw refusal('found one that has expired; renew the upload or ask for access again');
+  return Number(expires);
 }
 
 function mac(key: Uint8Array, text: string): string {

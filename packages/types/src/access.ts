@@ -1,3 +1,6 @@
+/** How clients get at blocks: the ways that a server offers, and the URLs that it signs. */
+import type { UploadId } from './ids.js';
+
 /** How a client may reach blocks: offered by the server in order of preference, chosen by the client. */
 export type BlockAccess =
   /** The file store's directory, for clients on the same machine that can read and write it (`marker` proves it). */
@@ -12,6 +15,19 @@ export type BlockAccess =
       readonly pathStyle: boolean;
       readonly marker: string;
     }
+  /**
+   * The bucket by URLs that the server signs, for clients without credentials: `presign-puts` and `presign-gets` answer them. `markerUrl`
+   * reads the namespace's marker, which shows whether the bucket can be reached from here; it is a secret until `expiresAtMs`.
+   */
+  | {
+      readonly kind: 'presigned';
+      /** For people. */
+      readonly description: string;
+      readonly markerUrl: string;
+      readonly marker: string;
+      readonly readToken: string;
+      readonly expiresAtMs: number;
+    }
   /** The server's own HTTP port: `GET|PUT <url>/<upload id>/<index>` with a bearer token. */
   | { readonly kind: 'proxied'; readonly url: string; readonly readToken: string; readonly expiresAtMs: number };
 
@@ -23,4 +39,43 @@ export interface AccessResult {
   readonly ways: readonly BlockAccess[];
   readonly blockBytes: number;
   readonly inlineBytesMax: number;
+}
+
+/** URLs that one call may ask for. */
+export const PRESIGN_BLOCKS_MAX = 500;
+
+/** URLs that put blocks of an open upload. Errors: `bad-token`, `no-upload`, `unsupported` (the store has no signed URLs). */
+export interface PresignPutsArgs {
+  readonly upload: UploadId;
+  /** Of the answer of `begin-upload` or `renew-upload`. */
+  readonly ticket: string;
+  /** What each put will store: the URL is good for these bytes alone, and only while nothing is there. */
+  readonly blocks: readonly BlockToPut[];
+}
+
+export interface BlockToPut {
+  readonly index: number;
+  readonly length: number;
+  readonly crc32c: number;
+}
+
+/** URLs that read blocks, with any `range`. Errors: `bad-token`, `unsupported`. */
+export interface PresignGetsArgs {
+  /** `readToken` of the answer of `access`. */
+  readonly readToken: string;
+  readonly blocks: readonly { readonly upload: UploadId; readonly index: number }[];
+}
+
+/** A request that needs no credentials. The URL is a secret until it expires. */
+export interface SignedRequest {
+  readonly url: string;
+  /** To be sent exactly so: they are part of the signature. */
+  readonly headers: readonly { readonly name: string; readonly value: string }[];
+  /** By the store's clock. */
+  readonly expiresAtMs: number;
+}
+
+export interface PresignResult {
+  /** In the order of the blocks. */
+  readonly requests: readonly SignedRequest[];
 }

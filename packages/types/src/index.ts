@@ -190,7 +190,17 @@ export {
   type TestLockResult,
   type UnlockArgs,
 } from './session-operations.js';
-export { NAMESPACE_MARKER_KEY, type AccessResult, type BlockAccess } from './access.js';
+export {
+  NAMESPACE_MARKER_KEY,
+  PRESIGN_BLOCKS_MAX,
+  type AccessResult,
+  type BlockAccess,
+  type BlockToPut,
+  type PresignGetsArgs,
+  type PresignPutsArgs,
+  type PresignResult,
+  type SignedRequest,
+} from './access.js';
 export { DATA_DIRECTORY_DEFAULT, HTTP_PORT_DEFAULT, LOOPBACK, RPC_PORT_DEFAULT } from './limits.js';
 export {
   DIFF_ATTRIBUTES,

@@ -16,6 +16,9 @@ export interface LazyBlocksOptions {
   readonly ways: readonly BlockAccess['kind'][] | undefined;
 }
 
+/** A way that is about to be opened should be good for a while. */
+const SPARE_MS = 60_000;
+
 export class LazyBlocks implements BlockStore {
   readonly #options: LazyBlocksOptions;
   #access: Promise<AccessResult> | undefined;
@@ -96,11 +99,26 @@ export class LazyBlocks implements BlockStore {
 
   async #open(options: CallOptions): Promise<BlockStore> {
     const { metadata, env = {}, clock, random } = this.#options;
-    const access = await this.access(options);
+    const access = await this.#freshAccess(options);
     const renew = async () => (await metadata.access()).ways;
-    const store = await openBlockStore(this.#allowed(access.ways), { env, renew, clock, random });
+    const store = await openBlockStore(this.#allowed(access.ways), {
+      env,
+      renew,
+      clock,
+      random,
+      presign: { puts: (args) => metadata.presignPuts(args), gets: (args) => metadata.presignGets(args) },
+    });
     this.#description = store.description;
     return store;
+  }
+
+  /** What was answered long ago may have expired: a way is not to be passed over for that. */
+  async #freshAccess(options: CallOptions): Promise<AccessResult> {
+    const known = await this.access(options);
+    const soonMs = this.#options.clock.nowMs() + SPARE_MS;
+    if (known.ways.every((way) => !('expiresAtMs' in way) || way.expiresAtMs > soonMs)) return known;
+    this.#access = undefined;
+    return this.access(options);
   }
 
   #allowed(offered: readonly BlockAccess[]): readonly BlockAccess[] {
@@ -115,5 +133,10 @@ export class LazyBlocks implements BlockStore {
 
 /** Where the ways lead, without what expires. */
 function placesOf({ ways }: AccessResult): string {
-  return JSON.stringify(ways.map((way) => (way.kind === 'proxied' ? way.url : way)));
+  return JSON.stringify(
+    ways.map((way) => {
+      if (way.kind === 'proxied') return way.url;
+      return way.kind === 'presigned' ? [way.description, way.marker] : way;
+    }),
+  );
 }

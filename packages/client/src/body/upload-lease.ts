@@ -43,7 +43,7 @@ export class UploadLease {
 
   async #begin() {
     const { target, signal, requestId } = this.#options;
-    const args = { target: clipped(target), ttlMs: UPLOAD_TTL_MS_DEFAULT };
+    const args = { target: clippedTarget(target), ttlMs: UPLOAD_TTL_MS_DEFAULT };
     const { result } = await this.#context.metadata.mutate('begin-upload', args, { signal, requestId });
     void this.#renew(result.upload);
     return { upload: result.upload, ticket: result.ticket };
@@ -87,6 +87,6 @@ function toleratingEnded(store: BlockStore): BlockStore {
 }
 
 /** Text for operators: long paths show their end. */
-function clipped(target: string): string {
+export function clippedTarget(target: string): string {
   return target.length <= 200 ? target : `…${target.slice(-199)}`;
 }

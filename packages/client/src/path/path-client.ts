@@ -87,6 +87,7 @@ import { Forks } from './forks.js';
 import { atArgument, fixedMoment } from './moment.js';
 import { pastChanges } from './past-changes.js';
 import { PathRetention } from './retention.js';
+import { PathUploads } from './path-uploads.js';
 import { PathSnapshots } from './snapshots.js';
 import { PathTags } from './tags.js';
 import { logPath, prunePath } from './versions.js';
@@ -99,6 +100,7 @@ const DIRECTORY_MODE = 0o755;
 const COLLECT_ROWS_DEFAULT = 100;
 
 export class PathClient implements NokvClient {
+  readonly uploads: PathUploads;
   readonly snapshots: PathSnapshots;
   readonly tags: PathTags;
   readonly retention: PathRetention;
@@ -112,6 +114,7 @@ export class PathClient implements NokvClient {
     this.#close = close;
     this.#commits = new Commits(context);
     this.#forks = new Forks(context, this.#commits);
+    this.uploads = new PathUploads(context);
     this.snapshots = new PathSnapshots(context.metadata, this.#commits);
     this.tags = new PathTags(context.metadata, this.#commits);
     this.retention = new PathRetention(context.metadata, this.#commits);

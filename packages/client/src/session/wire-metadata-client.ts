@@ -21,6 +21,9 @@ import type {
   MutationOperation,
   MutationOperations,
   MutationResult,
+  PresignGetsArgs,
+  PresignPutsArgs,
+  PresignResult,
   Random,
   ReadOperation,
   ReadOperations,
@@ -185,6 +188,18 @@ export class WireMetadataClient implements MetadataClient {
 
   access(options: CallOptions = NO_OPTIONS): Promise<AccessResult> {
     return this.#retry(options, undefined, (connection, timeoutMs) => connection.call('access', {}, { signal: options.signal, timeoutMs }));
+  }
+
+  presignPuts(args: PresignPutsArgs, options: CallOptions = NO_OPTIONS): Promise<PresignResult> {
+    return this.#retry(options, undefined, (connection, timeoutMs) =>
+      connection.call('presign-puts', args, { signal: options.signal, timeoutMs }),
+    );
+  }
+
+  presignGets(args: PresignGetsArgs, options: CallOptions = NO_OPTIONS): Promise<PresignResult> {
+    return this.#retry(options, undefined, (connection, timeoutMs) =>
+      connection.call('presign-gets', args, { signal: options.signal, timeoutMs }),
+    );
   }
 
   /**

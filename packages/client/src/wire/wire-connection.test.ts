@@ -42,7 +42,7 @@ const ATTRIBUTES: Attributes = {
   children: 0,
 };
 const HELLO: ServerHello = {
-  version: 3,
+  version: 4,
   features: [],
   server: 'by hand',
   incarnation: { id: 'by hand', opened: 0 as Version },
@@ -121,9 +121,9 @@ describe('opening', () => {
     ['that it went', (server: Server) => server.peer.transport.destroy(), 'connection-lost', /ended/],
     [
       'a version that was not offered',
-      (server: Server) => server.peer.send((to) => writeServerHello(to, { ...HELLO, version: 4 })),
+      (server: Server) => server.peer.send((to) => writeServerHello(to, { ...HELLO, version: 5 })),
       'unsupported-version',
-      /offered 3 and the server chose 4/,
+      /offered 4 and the server chose 5/,
     ],
   ])('fails with what the server said: %s', async (_name, say, code, message) => {
     const [ours, theirs] = memoryTransportPair();

@@ -109,6 +109,8 @@ export class MemoryNamespace implements BodyAccess {
         throw new NokvError('unsupported', 'this namespace takes mutations one by one');
       },
       access: async (): Promise<AccessResult> => ({ ways: [], blockBytes: this.blockBytes, inlineBytesMax: this.inlineBytesMax }),
+      presignPuts: () => Promise.reject(new NokvError('unsupported', 'this namespace has no signed URLs')),
+      presignGets: () => Promise.reject(new NokvError('unsupported', 'this namespace has no signed URLs')),
       waitForLock: async () => {
         throw new NokvError('unsupported', 'this namespace has no locks');
       },

@@ -1,5 +1,6 @@
 /** The schemas of every operation. Codes are never reused; a change here raises the protocol's version. */
-import type { AccessResult, BlockAccess, Epoch, ListEntry, MutationOperation, ReadOperation, ShardId } from '@nokv/types';
+import type { Epoch, ListEntry, MutationOperation, ReadOperation, ShardId } from '@nokv/types';
+import { accessDefinitions } from './access-operations.js';
 import { mutation, read, service, stream, type MutationDefinition, type OperationDefinition } from './definition.js';
 import { collectDefinition, fsckDefinition, shardFiguresDefinition } from './upkeep-operations.js';
 import { backupDefinition } from './backup-operations.js';
@@ -95,23 +96,6 @@ const listEntry: Schema<ListEntry> = {
     return entry;
   },
 };
-
-const blockAccess = tagged<BlockAccess>({
-  file: object<Omit<Extract<BlockAccess, { kind: 'file' }>, 'kind'>>({ directory: text(4096), marker: label }),
-  s3: object<Omit<Extract<BlockAccess, { kind: 's3' }>, 'kind'>>({
-    endpoint: text(2048),
-    region: label,
-    bucket: label,
-    prefix: text(1024),
-    pathStyle: boolean,
-    marker: label,
-  }),
-  proxied: object<Omit<Extract<BlockAccess, { kind: 'proxied' }>, 'kind'>>({
-    url: text(2048),
-    readToken: text(8192),
-    expiresAtMs: count,
-  }),
-});
 
 const shardInfo = object<ShardInfo>({
   shard: int<ShardId>(0, SHARDS_MAX - 1),
@@ -268,7 +252,7 @@ export const DEFINITIONS: Definitions = {
   ...readDefinitions,
   ...mutationDefinitions,
   batch: batchDefinition(listed),
-  access: service('access', 96, {}, object<AccessResult>({ ways: list(blockAccess, 16), blockBytes: count, inlineBytesMax: count })),
+  ...accessDefinitions,
   'server-info': service(
     'server-info',
     97,

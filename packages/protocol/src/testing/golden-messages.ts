@@ -247,6 +247,11 @@ const ARGS: ArgsSamples = {
   ],
   'close-handle': [{ ino: ino(9), session }],
   access: [{}],
+  'presign-puts': [
+    { upload, ticket: 'w1.t', blocks: [] },
+    { upload, ticket: 'w1.t', blocks: [{ index: 999_999, length: 4_194_304, crc32c: 0xffff_ffff }] },
+  ],
+  'presign-gets': [{ readToken: 'r1.t', blocks: [{ upload: otherUpload, index: 0 }] }],
   'server-info': [{}],
   'shard-figures': [{ rows: true }],
   collect: [{ dryRun: true, limit: 100 }],
@@ -385,12 +390,32 @@ const ANSWERS: AnswerSamples = {
       ways: [
         { kind: 'file', directory: '/srv/objects', marker: 'm' },
         { kind: 's3', endpoint: 'http://127.0.0.1:9000', region: 'us-east-1', bucket: 'b', prefix: 'p/', pathStyle: true, marker: 'm' },
+        {
+          kind: 'presigned',
+          description: 's3://b/p at http://127.0.0.1:9000',
+          markerUrl: 'http://127.0.0.1:9000/b/p/namespace.json?X-Amz-Signature=00',
+          marker: 'm',
+          readToken: 't',
+          expiresAtMs: 1_760_000_000_000,
+        },
         { kind: 'proxied', url: 'http://127.0.0.1:7778/objects', readToken: 't', expiresAtMs: 1_760_000_000_000 },
       ],
       blockBytes: 4_194_304,
       inlineBytesMax: 16_384,
     },
   ],
+  'presign-puts': [
+    {
+      requests: [
+        {
+          url: 'http://127.0.0.1:9000/b/p/blocks/23/0192f5c3a1b20123456789abcdef0123/0?X-Amz-Signature=00',
+          headers: [{ name: 'if-none-match', value: '*' }],
+          expiresAtMs: 1_760_000_000_000,
+        },
+      ],
+    },
+  ],
+  'presign-gets': [{ requests: [{ url: 'http://127.0.0.1:9000/b?X-Amz-Signature=00', headers: [], expiresAtMs: 1 }] }],
   'server-info': [
     {
       software: 'nokv/0.1.0',
@@ -508,13 +533,13 @@ export function goldenMessages(): readonly { readonly name: string; readonly mes
   const messages: { name: string; message: Message }[] = [
     {
       name: 'hello',
-      message: { frame: 'hello', hello: { versions: { min: 3, max: 3 }, features: [], client: 'nokv/0.1.0', frameBytesMax: 4_194_304 } },
+      message: { frame: 'hello', hello: { versions: { min: 4, max: 4 }, features: [], client: 'nokv/0.1.0', frameBytesMax: 4_194_304 } },
     },
     {
       name: 'hello with a token',
       message: {
         frame: 'hello',
-        hello: { versions: { min: 1, max: 3 }, features: ['x'], client: 'c', token: 'secret', frameBytesMax: 131_072 },
+        hello: { versions: { min: 1, max: 4 }, features: ['x'], client: 'c', token: 'secret', frameBytesMax: 131_072 },
       },
     },
     {
@@ -522,7 +547,7 @@ export function goldenMessages(): readonly { readonly name: string; readonly mes
       message: {
         frame: 'helloAck',
         hello: {
-          version: 3,
+          version: 4,
           features: [],
           server: 'nokv/0.1.0',
           frameBytesMax: 4_194_304,

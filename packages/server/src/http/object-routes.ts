@@ -16,6 +16,8 @@ export interface ObjectRouteParts {
   /** Undefined while serving; else what every call gets. */
   readonly refusal: () => Error | undefined;
   readonly hasUpload: (upload: UploadId) => boolean;
+  /** Counts the bytes of blocks that came and went. */
+  readonly carried: { in: number; out: number };
 }
 
 /** Blocks held in memory at once, in both directions together: 16 of 4 MiB. */
@@ -37,6 +39,7 @@ export function objectRoutes(parts: ObjectRouteParts): HttpRoute {
     const giveBack = await slots.take(request.signal);
     try {
       const bytes = await request.body(parts.blockBytesMax);
+      parts.carried.in += bytes.length;
       if (bytes.length === 0) throw new NokvError('invalid-argument', 'expected a block of at least 1 byte, found none');
       const found = crc32c(bytes);
       if (found !== stated) {
@@ -70,6 +73,7 @@ export function objectRoutes(parts: ObjectRouteParts): HttpRoute {
     const release = await slots.take(request.signal);
     try {
       const bytes = await store.get(blockKey(upload, index), { ...range, signal: request.signal });
+      parts.carried.out += bytes.length;
       const headers = { 'content-type': 'application/octet-stream', 'cache-control': 'private, immutable' };
       if (range === undefined) return { status: 200, headers, body: bytes, release };
       const last = range.offset + bytes.length - 1;

@@ -77,7 +77,7 @@ describe('the handshake', () => {
   it('tells the version, the limits and the shard map', async () => {
     const peer = join1(serve({}, { inFlightMax: 7, frameBytesMax: 1 << 20 }, { shardMapRevision: () => 5 }));
     expect(readServerHello((await peer.hello()).payload)).toMatchObject({
-      version: 3,
+      version: 4,
       server: 'test',
       incarnation: { id: 'test', opened: 3 },
       inFlightMax: 7,
@@ -91,7 +91,7 @@ describe('the handshake', () => {
     peer.send((to) => writeClientHello(to, { ...clientHello('old'), versions: { min: 7, max: 9 } }));
     expect(errorOf(await peer.next())).toMatchObject({
       code: 'unsupported-version',
-      message: 'this server speaks 3, this client 7 to 9: upgrade the server or use an older client',
+      message: 'this server speaks 4, this client 7 to 9: upgrade the server or use an older client',
     });
     await peer.closed;
   });
