@@ -7,6 +7,8 @@ import type { GetOptions, StoreCallOptions } from './object-store.js';
 
 export interface BlockStore {
   readonly description: string;
+  /** The blocks lie on a disk of this machine: a copy of them in a cache would gain little. */
+  readonly isLocal?: boolean | undefined;
   /**
    * Writes a block once. A block of the same length and checksum that is already there counts as written (a repeat
    * after a lost answer); any other is `corrupt`.

@@ -27,9 +27,21 @@ export { digestOf } from './body/body-digest.js';
 export { UploadSession, type UploadGrant, type UploadSessionOptions } from './body/upload-session.js';
 export { UPLOAD_PARALLEL_DEFAULT, uploadBody, type UploadBodyOptions, type UploadedBody } from './body/upload-body.js';
 export { PackedUpload, type PackedUploadOptions } from './body/packed-upload.js';
-export { BodyReader, type BodyHandle, type BodyReaderOptions, type ReadOptions, type StreamOptions } from './body/body-reader.js';
 export type { PresignedPut, PresignedRequest, S3Presigner } from './s3/presign.js';
 export { openS3Store, type S3Store, type S3StoreOptions } from './s3/s3-object-store.js';
+export {
+  BodyReader,
+  type BodyHandle,
+  type BodyRangeRead,
+  type BodyReaderOptions,
+  type ReadOptions,
+  type ReaderFigures,
+  type StreamOptions,
+} from './body/body-reader.js';
+export { fetchPiece } from './body/fetch-piece.js';
+export { DISK_CACHE_BYTES_DEFAULT, DiskCache, type DiskCacheFigures, type DiskCacheOptions } from './cache/disk-cache.js';
+export { CACHE_PINS_MAX, diskBytesOf, type CachePin } from './cache/cache-pins.js';
+export { entryDiskBytes, entryName, parseEntryName, type PieceKey } from './cache/cache-entry.js';
 export { describeS3, parseS3Url, type S3Location } from './s3/s3-location.js';
 export { openObjectStore } from './open-object-store.js';
 export { proxiedBlockStore, type ProxiedBlockStoreOptions } from './proxied-block-store.js';

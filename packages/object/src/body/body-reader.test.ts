@@ -148,8 +148,36 @@ describe('cache', () => {
     expect(store.calls.get).toBe(1);
   });
 
+  test('32 cold readers of a body that is larger than the cache cause one get a block, buffers used again or not', async () => {
+    const { store, body, bytes, reader } = await make(6, { cacheBytes: 0 });
+    store.inject({ on: 'get', times: 6, effect: { kind: 'delay', ms: 5 } });
+    const readers = Array.from({ length: 32 }, async (_, at) => Buffer.compare(await collect(reader.stream(body, { reuse: at % 2 === 0 })), bytes));
+    expect(new Set(await Promise.all(readers))).toEqual(new Set([0]));
+    expect(store.calls.get).toBe(6);
+    expect(reader.figures.memory).toMatchObject({ misses: 6, joined: 31 * 6 });
+  });
+
+  test('its bound counts what it holds, keys and whole buffers included', async () => {
+    const { store, reader } = await make(1, { cacheBytes: 1_000_000 });
+    const block = randomBytes(600_000);
+    await blocksOf(store).putBlock(upload, 9, block, { crc32c: crc32c(block) });
+    const size = 600;
+    // 1,000 small pieces of one block, read together: each must not keep the buffer that all of them came in.
+    const extents = Array.from({ length: 1000 }, (_, at): Extent => {
+      const bytes = block.subarray(at * size, (at + 1) * size);
+      return { upload, index: 9, offset: at * size, length: size, crc32c: crc32c(bytes), skip: 0, take: size };
+    });
+    const body: Body = { kind: 'blocks', manifest: { size: 600_000, extents } };
+    expect(Buffer.compare(await reader.read(body, 0, 600_000), block)).toBe(0);
+    expect(store.calls.get).toBe(1);
+    expect(reader.figures.memory.bytes).toBe(1000 * (size + 256));
+    for (let at = 0; at < 400; at += 1) await reader.read({ ...body, manifest: { size, extents: [{ ...extents[at]!, offset: at, crc32c: crc32c(block.subarray(at, at + size)) }] } }, 0, 10);
+    expect(reader.figures.memory.bytes).toBeLessThanOrEqual(1_000_000);
+    expect(reader.figures.memory.evictions).toBeGreaterThan(200);
+  });
+
   test('what was read is not fetched again while it fits; the least recently used goes first', async () => {
-    const { store, body, reader } = await make(4, { cacheBytes: 20_000 });
+    const { store, body, reader } = await make(4, { cacheBytes: 21_000 });
     for (const block of [0, 1, 0, 1, 0]) await reader.read(body, block * 10_000, 5);
     expect(store.calls.get).toBe(2);
     await reader.read(body, 20_000, 5);
@@ -202,6 +230,22 @@ describe('streams', () => {
     expect(store.calls.get).toBeLessThan(50);
   });
 
+  test('the window grows while the reader waits for the store, up to its bound, and not for a reader that is slower', async () => {
+    const waiting = await make(120, { readAheadBytesMax: 400_000, cacheBytes: 0 });
+    waiting.store.inject({ on: 'get', times: 1000, effect: { kind: 'delay', ms: 4 } });
+    for await (const _ of waiting.reader.stream(waiting.body));
+    // The budget of one reader is 32 gets at once.
+    expect(waiting.store.concurrencyMax).toBe(32);
+    const slow = await make(120, { readAheadBytesMax: 1_000_000, cacheBytes: 0 });
+    let taken = 0;
+    for await (const _ of slow.reader.stream(slow.body)) {
+      taken += 1;
+      for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+      // The first chunk was waited for: 512 KiB from then on.
+      expect(slow.store.calls.get - taken).toBeLessThanOrEqual(53);
+    }
+  });
+
   test('a slow reader is not run away from', async () => {
     const { store, body, reader } = await make(100, { readAheadBytesMax: 50_000, cacheBytes: 0 });
     const stream = reader.stream(body)[Symbol.asyncIterator]();
@@ -233,6 +277,57 @@ describe('streams', () => {
       for await (const _ of reader.stream(body, { signal: abort.signal })) abort.abort();
     })();
     expect(await codeOf(reading)).toBe('cancelled');
+  });
+});
+
+describe('many ranges', () => {
+  test('any ranges of any bodies come back right, each piece fetched once', async () => {
+    const { store, body, bytes, reader } = await make(20);
+    const other = await make(3);
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.tuple(fc.nat(205_000), fc.nat(30_000)), { maxLength: 60 }), async (ranges) => {
+        const fresh = new BodyReader({ store: blocksOf(store) });
+        const before = store.calls.get;
+        const found = await fresh.readRanges(ranges.map(([offset, length]) => ({ body, offset, length })));
+        found.forEach((answer, at) => {
+          const [offset, length] = ranges[at]!;
+          expect(answer.ok && Buffer.compare(answer.value, bytes.subarray(offset, offset + length))).toBe(0);
+        });
+        expect(store.calls.get - before).toBeLessThanOrEqual(20);
+      }),
+      { numRuns: 50 },
+    );
+    const inline: Body = { kind: 'inline', bytes: Buffer.from('0123456789') };
+    const mixed = await reader.readRanges([
+      { body: inline, offset: 2, length: 3 },
+      { body: other.body, offset: 0, length: 10, path: '/gone' },
+      { body, offset: 0, length: 10 },
+    ]);
+    expect(mixed.map((answer) => (answer.ok ? answer.value.length : answer.error.code))).toEqual([3, 'corrupt', 10]);
+  });
+
+  test('neighbours in one block come with one get, gaps included; far ones do not; a wrong one costs a get of its own', async () => {
+    const store = memoryStore();
+    const block = randomBytes(3_000_000);
+    await blocksOf(store).putBlock(upload, 0, block, { crc32c: crc32c(block) });
+    const bodyAt = (offset: number, length: number): Body => {
+      const checksum = crc32c(block.subarray(offset, offset + length));
+      return { kind: 'blocks', manifest: { size: length, extents: [{ upload, index: 0, offset, length, crc32c: checksum, skip: 0, take: length }] } };
+    };
+    const places = [0, 20_000, 90_000, 2_000_000, 2_100_000];
+    const ranges = places.map((offset) => ({ body: bodyAt(offset, 16_384), offset: 100, length: 1000 }));
+    const check = async (gets: number): Promise<void> => {
+      const before = store.calls.get;
+      const found = await new BodyReader({ store: blocksOf(store) }).readRanges(ranges);
+      found.forEach((answer, at) => {
+        const from = (places[at] ?? 0) + 100;
+        expect(answer.ok && Buffer.compare(answer.value, block.subarray(from, from + 1000))).toBe(0);
+      });
+      expect(store.calls.get - before).toBe(gets);
+    };
+    await check(2);
+    store.inject({ on: 'get', effect: { kind: 'flip' } });
+    await check(3);
   });
 });
 

@@ -1,23 +1,47 @@
 /**
- * Reads bodies: random ranges, sequential reads through a handle, and streams.
+ * Reads bodies: random ranges, many ranges of many bodies at once, sequential reads through a handle, and streams.
  *
  * Every piece that comes from a store is verified against the manifest's checksum before a byte of it is shown; a
  * mismatch is fetched once more, then fails `corrupt`. Results are views of verified pieces: callers must not change them.
  */
-import { bodySize, isHole, type Body, type Piece } from '@nokv/types';
+import { bodySize, isHole, toNokvError, type Body, type Piece, type Settled } from '@nokv/types';
 import type { BlockStore } from '../block-store.js';
+import { CHUNK_BYTES, entryName } from '../cache/cache-entry.js';
+import type { DiskCache, DiskCacheFigures } from '../cache/disk-cache.js';
 import { linkedSignal, throwIfAborted } from '../cancellation.js';
-import { PieceCache } from './piece-cache.js';
+import { PieceCache, type PieceCacheFigures } from './piece-cache.js';
 import { partsOf, type BodyPart } from './body-parts.js';
+import { PieceSource, type PieceGroup, type StoreFigures } from './piece-source.js';
+import { planPieces, type PieceUse } from './piece-plan.js';
 import { READ_AHEAD_BYTES_FIRST, ReadAhead } from './read-ahead.js';
-import { fetchPiece } from './fetch-piece.js';
 
 export interface BodyReaderOptions {
   readonly store: BlockStore;
   /** Verified pieces kept in memory; default 64 MiB, 0 keeps none. */
   readonly cacheBytes?: number | undefined;
-  /** Bytes fetched ahead of a sequential reader, at most; default 16 MiB. */
+  /** Verified pieces kept on the disk, shared with other processes. */
+  readonly disk?: DiskCache | undefined;
+  /** Leave pieces out of the disk cache whose blocks lie on a disk of this machine anyway. */
+  readonly skipLocal?: boolean | undefined;
+  /** Bytes fetched ahead of a sequential reader, at most; default 64 MiB. */
   readonly readAheadBytesMax?: number | undefined;
+  /** Gets of the store under way at once; default 32. */
+  readonly fetchesMax?: number | undefined;
+}
+
+/** What reading has cost so far. */
+export interface ReaderFigures {
+  readonly memory: PieceCacheFigures;
+  readonly disk: DiskCacheFigures | undefined;
+  readonly store: StoreFigures;
+}
+
+export interface BodyRangeRead {
+  readonly body: Body;
+  readonly offset: number;
+  readonly length: number;
+  /** For error messages: whose body this is. */
+  readonly path?: string | undefined;
 }
 
 export interface ReadOptions {
@@ -43,45 +67,96 @@ export interface BodyHandle {
 }
 
 const CACHE_BYTES_DEFAULT = 64 * 1024 * 1024;
-const READ_AHEAD_BYTES_DEFAULT = 16 * 1024 * 1024;
+const READ_AHEAD_BYTES_DEFAULT = 64 * 1024 * 1024;
+const FETCHES_DEFAULT = 32;
+/** Pieces, or groups of small ones, that a read of many ranges holds at once. */
+const GROUPS_AT_ONCE = 16;
 /** A kernel may send the reads of a sequential reader slightly out of order. */
 const SEQUENTIAL_SLACK_BYTES = 1024 * 1024;
+/** A part of a piece on the disk is read alone when it is at most this fraction of it. */
+const SMALL_PART = 4;
 /** Zeros are handed out in parts of this size. */
 const HOLE_BYTES_MAX = 1024 * 1024;
 
 export class BodyReader {
-  readonly #store: BlockStore;
+  readonly #source: PieceSource;
   readonly #cache: PieceCache;
   readonly #cacheBytes: number;
   readonly #aheadBytesMax: number;
 
   constructor(options: BodyReaderOptions) {
-    this.#store = options.store;
+    const { store, disk, skipLocal = false, fetchesMax = FETCHES_DEFAULT } = options;
+    this.#source = new PieceSource({ store, disk, skipLocal, fetchesMax });
     this.#cacheBytes = options.cacheBytes ?? CACHE_BYTES_DEFAULT;
     this.#cache = new PieceCache(this.#cacheBytes);
     this.#aheadBytesMax = options.readAheadBytesMax ?? READ_AHEAD_BYTES_DEFAULT;
+  }
+
+  get figures(): ReaderFigures {
+    return { memory: this.#cache.figures, disk: this.#source.disk?.figures, store: this.#source.figures };
   }
 
   /** Up to `length` bytes from `offset`: fewer at the end of the body, none beyond it. */
   async read(body: Body, offset: number, length: number, options: ReadOptions = {}): Promise<Uint8Array> {
     throwIfAborted(options.signal);
     if (body.kind === 'inline') return body.bytes.subarray(offset, offset + length);
-    const parts = [...partsOf(body.manifest, offset, length)];
-    const [only] = parts;
-    if (only === undefined) return new Uint8Array(0);
-    if (parts.length === 1) return this.#part(only, true, options);
-    const total = parts.reduce((sum, part) => sum + part.length, 0);
-    const result = Buffer.allocUnsafe(total);
-    let at = 0;
+    const parts = partsOf(body.manifest, offset, length);
+    const first = parts.next();
+    if (first.done === true) return new Uint8Array(0);
+    if (parts.next().done === true) return this.#part(first.value, true, options);
+    const [answer] = await this.readRanges([{ body, offset, length, path: options.path }], options);
+    if (answer?.ok === true) return answer.value;
+    throw answer?.error;
+  }
+
+  /**
+   * Many ranges at once, each with its bytes or its error, in their order. A piece is read once however many ranges want it, and
+   * neighbouring small pieces of a block come with one get, gaps between them included. The bytes are the caller's.
+   */
+  async readRanges(ranges: readonly BodyRangeRead[], options: Pick<ReadOptions, 'signal'> = {}): Promise<Settled<Uint8Array>[]> {
+    throwIfAborted(options.signal);
+    const { results, uses } = layOut(ranges);
+    const failures = new Map<number, unknown>();
+    const isNear = async (piece: Piece): Promise<boolean> =>
+      this.#cache.isNear(keyOf(piece)) || (await this.#source.disk?.has(piece)) === true;
+    const groups = (await planPieces(uses, isNear)).values();
+    const worker = async (): Promise<void> => {
+      for (const group of groups) await this.#readGroup(group, results, failures, options);
+    };
+    await Promise.all(Array.from({ length: GROUPS_AT_ONCE }, worker));
+    return results.map((value, index) =>
+      failures.has(index) ? { ok: false, error: toNokvError(failures.get(index)) } : { ok: true, value },
+    );
+  }
+
+  /** Fills what the ranges want of these pieces; a piece that fails, fails its ranges. */
+  async #readGroup(
+    group: readonly PieceUse[],
+    results: readonly Uint8Array[],
+    failures: Map<number, unknown>,
+    { signal }: Pick<ReadOptions, 'signal'>,
+  ): Promise<void> {
+    const [first, ...others] = group.map(({ piece }) => piece);
+    if (first === undefined) return;
+    let together: Promise<ReadonlyMap<Piece, Uint8Array>> | undefined;
+    const fetchTogether = (stop: AbortSignal) => (together ??= this.#source.group([first, ...others] satisfies PieceGroup, stop));
     await Promise.all(
-      parts.map(async (part) => {
-        const start = at;
-        at += part.length;
-        if (isHole(part.extent)) result.fill(0, start, start + part.length);
-        else result.set(await this.#part(part, true, options), start);
+      group.map(async ({ piece, parts }) => {
+        try {
+          if (others.length > 0) {
+            const alone = parts[0]?.path;
+            const fetch = async (stop: AbortSignal) =>
+              (await fetchTogether(stop)).get(piece) ?? (await this.#source.fetch(piece, { path: alone, signal: stop }));
+            const bytes = await this.#cache.get(keyOf(piece), fetch, true, signal);
+            for (const { range, at, part } of parts) results[range]?.set(bytes.subarray(part.start, part.start + part.length), at);
+            return;
+          }
+          for (const { range, at, part, path } of parts) results[range]?.set(await this.#part(part, true, { signal, path }), at);
+        } catch (error) {
+          for (const { range } of parts) if (!failures.has(range)) failures.set(range, error);
+        }
       }),
     );
-    return result;
   }
 
   /** In order, in chunks of at most a piece; stops fetching when the caller stops reading. */
@@ -94,7 +169,7 @@ export class BodyReader {
     }
     const link = linkedSignal(options.signal);
     const { signal } = link;
-    const fetch = options.reuse === true ? this.#reusing({ ...options, signal }) : this.#keeping(length, { ...options, signal });
+    const fetch = options.reuse === true && length > this.#cacheBytes / 4 ? this.#reusing({ ...options, signal }) : this.#keeping(length, { ...options, signal });
     const ahead = new ReadAhead(partsOf(body.manifest, offset, length), this.#aheadBytesMax, fetch.part);
     try {
       for (;;) {
@@ -121,26 +196,30 @@ export class BodyReader {
     return { part: (part) => this.#part(part, keep, options), done: () => undefined };
   }
 
-  /** Into buffers of this stream alone, which come back when the caller is done with them. */
+  /** Into buffers of this stream alone, which come back when the caller is done with them and nobody else reads them. */
   #reusing({ path, signal }: ReadOptions): PartFetch {
     const free: ArrayBufferLike[] = [];
-    const lent = new Map<Uint8Array, ArrayBufferLike>();
+    const lent = new Map<Uint8Array, Uint8Array>();
     return {
       part: async (part) => {
         const { extent } = part;
         if (isHole(extent)) return new Uint8Array(part.length);
         const found = free.pop();
         const buffer = found !== undefined && found.byteLength >= extent.length ? found : Buffer.allocUnsafeSlow(extent.length).buffer;
-        const piece =
-          this.#cache.peek(keyOf(extent)) ?? (await fetchPiece(this.#store, extent, path, { signal, into: new Uint8Array(buffer) }));
+        const fetch = (stop: AbortSignal) => this.#source.piece(extent, { path, signal: stop, into: new Uint8Array(buffer) });
+        const piece = await this.#cache.get(keyOf(extent), fetch, false, signal);
         const bytes = piece.subarray(part.start, part.start + part.length);
-        lent.set(bytes, buffer);
+        if (piece.buffer === buffer) lent.set(bytes, piece);
+        else free.push(buffer);
         return bytes;
       },
       done: (bytes) => {
-        const buffer = lent.get(bytes);
+        const piece = lent.get(bytes);
         lent.delete(bytes);
-        if (buffer !== undefined) free.push(buffer);
+        if (piece === undefined || this.#cache.isShared(piece)) return;
+        const unused = this.#source.unused(piece);
+        if (unused === undefined) free.push(piece.buffer);
+        else void unused.then(() => free.push(piece.buffer));
       },
     };
   }
@@ -184,9 +263,50 @@ export class BodyReader {
   async #part(part: BodyPart, keep: boolean, { signal, path }: ReadOptions): Promise<Uint8Array> {
     const { extent } = part;
     if (isHole(extent)) return new Uint8Array(part.length);
-    const bytes = await this.#cache.get(keyOf(extent), (stop) => fetchPiece(this.#store, extent, path, { signal: stop }), keep, signal);
+    const key = keyOf(extent);
+    const cached = this.#cache.hit(key) ?? (await this.#chunks(key, extent, part, keep));
+    if (cached?.length === part.length) return cached;
+    const bytes = cached ?? (await this.#cache.get(key, (stop) => this.#source.piece(extent, { path, signal: stop }), keep, signal));
     return bytes.subarray(part.start, part.start + part.length);
   }
+
+  /** A small part of a large piece that is on the disk: its chunks alone, which then are in memory too. */
+  async #chunks(key: string, piece: Piece, part: BodyPart, keep: boolean): Promise<Uint8Array | undefined> {
+    const { disk } = this.#source;
+    if (disk === undefined || part.length * SMALL_PART > piece.length || piece.length <= CHUNK_BYTES || this.#cache.isFetching(key)) return undefined;
+    const chunk = Math.floor(part.start / CHUNK_BYTES);
+    const isOne = part.start + part.length <= (chunk + 1) * CHUNK_BYTES;
+    const within = part.start - chunk * CHUNK_BYTES;
+    const known = isOne ? this.#cache.hit(`${key}#${chunk}`) : undefined;
+    if (known !== undefined) return known.subarray(within, within + part.length);
+    const found = await disk.readChunks(piece, part.start, part.length);
+    if (found === undefined) return undefined;
+    for (let start = 0, at = found.first; keep && start < found.bytes.length; start += CHUNK_BYTES, at += 1) {
+      this.#cache.keep(`${key}#${at}`, found.bytes.subarray(start, start + CHUNK_BYTES));
+    }
+    return found.bytes.subarray(within, within + part.length);
+  }
+}
+
+/** Results in the ranges' sizes, holes and inline bytes filled in, and what of which piece goes where. */
+function layOut(ranges: readonly BodyRangeRead[]): { readonly results: readonly Uint8Array[]; readonly uses: ReadonlyMap<string, PieceUse> } {
+  const uses = new Map<string, PieceUse>();
+  const results = ranges.map(({ body, offset, length, path }, range) => {
+    if (body.kind === 'inline') return Uint8Array.from(body.bytes.subarray(offset, offset + length));
+    const result = new Uint8Array(Math.max(0, Math.min(length, body.manifest.size - offset)));
+    let at = 0;
+    for (const part of partsOf(body.manifest, offset, length)) {
+      if (!isHole(part.extent)) {
+        const key = keyOf(part.extent);
+        const use = uses.get(key) ?? { piece: part.extent, parts: [] };
+        use.parts.push({ range, at, part, path });
+        uses.set(key, use);
+      }
+      at += part.length;
+    }
+    return result;
+  });
+  return { results, uses };
 }
 
 interface PartFetch {
@@ -195,10 +315,7 @@ interface PartFetch {
   readonly done: (bytes: Uint8Array) => void;
 }
 
-/** The checksum is part of the key, so that a wrong manifest never gets bytes that another one vouched for. */
-function keyOf({ upload, index, offset, length, crc32c }: Piece): string {
-  return `${upload}/${index}@${offset}+${length}:${crc32c}`;
-}
+const keyOf = entryName;
 
 function* zeros(length: number): Generator<Uint8Array> {
   const chunk = new Uint8Array(Math.min(length, HOLE_BYTES_MAX));

@@ -3,17 +3,23 @@ import { NokvError, blockKey, isNokvError, type Piece } from '@nokv/types';
 import { crc32c, formatCrc32c } from '../block-checksum.js';
 import type { BlockStore, GetBlockOptions } from '../block-store.js';
 
+export interface FetchPieceOptions extends GetBlockOptions {
+  /** Whose body it is, for the message. */
+  readonly path?: string | undefined;
+  /** How the checksum is made; default: over all bytes at once. */
+  readonly checksumOf?: ((bytes: Uint8Array) => number) | undefined;
+}
+
 /**
  * The piece's bytes, checked against the manifest before anybody sees them. Wrong, missing or short bytes are fetched once
  * more, because the way may be at fault; then the error is `corrupt` with the block's key.
- *
- * @param path whose body it is, for the message.
  */
-export async function fetchPiece(store: BlockStore, piece: Piece, path: string | undefined, options: GetBlockOptions): Promise<Uint8Array> {
+export async function fetchPiece(store: BlockStore, piece: Piece, options: FetchPieceOptions): Promise<Uint8Array> {
   const first = await fetchOnce(store, piece, options);
   if (first instanceof Uint8Array) return first;
   const second = await fetchOnce(store, piece, options);
   if (second instanceof Uint8Array) return second;
+  const { path } = options;
   const key = blockKey(piece.upload, piece.index);
   throw new NokvError(
     'corrupt',
@@ -28,10 +34,11 @@ interface Mismatch {
   readonly cause?: unknown;
 }
 
-async function fetchOnce(store: BlockStore, piece: Piece, options: GetBlockOptions): Promise<Uint8Array | Mismatch> {
+async function fetchOnce(store: BlockStore, piece: Piece, options: FetchPieceOptions): Promise<Uint8Array | Mismatch> {
+  const { checksumOf = crc32c, signal, into } = options;
   try {
-    const bytes = await store.getBlock(piece.upload, piece.index, piece.offset, piece.length, options);
-    const checksum = crc32c(bytes);
+    const bytes = await store.getBlock(piece.upload, piece.index, piece.offset, piece.length, { signal, into });
+    const checksum = checksumOf(bytes);
     if (checksum === piece.crc32c && bytes.length === piece.length) return bytes;
     return { found: `${bytes.length} bytes with crc32c ${formatCrc32c(checksum)}` };
   } catch (cause) {

@@ -1,4 +1,7 @@
-/** Keeps fetches in flight ahead of a sequential reader: a window that doubles with every chunk taken. */
+/**
+ * Keeps fetches in flight ahead of a sequential reader. The window begins small and doubles with every chunk that the reader had to
+ * wait for, so that it grows as far as the store's latency asks for and no further.
+ */
 import { isHole } from '@nokv/types';
 import type { BodyPart } from './body-parts.js';
 
@@ -13,11 +16,15 @@ export interface Ahead {
   readonly bytes: Promise<Uint8Array>;
 }
 
+interface Queued extends Ahead {
+  isSettled: boolean;
+}
+
 export class ReadAhead {
   readonly #parts: Iterator<BodyPart>;
   readonly #bytesMax: number;
   readonly #fetch: (part: BodyPart) => Promise<Uint8Array>;
-  readonly #queue: Ahead[] = [];
+  readonly #queue: Queued[] = [];
   #window = READ_AHEAD_BYTES_FIRST;
   #queued = 0;
   #ended = false;
@@ -33,8 +40,10 @@ export class ReadAhead {
     this.#fill();
     const first = this.#queue.shift();
     if (first === undefined) return undefined;
-    this.#queued -= costOf(first.part);
-    this.#window = Math.min(this.#window * 2, this.#bytesMax);
+    const cost = costOf(first.part);
+    this.#queued -= cost;
+    // A chunk larger than the window leaves nothing behind it in flight: the window follows the chunks.
+    if (!first.isSettled) this.#window = Math.min(Math.max(this.#window, cost) * 2, this.#bytesMax);
     this.#fill();
     return first;
   }
@@ -48,8 +57,10 @@ export class ReadAhead {
       }
       const part = next.value;
       const bytes = isHole(part.extent) ? Promise.resolve(new Uint8Array(0)) : this.#fetch(part);
-      bytes.catch(() => undefined); // Thrown when the reader comes to it.
-      this.#queue.push({ part, bytes });
+      const queued: Queued = { part, bytes, isSettled: isHole(part.extent) };
+      const settle = (): void => void (queued.isSettled = true);
+      bytes.then(settle, settle); // A failure is thrown when the reader comes to it.
+      this.#queue.push(queued);
       this.#queued += costOf(part);
     }
   }

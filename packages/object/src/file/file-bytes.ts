@@ -18,10 +18,10 @@ export async function writeNewFile(path: string, bytes: Uint8Array): Promise<voi
 }
 
 /** fs.write and fs.read may move fewer bytes than asked. */
-async function writeFully(fd: number, bytes: Uint8Array): Promise<void> {
+export async function writeFully(fd: number, bytes: Uint8Array, position = 0): Promise<void> {
   for (let done = 0; done < bytes.length;) {
     done += await new Promise<number>((resolved, rejected) => {
-      write(fd, bytes, done, bytes.length - done, done, (error, count) => (error === null ? resolved(count) : rejected(error)));
+      write(fd, bytes, done, bytes.length - done, position + done, (error, count) => (error === null ? resolved(count) : rejected(error)));
     });
   }
 }

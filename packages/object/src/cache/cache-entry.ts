@@ -1,0 +1,97 @@
+/**
+ * One cached piece as a file: a header with running checksums, then the piece's bytes.
+ *
+ * Layout, little-endian: 8 bytes `nokvpc01` · u32 length of the piece · u32 bytes of a chunk · u32 number of chunks · for each
+ * chunk the crc32c of all bytes from the start of the piece to the end of that chunk · u32 crc32c of the header before it · the bytes.
+ *
+ * Invariants: the last running checksum is that of the piece, which its name (and the manifest) says, so a header belongs to its
+ * piece; and a chunk is proved by the running checksums before and behind it, so that a part is read without the rest. Whatever
+ * does not match is no entry.
+ */
+import { uploadId, type Piece } from '@nokv/types';
+import { crc32c, formatCrc32c, parseCrc32c } from '../block-checksum.js';
+
+/** What a small range costs to read from the disk. */
+export const CHUNK_BYTES = 64 * 1024;
+const MAGIC = Buffer.from('nokvpc01', 'latin1');
+const FIXED_BYTES = MAGIC.length + 12;
+/** Files take whole blocks of a file system. */
+const DISK_BLOCK_BYTES = 4096;
+
+/** What names the bytes: which part of the file shows them does not matter. */
+export type PieceKey = Pick<Piece, 'upload' | 'index' | 'offset' | 'length' | 'crc32c'>;
+
+/** The checksum is part of the name, so that a wrong manifest never gets bytes that another one vouched for. */
+export function entryName({ upload, index, offset, length, crc32c: checksum }: PieceKey): string {
+  return `${upload}.${index}.${offset}.${length}.${formatCrc32c(checksum)}`;
+}
+
+export function parseEntryName(name: string): PieceKey | undefined {
+  const match = /^([0-9a-f]{32})\.(\d{1,10})\.(\d{1,15})\.(\d{1,10})\.([0-9a-f]{8})$/.exec(name);
+  const checksum = parseCrc32c(match?.[5] ?? '');
+  if (match === null || checksum === undefined) return undefined;
+  return {
+    upload: uploadId(match[1] ?? ''),
+    index: Number(match[2]),
+    offset: Number(match[3]),
+    length: Number(match[4]),
+    crc32c: checksum,
+  };
+}
+
+export function headerBytes(length: number): number {
+  return FIXED_BYTES + chunkCount(length) * 4 + 4;
+}
+
+/** What an entry takes on the disk. */
+export function entryDiskBytes(length: number): number {
+  return Math.ceil((headerBytes(length) + length) / DISK_BLOCK_BYTES) * DISK_BLOCK_BYTES;
+}
+
+export function encodeHeader(bytes: Uint8Array): Uint8Array {
+  const count = chunkCount(bytes.length);
+  const header = Buffer.alloc(headerBytes(bytes.length));
+  MAGIC.copy(header);
+  header.writeUInt32LE(bytes.length, 8);
+  header.writeUInt32LE(CHUNK_BYTES, 12);
+  header.writeUInt32LE(count, 16);
+  let running = 0;
+  for (let chunk = 0; chunk < count; chunk += 1) {
+    running = crc32c(bytes.subarray(chunk * CHUNK_BYTES, (chunk + 1) * CHUNK_BYTES), running);
+    header.writeUInt32LE(running, FIXED_BYTES + chunk * 4);
+  }
+  header.writeUInt32LE(crc32c(header.subarray(0, header.length - 4)), header.length - 4);
+  return header;
+}
+
+/** The checksum of the whole piece, as its header has it. */
+export function runningChecksum(header: Uint8Array): number {
+  const view = Buffer.from(header.buffer, header.byteOffset, header.length);
+  return view.length < FIXED_BYTES + 8 ? 0 : view.readUInt32LE(view.length - 8);
+}
+
+/** The running checksums; undefined for what is no header of this piece. */
+export function decodeHeader(header: Uint8Array, piece: PieceKey): Uint32Array | undefined {
+  const count = chunkCount(piece.length);
+  if (header.length !== headerBytes(piece.length)) return undefined;
+  const view = Buffer.from(header.buffer, header.byteOffset, header.length);
+  if (!view.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
+  if (view.readUInt32LE(view.length - 4) !== crc32c(view.subarray(0, view.length - 4))) return undefined;
+  if (view.readUInt32LE(8) !== piece.length || view.readUInt32LE(12) !== CHUNK_BYTES || view.readUInt32LE(16) !== count) return undefined;
+  const running = Uint32Array.from({ length: count }, (_, chunk) => view.readUInt32LE(FIXED_BYTES + chunk * 4));
+  return (running.at(-1) ?? 0) === piece.crc32c ? running : undefined;
+}
+
+/** Whether the bytes are those of the chunks from `first` on. */
+export function matchesChunks(running: Uint32Array, first: number, bytes: Uint8Array): boolean {
+  let at = first === 0 ? 0 : running[first - 1];
+  for (let start = 0, chunk = first; start < bytes.length; start += CHUNK_BYTES, chunk += 1) {
+    at = crc32c(bytes.subarray(start, start + CHUNK_BYTES), at);
+    if (at !== running[chunk]) return false;
+  }
+  return true;
+}
+
+function chunkCount(length: number): number {
+  return Math.ceil(length / CHUNK_BYTES);
+}
