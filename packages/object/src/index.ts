@@ -38,7 +38,6 @@ export {
   type ReaderFigures,
   type StreamOptions,
 } from './body/body-reader.js';
-export { fetchPiece } from './body/fetch-piece.js';
 export { DISK_CACHE_BYTES_DEFAULT, DiskCache, type DiskCacheFigures, type DiskCacheOptions } from './cache/disk-cache.js';
 export { CACHE_PINS_MAX, diskBytesOf, type CachePin } from './cache/cache-pins.js';
 export { entryDiskBytes, entryName, parseEntryName, type PieceKey } from './cache/cache-entry.js';

@@ -61,7 +61,10 @@ export async function openBlockStore(access: readonly BlockAccess[], options: Op
 async function open(way: BlockAccess, options: OpenBlockStoreOptions): Promise<BlockStore> {
   switch (way.kind) {
     case 'file':
-      return { ...blocksOf(await withMarker(await openFileStore(way.directory, { create: false, ...options }), way.marker)), isLocal: true };
+      return {
+        ...blocksOf(await withMarker(await openFileStore(way.directory, { create: false, ...options }), way.marker)),
+        isLocal: true,
+      };
     case 's3': {
       if (!hasOwnCredentials(options.env))
         throw new NokvError('bad-credentials', 'found no S3 credentials in the environment or a profile');

@@ -26,9 +26,11 @@ export interface LocalPlaneParts {
 const READ_BYTES_MAX = 4 * 1024 * 1024;
 /** Bodies that the verbs read are small or read once: a cache of a few blocks. */
 const CACHE_BYTES = 16 * 1024 * 1024;
+/** The server's memory is for others, too. */
+const READ_AHEAD_BYTES_MAX = 16 * 1024 * 1024;
 
 export function localPlane(parts: LocalPlaneParts): Plane {
-  const reader = new BodyReader({ store: blocksOf(parts.store), cacheBytes: CACHE_BYTES });
+  const reader = new BodyReader({ store: blocksOf(parts.store), cacheBytes: CACHE_BYTES, readAheadBytesMax: READ_AHEAD_BYTES_MAX });
 
   async function ask<Op extends ReadOperation>(
     operation: Op,

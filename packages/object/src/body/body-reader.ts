@@ -169,7 +169,10 @@ export class BodyReader {
     }
     const link = linkedSignal(options.signal);
     const { signal } = link;
-    const fetch = options.reuse === true && length > this.#cacheBytes / 4 ? this.#reusing({ ...options, signal }) : this.#keeping(length, { ...options, signal });
+    const fetch =
+      options.reuse === true && length > this.#cacheBytes / 4
+        ? this.#reusing({ ...options, signal })
+        : this.#keeping(length, { ...options, signal });
     const ahead = new ReadAhead(partsOf(body.manifest, offset, length), this.#aheadBytesMax, fetch.part);
     try {
       for (;;) {
@@ -273,7 +276,8 @@ export class BodyReader {
   /** A small part of a large piece that is on the disk: its chunks alone, which then are in memory too. */
   async #chunks(key: string, piece: Piece, part: BodyPart, keep: boolean): Promise<Uint8Array | undefined> {
     const { disk } = this.#source;
-    if (disk === undefined || part.length * SMALL_PART > piece.length || piece.length <= CHUNK_BYTES || this.#cache.isFetching(key)) return undefined;
+    if (disk === undefined || part.length * SMALL_PART > piece.length || piece.length <= CHUNK_BYTES || this.#cache.isFetching(key))
+      return undefined;
     const chunk = Math.floor(part.start / CHUNK_BYTES);
     const isOne = part.start + part.length <= (chunk + 1) * CHUNK_BYTES;
     const within = part.start - chunk * CHUNK_BYTES;
@@ -289,7 +293,10 @@ export class BodyReader {
 }
 
 /** Results in the ranges' sizes, holes and inline bytes filled in, and what of which piece goes where. */
-function layOut(ranges: readonly BodyRangeRead[]): { readonly results: readonly Uint8Array[]; readonly uses: ReadonlyMap<string, PieceUse> } {
+function layOut(ranges: readonly BodyRangeRead[]): {
+  readonly results: readonly Uint8Array[];
+  readonly uses: ReadonlyMap<string, PieceUse>;
+} {
   const uses = new Map<string, PieceUse>();
   const results = ranges.map(({ body, offset, length, path }, range) => {
     if (body.kind === 'inline') return Uint8Array.from(body.bytes.subarray(offset, offset + length));

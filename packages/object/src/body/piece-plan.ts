@@ -14,10 +14,7 @@ export const MERGE_GAP_BYTES_MAX = 256 * 1024;
 export const MERGED_BYTES_MAX = 4 * 1024 * 1024;
 
 /** @param isNear what is in memory or on the disk joins no group. */
-export async function planPieces(
-  uses: ReadonlyMap<string, PieceUse>,
-  isNear: (piece: Piece) => Promise<boolean>,
-): Promise<PieceUse[][]> {
+export async function planPieces(uses: ReadonlyMap<string, PieceUse>, isNear: (piece: Piece) => Promise<boolean>): Promise<PieceUse[][]> {
   const groups: PieceUse[][] = [];
   const far: PieceUse[] = [];
   for (const use of uses.values()) {

@@ -2,7 +2,16 @@ import { uploadId } from '@nokv/types';
 import { describe, expect, test } from 'vitest';
 import { crc32c } from '../block-checksum.js';
 import { decodePin, encodePin } from './cache-pins.js';
-import { CHUNK_BYTES, decodeHeader, encodeHeader, entryName, headerBytes, matchesChunks, parseEntryName, runningChecksum } from './cache-entry.js';
+import {
+  CHUNK_BYTES,
+  decodeHeader,
+  encodeHeader,
+  entryName,
+  headerBytes,
+  matchesChunks,
+  parseEntryName,
+  runningChecksum,
+} from './cache-entry.js';
 
 const upload = uploadId('0123456789abcdef0123456789abcdef');
 
@@ -61,9 +70,7 @@ describe('an entry', () => {
 test('a pin reads back, and one that is damaged in any byte pins nothing', () => {
   const pin = { namespace: 'n', path: '/runs/7', files: 2, bytes: 10, pinnedAtMs: 1000, entries: ['a', 'b'] };
   const text = encodePin(pin);
-  expect(text).toBe(
-    '{"format":1,"namespace":"n","path":"/runs/7","files":2,"bytes":10,"pinnedAtMs":1000}\na\nb\nend d1291b57\n',
-  );
+  expect(text).toBe('{"format":1,"namespace":"n","path":"/runs/7","files":2,"bytes":10,"pinnedAtMs":1000}\na\nb\nend d1291b57\n');
   expect(decodePin(text)).toEqual(pin);
   expect(decodePin(encodePin({ ...pin, entries: [] }))?.entries).toEqual([]);
   for (let at = 0; at < text.length; at += 1) expect(decodePin(`${text.slice(0, at)}#${text.slice(at + 1)}`)).toBeUndefined();

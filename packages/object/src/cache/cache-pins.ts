@@ -110,7 +110,10 @@ export class CachePins {
   }
 
   #path({ namespace, path }: Pick<CachePin, 'namespace' | 'path'>): string {
-    const id = createHash('sha256').update(JSON.stringify([namespace, path])).digest('hex').slice(0, 32);
+    const id = createHash('sha256')
+      .update(JSON.stringify([namespace, path]))
+      .digest('hex')
+      .slice(0, 32);
     return join(this.#directory, `${id}${SUFFIX}`);
   }
 }

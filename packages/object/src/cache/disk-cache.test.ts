@@ -23,6 +23,12 @@ function entries(): string[] {
   return readdirSync(data).flatMap((shard) => readdirSync(join(data, shard)).map((name) => join(data, shard, name)));
 }
 
+function at<Item>(items: readonly Item[], index: number): Item {
+  const item = items[index];
+  if (item === undefined) throw new Error(`expected an item ${index}`);
+  return item;
+}
+
 function fileBytes(): number {
   return entries().reduce((sum, path) => sum + statSync(path).size, 0);
 }
@@ -144,13 +150,13 @@ describe('bounds', () => {
       await disk.settle();
     }
     // Used longer ago than they can be told apart.
-    for (const path of entries()) utimesSync(path, 1, path.includes(entryName(pieces[1] ?? pieces[0]!)) ? 1 : 1000);
+    for (const path of entries()) utimesSync(path, 1, path.includes(entryName(at(pieces, 1))) ? 1 : 1000);
     const { reader, disk } = open({ bytesMax });
     await reader.read(body, 100_000, 100_000);
     await reader.read(body, 500_000, 100_000);
     await disk.settle();
-    expect(await disk.has(pieces[1]!)).toBe(true);
-    expect(await disk.has(pieces[5]!)).toBe(true);
+    expect(await disk.has(at(pieces, 1))).toBe(true);
+    expect(await disk.has(at(pieces, 5))).toBe(true);
     expect(disk.figures.evictions).toBe(1);
     for (let block = 0; block < 8; block += 1) {
       await reader.read(body, block * 100_000, 100_000);
@@ -166,7 +172,7 @@ describe('bounds', () => {
     const bytesMax = 16 * entryDiskBytes(50_000);
     const both = [open({ bytesMax }), open({ bytesMax })];
     for (let block = 0; block < 40; block += 1) {
-      const { reader, disk } = both[block % 2]!;
+      const { reader, disk } = at(both, block % 2);
       await reader.read(body, block * 50_000, 50_000);
       await disk.settle();
       expect(fileBytes()).toBeLessThanOrEqual(bytesMax);
@@ -231,7 +237,7 @@ describe('a directory that cannot be used', () => {
     rmSync(join(directory, 'c'), { recursive: true });
     await reader.read(body, 100_000, 100_000);
     await disk.settle();
-    expect(await disk.has(pieces[1]!)).toBe(true);
+    expect(await disk.has(at(pieces, 1))).toBe(true);
   });
 
   test('that is full or read-only serves without it', async ({ skip }) => {

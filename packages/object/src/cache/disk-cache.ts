@@ -142,7 +142,8 @@ export class DiskCache {
   /** The whole piece, verified; undefined when it is not here or not right. `into` is used when it is large enough. */
   async read(piece: PieceKey, into?: Uint8Array): Promise<Uint8Array | undefined> {
     const bytes = await this.#open(piece, async (fd) => {
-      const target = into !== undefined && into.length >= piece.length ? into.subarray(0, piece.length) : Buffer.allocUnsafeSlow(piece.length);
+      const target =
+        into !== undefined && into.length >= piece.length ? into.subarray(0, piece.length) : Buffer.allocUnsafeSlow(piece.length);
       const got = await readFully(fd, target, headerBytes(piece.length));
       return got === piece.length && crc32c(target) === piece.crc32c ? target : undefined;
     });
@@ -150,7 +151,11 @@ export class DiskCache {
   }
 
   /** Whole chunks that hold `[start, start + length)` of the piece, verified, with where they begin. */
-  async readChunks(piece: PieceKey, start: number, length: number): Promise<{ readonly first: number; readonly bytes: Uint8Array } | undefined> {
+  async readChunks(
+    piece: PieceKey,
+    start: number,
+    length: number,
+  ): Promise<{ readonly first: number; readonly bytes: Uint8Array } | undefined> {
     const first = Math.floor(start / CHUNK_BYTES);
     const from = first * CHUNK_BYTES;
     const to = Math.min(piece.length, Math.ceil((start + length) / CHUNK_BYTES) * CHUNK_BYTES);
