@@ -115,7 +115,7 @@ it('plain curl puts the blocks of a file with the command’s URLs, and a publis
   await writeFile(join(directory, 'blocks.jsonl'), lines);
   const publish = ['upload', 'publish', upload, '/by/curl', '--parents', '--blocks', 'blocks.jsonl', '--digest', `sha256:${sha256(body)}`];
   const early = await nokv(publish, { env, cwd: directory });
-  expect([early.code, early.stderr]).toEqual([3, expect.stringMatching(/block 0 of upload .* is not in the store/)]);
+  expect([early.code, early.stderr]).toEqual([3, expect.stringMatching(/block \d of upload .* is not in the store/)]);
   await run('sh', ['-c', await must('upload', 'urls', upload, file)]);
   await must(...publish);
   expect(await digestOf(await open(), '/by/curl')).toBe(sha256(body));
@@ -176,4 +176,42 @@ it('URLs are signed for the bearer of this upload’s ticket alone, while it is 
   await expect(ask(mine.upload, mine.ticket)).rejects.toMatchObject({ code: 'no-upload' });
   const gets = { blocks: [{ upload: other.upload, index: 0 }] };
   await expect(client.metadata.presignGets({ readToken: other.ticket, ...gets })).rejects.toMatchObject({ code: 'bad-token' });
+});
+
+it('a publish is compared with what the bucket holds: missing, short, long and other blocks are refused', { timeout: 60_000 }, async () => {
+  const client = await open();
+  const { upload, ticket } = await client.uploads.begin();
+  const body = bodyFor('compared', 2 * 20_000);
+  const blocks = [0, 1].map((index) => blockOf(body.subarray(index * 20_000, (index + 1) * 20_000), index));
+  const store = await client.blocks();
+  for (const [index, { crc32c: checksum }] of blocks.entries())
+    await store.putBlock(upload, index, body.subarray(index * 20_000, (index + 1) * 20_000), { crc32c: checksum, ticket });
+  const [first, second] = blocks as [BlockToPut, BlockToPut];
+  const foreign = await client.uploads.begin();
+  const cases: readonly [string, readonly BlockToPut[], string][] = [
+    ['missing', [first, second, { ...first, index: 2 }], 'no-object'],
+    ['short', [first, { ...second, length: second.length + 1 }], 'bad-upload'],
+    ['long', [{ ...first, length: first.length - 1 }, second], 'bad-upload'],
+    ['changed', [first, { ...second, crc32c: (second.crc32c ^ 1) >>> 0 }], 'bad-upload'],
+  ];
+  for (const [name, wrong, code] of cases)
+    await expect(client.uploads.publish(`/${name}`, { upload, blocks: wrong })).rejects.toMatchObject({ code });
+  await expect(client.uploads.publish('/foreign', { upload: foreign.upload, blocks })).rejects.toMatchObject({ code: 'no-object' });
+  for (const name of [...cases.map(([each]) => each), 'foreign']) expect(await client.exists(`/${name}`)).toBe(false);
+  await client.uploads.publish('/compared', { upload, blocks });
+  expect(await digestOf(client, '/compared')).toBe(sha256(body));
+});
+
+it('a ticket with any one byte altered signs nothing', { timeout: 60_000 }, async () => {
+  const client = await open();
+  const { upload, ticket } = await client.uploads.begin();
+  const blocks = [blockOf(Buffer.from('x'), 0)];
+  for (let at = 0; at < ticket.length; at++) {
+    const altered = ticket.slice(0, at) + (ticket[at] === 'a' ? 'b' : 'a') + ticket.slice(at + 1);
+    await expect(client.metadata.presignPuts({ upload, ticket: altered, blocks })).rejects.toMatchObject({ code: 'bad-token' });
+  }
+  const late = (await client.metadata.mutate('begin-upload', { target: '', ttlMs: 1 })).result;
+  await expect(client.metadata.presignPuts({ upload: late.upload, ticket: late.ticket, blocks })).rejects.toMatchObject({
+    code: 'bad-token',
+  });
 });

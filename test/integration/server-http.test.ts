@@ -115,6 +115,30 @@ describe('blocks by ticket', () => {
     expect(await codeOf(await get(upload, 7, 'bytes=-5'))).toBe('invalid-argument');
   });
 
+  it('are refused with any one byte of the ticket altered, and nothing is kept', async () => {
+    const { upload, ticket } = await beginUpload();
+    const statuses = new Set<number>();
+    for (let at = 0; at < ticket.length; at++) {
+      for (const other of ['a', 'b', '.', '0'].filter((char) => char !== ticket[at]).slice(0, 2)) {
+        const answer = await put({ upload, index: 0, bytes, ticket: ticket.slice(0, at) + other + ticket.slice(at + 1) });
+        expect([at, await codeOf(answer)]).toEqual([at, 'bad-token']);
+        statuses.add(answer.status);
+      }
+    }
+    expect([...statuses]).toEqual([403]);
+    // Had one of them been kept, the same bytes would be answered with 200.
+    expect((await put({ upload, index: 0, bytes, ticket })).status).toBe(201);
+  });
+
+  it('are refused when the ticket has expired, until the upload is renewed', async () => {
+    const { upload, ticket } = (await client.metadata.mutate('begin-upload', { target: '/x', ttlMs: 1 })).result;
+    const late = await put({ upload, index: 0, bytes, ticket });
+    expect([late.status, await codeOf(late)]).toEqual([403, 'bad-token']);
+    const open = await beginUpload();
+    const renewed = (await client.metadata.mutate('renew-upload', { upload: open.upload, ttlMs: 60_000 })).result;
+    expect((await put({ upload: open.upload, index: 0, bytes, ticket: renewed.ticket })).status).toBe(201);
+  });
+
   it('are refused without, with an altered and with another ticket', async () => {
     const { upload, ticket } = await beginUpload();
     const other = await beginUpload();
@@ -178,7 +202,7 @@ describe('a publish', () => {
     expect(Buffer.from(await (await client.get('/ok')).bytes())).toEqual(bytes);
   });
 
-  it('of a missing, a short or a foreign block is refused and shows nothing', async () => {
+  it('of a missing, a short, a long or a foreign block, or one with other bytes, is refused and shows nothing', async () => {
     const { upload, ticket } = await beginUpload();
     await put({ upload, index: 0, bytes, ticket });
     const other = await beginUpload();
@@ -189,7 +213,26 @@ describe('a publish', () => {
     await expect(publish('/short', upload, blocksOf(piece(upload, bytes.length + 1)))).rejects.toMatchObject({ code: 'bad-upload' });
     await expect(publish('/foreign', upload, blocksOf(piece(upload), piece(other.upload)))).rejects.toMatchObject({ code: 'bad-upload' });
     await expect(publish('/unstaged', undefined, blocksOf(piece(other.upload)))).rejects.toMatchObject({ code: 'bad-upload' });
-    for (const path of ['/missing', '/short', '/foreign', '/unstaged']) expect(await client.exists(path)).toBe(false);
+    const long = blocksOf({ ...piece(upload, bytes.length - 1), crc32c: crc32c(bytes.subarray(1)) });
+    await expect(publish('/long', upload, long)).rejects.toMatchObject({ code: 'bad-upload', details: { found: bytes.length } });
+    const wrong = blocksOf({ ...piece(upload), crc32c: (crc32c(bytes) ^ 1) >>> 0 });
+    await expect(publish('/wrong', upload, wrong)).rejects.toMatchObject({ code: 'bad-upload' });
+    for (const path of ['/missing', '/short', '/long', '/wrong', '/foreign', '/unstaged']) expect(await client.exists(path)).toBe(false);
+  });
+
+  it('of a part of a packed block compares that part', async () => {
+    const { upload, ticket } = await beginUpload();
+    const packed = Buffer.concat([Buffer.alloc(20_000, 'a'), Buffer.alloc(20_000, 'b')]);
+    await put({ upload, index: 0, bytes: packed, ticket });
+    const part = { ...piece(upload), offset: 20_000, crc32c: crc32c(packed.subarray(20_000)) };
+    const args = { body: blocksOf(part), mode: 0o644, uid: 0, gid: 0, upload, packed: true, endUpload: false };
+    const wrong = { ...args, body: blocksOf({ ...part, crc32c: 1 }) };
+    await expect(client.metadata.mutate('publish', { ...wrong, node: { path: Buffer.from('/part') } })).rejects.toMatchObject({
+      code: 'bad-upload',
+    });
+    expect(await client.exists('/part')).toBe(false);
+    await client.metadata.mutate('publish', { ...args, node: { path: Buffer.from('/part') } });
+    expect(Buffer.from(await (await client.get('/part')).bytes())).toEqual(packed.subarray(20_000));
   });
 
   it('of a manifest that cannot be is refused', async () => {

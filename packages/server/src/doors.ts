@@ -87,6 +87,7 @@ export async function openDoors(config: ServerConfig, foundations: Foundations, 
   const service = makeService({
     engine,
     store,
+    readsBack: direct.kind === 'file',
     tickets,
     failpoint,
     access,

@@ -33,6 +33,7 @@ planeConformance('in process', async () => {
   const service = makeService({
     engine,
     store,
+    readsBack: true,
     tickets,
     access: accessWays({
       direct: undefined,

@@ -118,6 +118,8 @@ export interface Service {
 export interface ServiceParts {
   readonly engine: ShardEngine;
   readonly store: ObjectStore;
+  /** Whether a read of the store is a read of a local file. */
+  readonly readsBack: boolean;
   readonly tickets: Tickets;
   readonly access: (peer: Peer) => Promise<AccessResult>;
   readonly presigning: Presigning;
@@ -188,9 +190,13 @@ export function makeService(parts: ServiceParts): Service {
    * Without a ledger row there is nothing to verify: it is a repeat of a publish that went through, and the engine
    * answers it by its request id, or the upload has ended, and the engine refuses it.
    */
-  async function verifyPublish({ upload, body }: PublishArgs, context: { readonly signal?: AbortSignal | undefined }): Promise<void> {
+  async function verifyPublish(
+    { upload, body, packed }: PublishArgs,
+    context: { readonly signal?: AbortSignal | undefined },
+  ): Promise<void> {
     if (upload === undefined || body.kind === 'inline' || !engine.hasUpload(upload)) return;
-    await verifyNewBlocks(parts.store, upload, body.manifest, context.signal);
+    const { signal } = context;
+    await verifyNewBlocks(parts.store, { upload, manifest: body.manifest, packed }, { readsBack: parts.readsBack, signal });
   }
 
   /** In a list one that fails refuses the list, saying which it was. */

@@ -334,6 +334,8 @@ export interface PublishArgs extends Owner {
   readonly upload?: UploadId;
   /** End the upload in the same commit (default true). */
   readonly endUpload?: boolean;
+  /** Blocks of the upload hold bytes of other bodies, or of none, too: they may be longer than the pieces of this one say. */
+  readonly packed?: boolean;
   /** Inode whose manifests may be reused; defaults to the target itself. */
   readonly base?: InodeNumber;
   /** 0: create only (`exists` otherwise); G: the current generation must be G (`generation-mismatch` otherwise). */

@@ -16,6 +16,8 @@ export interface StagedParts {
   readonly upload?: UploadId;
   /** Other bodies come from the same upload: the publish must not end it. */
   readonly keepUpload?: boolean;
+  /** Its blocks hold other bodies too. */
+  readonly packed?: boolean;
   /** Inode whose blocks are reused. */
   readonly base?: InodeNumber;
 }

@@ -52,7 +52,9 @@ export function publishArgs(context: ClientContext, node: NodeRef, { digest, sta
     ...(options.owner ?? context.owner),
     mode: options.mode ?? FILE_MODE,
     ...(options.mode === undefined ? {} : { setMode: true }),
-    ...(staged.upload === undefined ? {} : { upload: staged.upload, endUpload: staged.keepUpload !== true }),
+    ...(staged.upload === undefined
+      ? {}
+      : { upload: staged.upload, endUpload: staged.keepUpload !== true, ...(staged.packed === true ? { packed: true } : {}) }),
     ...(staged.base === undefined ? {} : { base: staged.base }),
     ...(digest === undefined ? {} : { digest }),
     ...(options.contentType === undefined ? {} : { contentType: options.contentType }),

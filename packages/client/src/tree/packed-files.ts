@@ -55,7 +55,7 @@ export class PackedFiles {
       await new Promise<void>((resolve, reject) => {
         const task = async () => {
           try {
-            await publish({ size, digest, staged: { body, ...(upload === undefined ? {} : { upload, keepUpload: true }) } });
+            await publish({ size, digest, staged: { body, ...(upload === undefined ? {} : { upload, keepUpload: true, packed: true }) } });
             resolve();
           } catch (error) {
             reject(error);

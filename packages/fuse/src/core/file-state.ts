@@ -455,7 +455,7 @@ export class FileState {
       // A body that shows nothing of the base replaces whatever is there.
       ...(taken.baseLimit > 0 && base !== undefined && base.generation > 0 ? { ifGeneration: base.generation } : {}),
       ...(taken.mtime === undefined ? {} : { mtime: taken.mtime }),
-      ...(lease === undefined ? {} : { upload: lease.upload, endUpload: !lease.isShared }),
+      ...(lease === undefined ? {} : { upload: lease.upload, endUpload: !lease.isShared, packed: true }),
     });
     this.#setBase(result.generation, body);
     if (lease !== undefined) context.leases.release(lease, !lease.isShared);

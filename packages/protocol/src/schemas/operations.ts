@@ -169,6 +169,7 @@ const singleDefinitions: {
       producer: optional(label),
       upload: optional(upload),
       endUpload: optional(boolean),
+      packed: optional(boolean),
       base: optional(inodeNumber),
       ifGeneration: optional(generation),
       ifDigest: optional(digest),

@@ -189,6 +189,7 @@ const ARGS: ArgsSamples = {
       producer: 'trainer',
       upload,
       endUpload: false,
+      packed: true,
       base: ino(12),
       ifGeneration: 0 as Generation,
       ifDigest: 'sha256:00',
