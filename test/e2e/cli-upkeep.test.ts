@@ -100,7 +100,9 @@ describe('nokv gc', () => {
     checkSchema('gc', dry);
     expect(dry).toMatchObject({ slices: 0, blocksRemoved: 0, isUnfinished: false });
     const text = await server.must(['gc', '--dry-run']);
-    expect(text).toMatch(/^waiting {2}\d{4}-\d\d-\d\dT\S+ {2}generation \d+ of inode \d+ {2,}it was superseded; its retention goes on$/m);
+    expect(text).toMatch(
+      /^waiting {2}\d{4}-\d\d-\d\dT\S+ {2}6 B {2}generation \d+ of inode \d+ {2,}it was superseded; its retention goes on$/m,
+    );
     const [run] = await server.json(['gc', '--limit', '1']);
     checkSchema('gc', run);
     expect((run as { readonly slices: number }).slices).toBeGreaterThan(0);

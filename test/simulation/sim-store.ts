@@ -44,6 +44,13 @@ export class SimStore {
     }) as Promise<void>;
   }
 
+  /** The uploads that it has blocks of. */
+  listUploads(): Promise<readonly UploadId[]> {
+    return this.#ask('list', () => [...new Set([...this.blocks.keys()].map((id) => id.slice(0, id.indexOf('/')) as UploadId))]) as Promise<
+      readonly UploadId[]
+    >;
+  }
+
   get isIdle(): boolean {
     return this.#requests.length === 0;
   }

@@ -31,7 +31,7 @@ describe('a shard under simulation', () => {
     }
     console.log(`simulation: ${SEEDS} seeds from ${FIRST}: ${JSON.stringify(totals)}`);
     // A world in which nothing goes wrong shows nothing.
-    for (const what of SEEDS >= 100 ? ['crashes', 'failures', 'blocksRemoved', 'images', 'fenced'] : [])
+    for (const what of SEEDS >= 100 ? ['crashes', 'failures', 'blocksRemoved', 'images', 'fenced', 'strays'] : [])
       expect(totals[what]).toBeGreaterThan(0);
   });
 

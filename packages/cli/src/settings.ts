@@ -99,6 +99,13 @@ export const SERVER_SETTINGS = {
     parse: parseDuration,
     default: '3s',
   }),
+  orphanGrace: setting({
+    label: 'D',
+    env: 'NOKV_ORPHAN_GRACE',
+    help: 'How long blocks that nothing knows stay after they were found in the store',
+    parse: parseDuration,
+    default: '24h',
+  }),
   changeWindow: setting({
     label: 'D',
     env: 'NOKV_CHANGE_WINDOW',

@@ -1,19 +1,25 @@
 /** What waits in the queue of background work, and why it is still there. Reads rows; what is due is judged again when its turn comes. */
 import { timespecToMs, unreachable, type CollectRow, type UploadId } from '@nokv/types';
-import { FAMILY, GC_HELD_MS, extentKey, familyEnd, familyStart, inodeKey, parseGcKey, uploadKey, type GcWork } from './key.js';
+import { FAMILY, GC_HELD_MS, bodyKey, extentKey, familyEnd, familyStart, inodeKey, parseGcKey, uploadKey, type GcWork } from './key.js';
 import type { KvReader } from './ordered-kv.js';
-import { decodeExtent, decodeUpload } from './value-body.js';
+import { STRAY_TARGET } from './operations/background.js';
+import { decodeBodyHead, decodeExtent, decodeUpload } from './value-body.js';
 import { decodeInode } from './value-inode.js';
 
+/** A row as the queue has it; `upload` is the one whose blocks it is about. */
+export interface PlannedRow extends CollectRow {
+  readonly upload?: UploadId;
+}
+
 export interface CollectPlan {
-  readonly rows: readonly CollectRow[];
+  readonly rows: readonly PlannedRow[];
   readonly more: boolean;
 }
 
 export function collectPlan(kv: KvReader, nowMs: number, limit: number): CollectPlan {
   const keys: Uint8Array[] = [];
   for (const { key } of kv.range(familyStart(FAMILY.gc), familyEnd(FAMILY.gc), { limit: limit + 1 })) keys.push(Uint8Array.from(key));
-  const rows: CollectRow[] = [];
+  const rows: PlannedRow[] = [];
   for (const key of keys.slice(0, limit)) {
     const work = parseGcKey(key);
     if (work !== undefined) rows.push(rowOf(kv, work, nowMs));
@@ -21,7 +27,18 @@ export function collectPlan(kv: KvReader, nowMs: number, limit: number): Collect
   return { rows, more: keys.length > limit };
 }
 
-function rowOf(kv: KvReader, work: GcWork, nowMs: number): CollectRow {
+function rowOf(kv: KvReader, work: GcWork, nowMs: number): PlannedRow {
+  return { ...stateOf(kv, work, nowMs), ...sizeOf(kv, work) };
+}
+
+/** Of a body its length; what the blocks of an upload take only the store knows. */
+function sizeOf(kv: KvReader, work: GcWork): Pick<PlannedRow, 'bytes' | 'upload'> {
+  if (work.kind === 'extent') return { upload: work.upload };
+  const row = work.kind === 'body' ? kv.get(bodyKey(work.ino, work.generation)) : undefined;
+  return row === undefined ? {} : { bytes: decodeBodyHead(row).size };
+}
+
+function stateOf(kv: KvReader, work: GcWork, nowMs: number): CollectRow {
   const { dueMs, kind } = work;
   if (dueMs === GC_HELD_MS) return { kind, what: nameOf(work), state: 'held', why: 'a snapshot, tag or fork may still show it' };
   const state = dueMs > nowMs ? 'waiting' : 'due';
@@ -59,6 +76,8 @@ function reasonOf(kv: KvReader, work: GcWork, isDue: boolean, nowMs: number): st
     case 'extent': {
       const references = referencesOf(kv, work.upload);
       if (references > 0) return `${references} ${references === 1 ? 'body names' : 'bodies name'} them`;
+      if (isStray(kv, work.upload))
+        return isDue ? 'nothing knows them' : 'nothing knows them; they were found in the store, and wait for a time of grace';
       return isDue ? 'no body names them' : 'no body names them; the grace for readers under way is not over';
     }
     case 'body': {
@@ -81,6 +100,11 @@ function reasonOf(kv: KvReader, work: GcWork, isDue: boolean, nowMs: number): st
 
 function generationWas(current: number, generation: number): string {
   return current === generation ? 'it is current (again)' : 'it was superseded';
+}
+
+function isStray(kv: KvReader, upload: UploadId): boolean {
+  const row = kv.get(uploadKey(upload));
+  return row !== undefined && decodeUpload(row).target === STRAY_TARGET;
 }
 
 function referencesOf(kv: KvReader, upload: UploadId): number {

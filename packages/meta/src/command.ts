@@ -22,6 +22,8 @@ export interface InternalOperations {
   'adopt-epoch': { readonly epoch: Epoch };
   /** Looks at one due row of the gc queue; what it says is checked again. `blocksRemoved`: those of an extent are gone. */
   sweep: { readonly key: Uint8Array; readonly value: Uint8Array; readonly blocksRemoved: boolean };
+  /** Gives uploads that no row knows, although the store has blocks of them, a row that has ended and a place in the queue. */
+  'adopt-strays': { readonly strays: readonly StrayUpload[] };
   /** Takes trees in the trash apart, up to about so many rows written and so many bytes of them. */
   reap: { readonly rows: number; readonly bytes: number };
   /** Forgets requests and changes up to these versions; `keys` are the rows to remove. */
@@ -41,6 +43,12 @@ export interface InternalOperations {
   materialise: { readonly directory: InodeNumber; readonly entry: Uint8Array | undefined; readonly limit: number };
   /** Mends one thing that a check found, if it still is as it was found. */
   repair: { readonly fix: RepairFix };
+}
+
+/** An upload that the store has blocks of and no row knows; they go at `dueMs`, if that is still so then. */
+export interface StrayUpload {
+  readonly upload: UploadId;
+  readonly dueMs: number;
 }
 
 /**

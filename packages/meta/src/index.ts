@@ -1,7 +1,8 @@
 export { openShard, type ShardOptions } from './shard.js';
 export type { Committed, ImageOptions, MutateContext, ReadContext, ShardEngine, ShardGate, ShardStats } from './shard-engine.js';
 export type { LogWindow } from './maintenance.js';
-export type { Retention } from './command.js';
+export type { Retention, StrayUpload } from './command.js';
+export type { CollectPlan, PlannedRow } from './collect-plan.js';
 export type { KvCommit, KvEntry, KvReader, KvSnapshot, KvWrite, OrderedKv } from './ordered-kv.js';
 export { openLmdbKv, type LmdbKvOptions } from './lmdb-kv.js';
 export { MemoryKv, type MemoryKvFault, type MemoryKvOptions } from './memory-kv.js';

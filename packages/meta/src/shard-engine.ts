@@ -28,6 +28,7 @@ import type {
 import type { PathLog } from './changes/path-log.js';
 import type { WriteImageOptions, WrittenImage } from './log/write-image.js';
 import type { CollectPlan } from './collect-plan.js';
+import type { StrayUpload } from './command.js';
 import type { FsckOptions } from './fsck/fsck.js';
 
 export interface MutateContext {
@@ -111,6 +112,15 @@ export interface ShardEngine {
    * past their window to drop). `removeBlocks` deletes an upload's blocks and is awaited before the ledger row goes.
    */
   maintain(removeBlocks: (upload: UploadId) => Promise<void>): Promise<{ readonly more: boolean }>;
+  /**
+   * Of these uploads, which the store was just seen to have blocks of, those that no row knows. Asked after a listing: rows of an
+   * upload come before its first block and go after its last.
+   */
+  unknownUploads(uploads: Iterable<UploadId>): readonly UploadId[];
+  /** Queues the blocks of such uploads to be removed at their time; what has got a row by then is left alone. */
+  adoptStrays(strays: readonly StrayUpload[]): Promise<void>;
+  /** Throws what the gate says now: asked before each step that cannot be taken back. */
+  mustServe(): void;
   /**
    * Writes one consistent state of the shard as an image, block by block, while others go on; see `image.ts`. Throws `exists` where the
    * place is taken.

@@ -55,7 +55,7 @@ import { familyFigures, storeFigures } from './shard-figures.js';
 import { fsck, type FsckOptions } from './fsck/fsck.js';
 import { freshInodesOf } from './operations/fresh-inodes.js';
 import { checkTransact } from './operations/transact.js';
-import type { Command, MutationCommand, InternalOperation, InternalOperations, RepairFix, Retention } from './command.js';
+import type { Command, MutationCommand, InternalOperation, InternalOperations, RepairFix, Retention, StrayUpload } from './command.js';
 import { BatchWaiters } from './batch-waiters.js';
 import { CommitPipeline, type Pending, type Waiter } from './commit-pipeline.js';
 import { localSink, type DurabilitySink } from './durability-sink.js';
@@ -64,7 +64,7 @@ import { diffItems } from './history/diff-items.js';
 import { versionAtTime } from './history/moment.js';
 import { policyDefault } from './history/superseded.js';
 import { Unmaterialised } from './history/unmaterialised.js';
-import { SYSTEM_ITEM, countersKey, inodeKey, keyAfter, requestKey, systemKey, uploadKey } from './key.js';
+import { SYSTEM_ITEM, countersKey, extentKey, inodeKey, keyAfter, requestKey, systemKey, uploadKey } from './key.js';
 import { writeImage, type WrittenImage } from './log/write-image.js';
 import { Maintenance, type LogWindow } from './maintenance.js';
 import type { KvWrite, OrderedKv } from './ordered-kv.js';
@@ -378,6 +378,24 @@ class Shard implements ShardEngine {
       return Promise.reject(error);
     }
     return this.#maintenance.slice(removeBlocks);
+  }
+
+  unknownUploads(uploads: Iterable<UploadId>): readonly UploadId[] {
+    this.#refuseIfClosed();
+    const unknown: UploadId[] = [];
+    for (const upload of uploads) {
+      if (this.#view.get(extentKey(upload)) === undefined && this.#view.get(uploadKey(upload)) === undefined) unknown.push(upload);
+    }
+    return unknown;
+  }
+
+  async adoptStrays(strays: readonly StrayUpload[]): Promise<void> {
+    this.#refuseIfClosed();
+    if (strays.length > 0) await this.#submitInternal('adopt-strays', { strays }).wait('durable');
+  }
+
+  mustServe(): void {
+    this.#refuseIfClosed();
   }
 
   async writeImage(options: ImageOptions): Promise<WrittenImage> {

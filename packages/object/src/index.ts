@@ -1,5 +1,6 @@
 export type { BlockStore, GetBlockOptions, PutBlockOptions } from './block-store.js';
 export type {
+  DeleteOptions,
   GetOptions,
   ListOptions,
   ObjectHead,

@@ -21,12 +21,17 @@ export interface ObjectStore {
   /** At most `limit` (1 to 1,000) objects after `after`. */
   list(prefix: string, options: ListOptions): Promise<ObjectPage>;
   /** Removes up to 1,000 keys; those that are absent count as removed. */
-  delete(keys: readonly string[], options?: StoreCallOptions): Promise<void>;
+  delete(keys: readonly string[], options?: DeleteOptions): Promise<void>;
   close(): Promise<void>;
 }
 
 export interface StoreCallOptions {
   readonly signal?: AbortSignal | undefined;
+}
+
+export interface DeleteOptions extends StoreCallOptions {
+  /** Asked before every request that the call sends, repeats included: what it throws ends the call. */
+  readonly mayGoOn?: (() => void) | undefined;
 }
 
 export interface PutOptions extends StoreCallOptions {

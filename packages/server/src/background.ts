@@ -3,8 +3,9 @@
  * trash is taken apart, what is past its window dropped. A failing slice is logged and tried again at the next turn.
  */
 import type { ShardEngine } from '@nokv/meta';
-import { removeUploadBlocks, type ObjectStore } from '@nokv/object';
-import { NokvError, toNokvError, type Clock } from '@nokv/types';
+import type { ObjectStore } from '@nokv/object';
+import { NokvError, toNokvError, type Clock, type UploadId } from '@nokv/types';
+import { BlockRemoval } from './block-removal.js';
 import type { HitFailpoint } from './failpoints.js';
 import type { Logger } from './logger.js';
 
@@ -22,6 +23,7 @@ export interface BackgroundParts {
 export interface Background {
   readonly slices: number;
   readonly blocksRemoved: number;
+  readonly bytesRemoved: number;
   /** Resolves when nothing of it runs any more. */
   stop(): Promise<void>;
 }
@@ -33,15 +35,19 @@ export function startBackground(parts: BackgroundParts): Background {
   const { engine, store, clock, log } = parts;
   const stopping = new AbortController();
   let slices = 0;
-  let blocksRemoved = 0;
+  const removal = new BlockRemoval({
+    store,
+    failpoint: parts.failpoint,
+    signal: stopping.signal,
+    // Nothing is deleted without the lease: another owner may know these blocks.
+    mayGoOn: () => {
+      if (!parts.isServing() || stopping.signal.aborted) throw new NokvError('lease-lost', 'background work stops without the lease');
+    },
+  });
 
-  /** Nothing is deleted without the lease: another owner may know these blocks. */
-  async function removeBlocks(upload: Parameters<Parameters<ShardEngine['maintain']>[0]>[0]): Promise<void> {
-    if (!parts.isServing() || stopping.signal.aborted) throw new NokvError('lease-lost', 'background work stops without the lease');
-    await parts.failpoint?.('before-remove-blocks');
-    const removed = await removeUploadBlocks(store, upload, { signal: stopping.signal });
-    blocksRemoved += removed;
-    if (removed > 0) log.info({ upload, blocks: removed }, 'swept an upload');
+  async function removeBlocks(upload: UploadId): Promise<void> {
+    const { blocks, bytes } = await removal.remove(upload);
+    if (blocks > 0) log.info({ upload, blocks, bytes }, 'swept an upload');
   }
 
   async function run(): Promise<void> {
@@ -76,7 +82,10 @@ export function startBackground(parts: BackgroundParts): Background {
       return slices;
     },
     get blocksRemoved() {
-      return blocksRemoved;
+      return removal.blocks;
+    },
+    get bytesRemoved() {
+      return removal.bytes;
     },
     stop() {
       stopping.abort();

@@ -94,6 +94,7 @@ export async function openDoors(config: ServerConfig, foundations: Foundations, 
     presigning,
     backup: { engine, clock, random: parts.random, env: parts.env, namespace: opened.marker },
     clock,
+    orphanGraceMs: config.orphanGraceMs,
     onWatchLag: (elapsedMs) => watchLag.observe('0', elapsedMs),
   });
   addWatchMetrics(metrics, () => service.watchStats);

@@ -29,6 +29,8 @@ export function failpointsFrom(env: Readonly<Record<string, string | undefined>>
   return async (name) => {
     const action = actions.get(name);
     if (action === undefined) return;
+    // For whoever waits for it.
+    process.stderr.write(`failpoint ${name}\n`);
     switch (action.kind) {
       case 'crash':
         process.kill(process.pid, 'SIGKILL');

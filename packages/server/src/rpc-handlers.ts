@@ -91,7 +91,7 @@ export function rpcHandlers(service: Service, clock: Clock, info: () => ServerIn
     backup: (args, call) => service.backup(args, call.signal),
     fsck: (args, call) => service.fsck(args, call.signal),
     'shard-figures': (args) => service.figures(args),
-    collect: (args) => service.collect(args),
+    collect: (args, call) => service.collect(args, call.signal),
   };
 }
 

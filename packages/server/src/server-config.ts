@@ -24,6 +24,8 @@ export interface ServerConfig {
    * told too late may still be sending some.
    */
   readonly uploadGraceMs?: number | undefined;
+  /** How long blocks that nothing knows stay after they were found in the store (default 24 hours). */
+  readonly orphanGraceMs?: number | undefined;
   /** When images of the log are written and how long they stay; default: see `ImagePolicy`. */
   readonly images?: Partial<ImagePolicy> | undefined;
   /** How much of the change log is kept for watchers and listings of what happened; results of requests no longer than that. */

@@ -110,7 +110,7 @@ export interface Service {
   fsck(args: FsckArgs, signal: AbortSignal): AsyncIterable<FsckItem>;
   figures(args: ShardFiguresArgs): Promise<ShardFigures>;
   /** Lists background work and, unless it is a dry run, does what is due. */
-  collect(args: CollectArgs): Promise<CollectResult>;
+  collect(args: CollectArgs, signal?: AbortSignal): Promise<CollectResult>;
   /** The highest version that was acknowledged as visible before it was durable; 0 while there was none. */
   readonly shownVersion: Version;
 }
@@ -126,6 +126,8 @@ export interface ServiceParts {
   readonly failpoint: HitFailpoint;
   readonly backup: BackupParts;
   readonly clock: Clock;
+  /** How long blocks that nothing knows stay after they were found. */
+  readonly orphanGraceMs?: number | undefined;
   /** From the time of a commit until its changes are handed to those who watch by path. */
   readonly onWatchLag?: (elapsedMs: number) => void;
 }
@@ -256,9 +258,9 @@ export function makeService(parts: ServiceParts): Service {
     watch: ({ since, signal }) => watchChanges(engine, since, signal),
     diff: (args) => engine.diff(args),
     backup: (args, signal) => backupShard(parts.backup, args, signal),
-    fsck: (args, signal) => engine.fsck({ ...args, blocks: blockInventory(parts.store), signal }),
+    fsck: (args, signal) => engine.fsck({ ...args, blocks: blockInventory(parts.store, () => engine.mustServe()), signal }),
     figures: (args) => engine.figures(args),
-    collect: (args) => collect(parts, args),
+    collect: (args, signal) => collect(parts, args, signal),
     watchPath: (args, signal) => hub.watch(args, signal),
     waitForLock: ({ requestId, actor, caller, ...asked }, signal) =>
       lockWaits.wait(asked, { requestId, actor, caller, acknowledgement: 'durable' }, signal),

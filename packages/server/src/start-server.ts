@@ -14,6 +14,7 @@ import { openFoundations } from './foundations.js';
 import { beginShardLife } from './incarnation.js';
 import { makeLogger } from './logger.js';
 import { makeMetrics } from './metrics.js';
+import { ORPHAN_GRACE_MS_DEFAULT, startOrphanSweep } from './orphan-sweep.js';
 import { addLogMetrics, addProcessMetrics, addShardMetrics } from './process-metrics.js';
 import type { RunningServer, ServerConfig, ServerPorts } from './server-config.js';
 import { hostShard, type ShardHost } from './shard-host.js';
@@ -102,8 +103,22 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
 
   const background = startBackground({ engine, store: opened.store, clock, log, isServing, failpoint, keepImages: shared?.keepImages });
   closers.add(background, (each) => each.stop());
+  const orphans = startOrphanSweep({
+    engine,
+    store: opened.store,
+    clock,
+    random,
+    log,
+    isServing,
+    graceMs: config.orphanGraceMs ?? ORPHAN_GRACE_MS_DEFAULT,
+  });
+  closers.add(orphans, (each) => each.stop());
+  metrics.add('counter', 'nokv_store_listed_total', 'Objects that were looked at for stray blocks.', () => orphans.listed);
+  metrics.add('counter', 'nokv_stray_uploads_total', 'Uploads with blocks in the store that no row knew.', () => orphans.strays);
+  metrics.add('gauge', 'nokv_foreign_objects', 'Objects among the blocks that are none, in the last pass.', () => orphans.foreign);
   metrics.add('counter', 'nokv_background_slices_total', 'Slices of background work.', () => background.slices);
-  metrics.add('counter', 'nokv_blocks_swept_total', 'Blocks of uploads that ended without them.', () => background.blocksRemoved);
+  metrics.add('counter', 'nokv_blocks_swept_total', 'Blocks that were removed from the store.', () => background.blocksRemoved);
+  metrics.add('counter', 'nokv_bytes_swept_total', 'Bytes of these blocks.', () => background.bytesRemoved);
 
   const addresses = { rpc: doors.rpc.address, http: doors.http.address, data: data.path };
   const stores = { objectStore: opened.store.description, control: coordinator.description };
@@ -114,7 +129,7 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
 
   async function stop(graceMs: number): Promise<void> {
     log.info({ graceMs }, 'draining');
-    await background.stop();
+    await Promise.all([background.stop(), orphans.stop()]);
     await host.stop(async () => {
       await doors.drain(graceMs);
       await flushed(engine, clock, graceMs);

@@ -83,6 +83,11 @@ export function makeUploadId(nowMs: number, randomBytes: Uint8Array): UploadId {
   return uploadId(timeOrdered(nowMs, randomBytes));
 }
 
+/** When an upload began, as its id says. */
+export function uploadTimeMs(upload: UploadId): number {
+  return Number.parseInt(upload.slice(0, 12), 16);
+}
+
 export function sessionId(value: string): SessionId {
   if (!HEX_ID.test(value)) throw invalidId('session id', value);
   return value as SessionId;

@@ -68,13 +68,27 @@ export const COLLECT_ROWS_MAX = 1000;
 export type CollectState = 'due' | 'waiting' | 'held';
 
 export interface CollectRow {
-  /** `upload`, `extent`, `body`, `tree`, `fork` or `session`. */
+  /**
+   * `upload`, `extent`, `body`, `tree`, `fork` or `session`; `stray`: blocks that nothing knows and that do not wait in the queue yet;
+   * `foreign`: an object among the blocks whose key is none of a block, which is left alone.
+   */
   readonly kind: string;
   readonly what: string;
   readonly state: CollectState;
   /** Milliseconds since the epoch; absent where only something else ends it. */
   readonly dueMs?: number;
   readonly why: string;
+  /** Of an upload that goes what the store has of it; of a body its length. Absent where nothing is stored or it was not measured. */
+  readonly blocks?: number;
+  readonly bytes?: number;
+}
+
+/** What the store was seen to have under the prefix of blocks. */
+export interface ListedBlocks {
+  readonly objects: number;
+  readonly bytes: number;
+  /** False: the time of one call was over before the end of the listing. */
+  readonly isWhole: boolean;
 }
 
 export interface CollectResult {
@@ -85,6 +99,10 @@ export interface CollectResult {
   /** Slices of work that were done, and blocks that were removed. */
   readonly slices: number;
   readonly blocksRemoved: number;
+  readonly bytesRemoved?: number;
+  /** What is due now would free, as far as it was told. */
+  readonly due?: { readonly rows: number; readonly blocks: number; readonly bytes: number };
+  readonly listed?: ListedBlocks;
   /** Due work is left: the time of one call was over. */
   readonly isUnfinished: boolean;
 }

@@ -27,6 +27,7 @@ export async function serve(call: Serve): Promise<void> {
       durability: settings.must('durability'),
       nodeId: settings.get('nodeId'),
       leaseTtlMs: settings.must('leaseTtl'),
+      orphanGraceMs: settings.must('orphanGrace'),
       changeWindow: {
         ms: settings.must('changeWindow'),
         bytes: settings.must('changeWindowBytes'),

@@ -42,20 +42,41 @@ export async function gc(call: CallOf<typeof upkeepCommands.gc>): Promise<void> 
   await using client = await connectClient(call);
   const { dryRun, limit = GC_ROWS_DEFAULT } = flags;
   const result = await client.metadata.collect({ dryRun, limit }, { signal });
-  const { rows, more, slices, blocksRemoved, isUnfinished } = result;
+  const { rows, more, slices, blocksRemoved, bytesRemoved = 0, due, listed, isUnfinished } = result;
   const shown = rows.map(({ dueMs, ...row }) => ({ ...row, ...(dueMs === undefined ? {} : { due: timeOf(dueMs) }) }));
   if (output.json) {
-    await output.object({ rows: shown, more, slices, blocksRemoved, isUnfinished });
+    await output.object({
+      rows: shown,
+      more,
+      slices,
+      blocksRemoved,
+      bytesRemoved,
+      isUnfinished,
+      ...(due === undefined ? {} : { wouldFree: due }),
+      ...(listed === undefined ? {} : { listed }),
+    });
     return;
   }
-  for (const line of columns(rows.map((row) => [row.state, dueOf(row), printable(row.what), printable(row.why)]))) await output.line(line);
+  for (const line of columns(rows.map((row) => [row.state, dueOf(row), sizeOf(row), printable(row.what), printable(row.why)])))
+    await output.line(line);
   if (more) output.note(`more wait; --limit shows up to ${limit < 1000 ? 1000 : limit} of them`);
-  if (!dryRun)
-    output.note(`${slices} slices of work, ${blocksRemoved} blocks removed${isUnfinished ? '; due work is left, the server goes on' : ''}`);
+  if (listed !== undefined) {
+    const end = listed.isWhole ? '' : ' and more: the time of one call was over; the background goes on';
+    output.note(`the store has ${listed.objects} blocks, ${formatSize(listed.bytes)}${end}`);
+  }
+  if (dryRun && due !== undefined) output.note(`${due.rows} rows are due; ${due.blocks} blocks, ${formatSize(due.bytes)} would go now`);
+  if (dryRun) return;
+  const left = isUnfinished ? '; due work is left, the server goes on' : '';
+  output.note(`${slices} slices of work, ${blocksRemoved} blocks removed, ${formatSize(bytesRemoved)} freed${left}`);
 }
 
 function dueOf({ dueMs }: CollectRow): string {
   return dueMs === undefined ? '-' : timeOf(dueMs);
+}
+
+function sizeOf({ blocks, bytes }: CollectRow): string {
+  const size = bytes === undefined ? '-' : formatSize(bytes);
+  return blocks === undefined ? size : `${size} in ${blocks} ${blocks === 1 ? 'block' : 'blocks'}`;
 }
 
 function timeOf(ms: number): string {

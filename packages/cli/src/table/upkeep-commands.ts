@@ -40,7 +40,9 @@ const gc = command({
   summary: 'do background work that is due, and say what is left and why',
   notes: [
     'The server does it by itself; this hurries it, and explains it. Rows come in the order in which they are due: expired uploads, blocks',
-    'that no body names, superseded bodies, staged trees, ended forks, sessions.',
+    'that no body names, superseded bodies, staged trees, ended forks, sessions. The store is looked through for some seconds, too: blocks that',
+    'nothing knows are queued and go after the grace of nokv serve --orphan-grace; objects that are no blocks are shown and left alone.',
+    'Of blocks that go the size is what the store has of them; of a superseded body it is its length.',
   ],
   args: {},
   flags: {

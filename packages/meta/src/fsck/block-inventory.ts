@@ -7,6 +7,8 @@ export interface BlockInventory {
    * whose key is none of a block.
    */
   list(bucket: number, signal: AbortSignal | undefined): AsyncIterable<readonly StoredBlock[]>;
+  /** Objects among the blocks that lie under no such byte. */
+  listOutside(signal: AbortSignal | undefined): AsyncIterable<readonly StoredBlock[]>;
   has(upload: UploadId, index: number, signal: AbortSignal | undefined): Promise<boolean>;
   /** The checksum of a part of a block; undefined where the block is missing or too short. */
   checksum(piece: BlockPart, signal: AbortSignal | undefined): Promise<number | undefined>;

@@ -31,6 +31,12 @@ export async function* checkBlocks(
     const window = yield* UploadWindow.load(context.kv, range);
     const needed = new NeededBlocks(window);
     yield* needBlocks(context, window, needed);
+    if (range.first === 0) {
+      for await (const page of store.listOutside(signal)) {
+        for (const object of page) checkObject(context, window, needed, object, takenMs);
+        yield undefined;
+      }
+    }
     for (let bucket = range.first; bucket < range.end; bucket++) {
       for await (const page of store.list(bucket, signal)) {
         for (const object of page) checkObject(context, window, needed, object, takenMs);

@@ -655,6 +655,9 @@ function inventory(keys: readonly string[], sums: Readonly<Record<string, number
         return { key, size: 100, upload: upload as UploadId, index: Number(index) };
       });
     },
+    async *listOutside() {
+      yield [];
+    },
     has: async (upload, index) => present.has(blockKey(upload, index)),
     checksum: async ({ upload, index }) => (present.has(blockKey(upload, index)) ? (sums[blockKey(upload, index)] ?? 7) : undefined),
     remove: async (key) => void present.delete(key),

@@ -1,5 +1,5 @@
 /** What the shard asks of itself: due work of the gc queue, the trash, the ends of the logs, the epoch. */
-import { NokvError, compareTimespec, timespecToMs, type InodeNumber, type Version } from '@nokv/types';
+import { NokvError, compareTimespec, timespecToMs, uploadTimeMs, type InodeNumber, type Version } from '@nokv/types';
 import type { InternalCommand } from '../command.js';
 import { endOrigin } from '../history/fork.js';
 import { birthOf, keyOfHistory, replacedAt } from '../history/past-rows.js';
@@ -69,6 +69,19 @@ export function sweep(transaction: Transaction, { args, retention }: CommandOf<'
       if (transaction.dropCounterparts(work.root, COUNTERPARTS_MAX) === COUNTERPARTS_MAX) transaction.addWork(Buffer.from(args.key));
       break;
     }
+  }
+}
+
+/** What an upload's row names as its target where it was made for blocks that were found in the store. */
+export const STRAY_TARGET = '(found in the store)';
+
+/** An upload that has a row by now is none of these: nothing is queued for it. */
+export function adoptStrays(transaction: Transaction, { args, actor }: CommandOf<'adopt-strays'>): void {
+  for (const { upload, dueMs } of args.strays) {
+    if (transaction.extent(upload) !== undefined || transaction.upload(upload) !== undefined) continue;
+    const begunMs = uploadTimeMs(upload);
+    transaction.putUpload(upload, { state: 'ended', begunMs, expires: transaction.time, actor, target: STRAY_TARGET });
+    transaction.addWork(gcUploadKey(dueMs, GC_KIND.extent, upload));
   }
 }
 

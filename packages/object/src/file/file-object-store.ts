@@ -15,6 +15,7 @@ import { NokvError, systemClock, systemRandom, type Clock, type Random } from '@
 import { throwIfAborted } from '../cancellation.js';
 import { LIST_KEYS_MAX, checkKey, checkListLimit, checkPrefix, checkRange, noObject, shortObject } from '../object-key.js';
 import type {
+  DeleteOptions,
   GetOptions,
   ListOptions,
   ObjectHead,
@@ -182,7 +183,7 @@ class FileObjectStore implements ObjectStore {
     }
   }
 
-  async delete(keys: readonly string[], options: StoreCallOptions = {}): Promise<void> {
+  async delete(keys: readonly string[], options: DeleteOptions = {}): Promise<void> {
     if (keys.length > LIST_KEYS_MAX)
       throw new NokvError('invalid-argument', `expected at most ${LIST_KEYS_MAX} keys to delete, found ${keys.length}`);
     const paths = keys.map((key) => this.#path(key));
@@ -190,6 +191,7 @@ class FileObjectStore implements ObjectStore {
     try {
       const touched = new Set<string>();
       for (const path of paths) {
+        options.mayGoOn?.();
         try {
           await unlinkFile(path);
           touched.add(dirname(path));

@@ -6,6 +6,7 @@ import { NokvError, systemClock, type Clock } from '@nokv/types';
 import { cancelled, throwIfAborted } from '../cancellation.js';
 import { LIST_KEYS_MAX, checkKey, checkListLimit, checkPrefix, checkRange, compareKeys, noObject, shortObject } from '../object-key.js';
 import type {
+  DeleteOptions,
   GetOptions,
   ListOptions,
   ObjectHead,
@@ -124,10 +125,11 @@ class MemoryStore implements MemoryObjectStore {
     });
   }
 
-  async delete(keys: readonly string[], options: StoreCallOptions = {}): Promise<void> {
+  async delete(keys: readonly string[], options: DeleteOptions = {}): Promise<void> {
     if (keys.length > LIST_KEYS_MAX)
       throw new NokvError('invalid-argument', `expected at most ${LIST_KEYS_MAX} keys to delete, found ${keys.length}`);
     for (const key of keys) checkKey(key);
+    options.mayGoOn?.();
     await this.#call('delete', keys[0] ?? '', options, () => {
       for (const key of keys) this.#objects.delete(key);
     });

@@ -10,6 +10,7 @@ import { NokvError, isNokvError, systemClock, systemRandom, type Clock, type Ran
 import { crc32c, crc32cFromBase64, crc32cToBase64 } from '../block-checksum.js';
 import { LIST_KEYS_MAX, checkKey, checkListLimit, checkPrefix, checkRange, noObject, shortObject } from '../object-key.js';
 import type {
+  DeleteOptions,
   GetOptions,
   ListOptions,
   ObjectHead,
@@ -140,17 +141,18 @@ class S3ObjectStore implements S3Store {
     return { more: page.more, objects: page.objects.map(({ key, size }) => ({ key: key.slice(this.#base.length), size })) };
   }
 
-  async delete(keys: readonly string[], options: StoreCallOptions = {}): Promise<void> {
+  async delete(keys: readonly string[], options: DeleteOptions = {}): Promise<void> {
     if (keys.length > LIST_KEYS_MAX)
       throw new NokvError('invalid-argument', `expected at most ${LIST_KEYS_MAX} keys to delete, found ${keys.length}`);
     for (const key of keys) checkKey(key);
     if (keys.length === 0) return;
-    await this.#run(`delete ${keys.length} objects`, options.signal, ({ signal }) =>
-      this.#admin.delete(
+    await this.#run(`delete ${keys.length} objects`, options.signal, ({ signal }) => {
+      options.mayGoOn?.();
+      return this.#admin.delete(
         keys.map((key) => this.#base + key),
         signal,
-      ),
-    );
+      );
+    });
   }
 
   async close(): Promise<void> {

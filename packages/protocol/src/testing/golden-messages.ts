@@ -462,6 +462,26 @@ const ANSWERS: AnswerSamples = {
       blocksRemoved: 0,
       isUnfinished: false,
     },
+    {
+      rows: [
+        {
+          kind: 'extent',
+          what: `blocks of upload ${upload}`,
+          state: 'due',
+          dueMs: 1_760_000_000_000,
+          why: 'nothing knows them',
+          blocks: 2,
+          bytes: 5_000_000,
+        },
+      ],
+      more: false,
+      slices: 3,
+      blocksRemoved: 7,
+      bytesRemoved: 29_360_128,
+      due: { rows: 1, blocks: 2, bytes: 5_000_000 },
+      listed: { objects: 12, bytes: 50_331_648, isWhole: true },
+      isUnfinished: true,
+    },
   ],
   ...historyAnswers(attributes),
 };
