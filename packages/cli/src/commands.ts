@@ -15,6 +15,7 @@ import { watchCommands } from './table/watch-commands.js';
 
 export const COMMANDS: readonly AnyCommand[] = [
   runs(serverCommands.serve, async () => (await import('./commands/serve.js')).serve),
+  runs(serverCommands.status, async () => (await import('./commands/status.js')).status),
   runs(serverCommands.backup, async () => (await import('./commands/backup.js')).backup),
   runs(serverCommands.restore, async () => (await import('./commands/backup.js')).restore),
   runs(upkeepCommands.fsck, async () => (await import('./commands/fsck.js')).fsck),

@@ -23,11 +23,16 @@ export async function connectOptions({ settings, io, command }: Connected) {
     clientName: 'nokv-cli',
     actor: `cli:${command}`,
     timeoutMs: settings.must('timeout'),
-    env: io.env,
+    env: storeEnv({ settings, io }),
     clock: io.clock,
     random: io.random,
     ...(tokenFile === undefined ? {} : { token: await readToken(resolve(io.cwd, tokenFile)) }),
   };
+}
+
+/** Where stores find their credentials and how they are to be reached. */
+export function storeEnv({ settings, io }: Pick<Call, 'settings' | 'io'>): Readonly<Record<string, string | undefined>> {
+  return { ...io.env, NOKV_S3_CLIENT: settings.must('s3Client') };
 }
 
 /** Time for the calls of a transfer: what was asked for, or none, since a big body takes as long as it takes. */

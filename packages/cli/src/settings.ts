@@ -41,6 +41,13 @@ export const CLIENT_SETTINGS = {
     parse: parseTimeout,
     default: '30s',
   }),
+  s3Client: setting({
+    label: 'CLIENT',
+    env: 'NOKV_S3_CLIENT',
+    help: 'How objects of a bucket are put and read; lean: requests that we sign; sdk: by the AWS SDK, several times slower',
+    parse: parseChoice('lean', 'sdk'),
+    default: 'lean',
+  }),
 } as const;
 
 /** What `serve` reads. */

@@ -35,7 +35,7 @@ import type {
   UploadResult,
   Version,
 } from '@nokv/types';
-import type { WatchPathItem } from '@nokv/protocol';
+import type { ServerInfo, WatchPathItem } from '@nokv/protocol';
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
@@ -126,6 +126,8 @@ export interface MetadataClient {
    */
   fsck(args: FsckArgs, options?: CallOptions): AsyncIterable<FsckItem>;
   shardFigures(args: ShardFiguresArgs, options?: CallOptions): Promise<ShardFigures>;
+  /** Who answers and how it is; answered also by a server that stands by. */
+  serverInfo(options?: CallOptions): Promise<ServerInfo>;
   /** Lists background work and, unless it is a dry run, has it done as far as it is due. */
   collect(args: CollectArgs, options?: CallOptions): Promise<CollectResult>;
   /**

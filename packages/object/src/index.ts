@@ -9,6 +9,7 @@ export type {
   PutOptions,
   PutOutcome,
   StoreCallOptions,
+  StoreHealth,
 } from './object-store.js';
 export { LIST_KEYS_MAX, checkKey } from './object-key.js';
 export { crc32c, formatCrc32c, parseCrc32c } from './block-checksum.js';
@@ -29,7 +30,7 @@ export { UploadSession, type UploadGrant, type UploadSessionOptions } from './bo
 export { UPLOAD_PARALLEL_DEFAULT, uploadBody, type UploadBodyOptions, type UploadedBody } from './body/upload-body.js';
 export { PackedUpload, type PackedUploadOptions } from './body/packed-upload.js';
 export type { PresignedPut, PresignedRequest, S3Presigner } from './s3/presign.js';
-export { openS3Store, type S3Store, type S3StoreOptions } from './s3/s3-object-store.js';
+export { S3_CLIENTS, openS3Store, type S3ClientKind, type S3Store, type S3StoreOptions } from './s3/s3-object-store.js';
 export {
   BodyReader,
   type BodyHandle,

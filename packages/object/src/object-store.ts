@@ -10,6 +10,8 @@
  * Keys: 1 to 900 bytes of printable ASCII, parts between slashes of 1 to 200 bytes, never `.` or `..`; no key is
  * the directory of another.
  */
+import type { CircuitState } from '@nokv/types';
+
 export interface ObjectStore {
   /** For people: `file:///…`, `s3://bucket/prefix at http://…`; never a secret. */
   readonly description: string;
@@ -22,7 +24,20 @@ export interface ObjectStore {
   list(prefix: string, options: ListOptions): Promise<ObjectPage>;
   /** Removes up to 1,000 keys; those that are absent count as removed. */
   delete(keys: readonly string[], options?: DeleteOptions): Promise<void>;
+  /** How the store answers; absent where nothing lies between it and us. */
+  health?(): StoreHealth;
   close(): Promise<void>;
+}
+
+export interface StoreHealth {
+  readonly circuit: CircuitState;
+  /** How long it has been closed, or not. */
+  readonly circuitMs: number;
+  /** Why the circuit is not closed; for people, without secrets. */
+  readonly failure?: string | undefined;
+  /** Since the store was opened: attempts that were repeats, and how often the circuit opened. */
+  readonly retries: number;
+  readonly opened: number;
 }
 
 export interface StoreCallOptions {

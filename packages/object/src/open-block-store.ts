@@ -68,14 +68,15 @@ async function open(way: BlockAccess, options: OpenBlockStoreOptions): Promise<B
     case 's3': {
       if (!hasOwnCredentials(options.env))
         throw new NokvError('bad-credentials', 'found no S3 credentials in the environment or a profile');
+      const location = { ...way, caFile: options.env['AWS_CA_BUNDLE'] || undefined };
       // One quick look whether these keys open this bucket; the store in use then has its full patience.
-      const probe = await openS3Store(way, { ...options, retry: DIRECT_RETRY, check: false });
+      const probe = await openS3Store(location, { ...options, retry: DIRECT_RETRY, check: false });
       try {
         await withMarker(probe, way.marker);
       } finally {
         await probe.close();
       }
-      return blocksOf(await openS3Store(way, { ...options, check: false }));
+      return blocksOf(await openS3Store(location, { ...options, check: false }));
     }
     case 'presigned':
       return openPresigned(way, options);

@@ -46,7 +46,7 @@ class ProxiedBlockStore implements BlockStore {
     this.#url = new URL(options.url);
     this.description = `blocks through ${this.#url.href}`;
     this.#base = this.#url.pathname.replace(/\/$/, '');
-    this.#endpoint = new HttpEndpoint(this.#url, options.socketPath);
+    this.#endpoint = new HttpEndpoint(this.#url, { socketPath: options.socketPath });
     this.#clock = clock;
     this.#retries = new Retries({ ...RETRY_POLICY_DEFAULT, ...options.retry }, clock, random);
     this.#readToken = (refused) => options.readToken(refused);

@@ -4,9 +4,11 @@
  * Full jitter over exponential delays, bounded three ways: attempts, a deadline for the whole call, and a budget that all calls
  * of a store share, so that a store in trouble is not buried under repeats. An attempt says by throwing {@link TryAgain} that
  * a repeat may help; whatever else it throws ends the call. After an attempt whose outcome is unknown the whole call's is.
+ * With a circuit, attempts on a store that is down wait for it to be back, within the same three bounds.
  */
-import { NokvError, type Clock, type Random } from '@nokv/types';
+import { NokvError, isNokvError, type Clock, type Random } from '@nokv/types';
 import { cancelled } from './cancellation.js';
+import type { Circuit, CircuitPolicy, Entered } from './circuit.js';
 
 export interface RetryPolicy {
   readonly attemptsMax: number;
@@ -14,6 +16,8 @@ export interface RetryPolicy {
   readonly delayMsMax: number;
   /** For the call with all its attempts. */
   readonly deadlineMs: number;
+  /** When a store counts as down, where it has a circuit. */
+  readonly circuit?: Partial<CircuitPolicy> | undefined;
 }
 
 export const RETRY_POLICY_DEFAULT: RetryPolicy = { attemptsMax: 8, firstDelayMs: 50, delayMsMax: 5000, deadlineMs: 60_000 };
@@ -46,12 +50,20 @@ export class Retries {
   readonly #policy: RetryPolicy;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #circuit: Circuit | undefined;
   #budget = BUDGET_MAX;
+  #repeats = 0;
 
-  constructor(policy: RetryPolicy, clock: Clock, random: Random) {
+  constructor(policy: RetryPolicy, clock: Clock, random: Random, circuit?: Circuit) {
     this.#policy = policy;
     this.#clock = clock;
     this.#random = random;
+    this.#circuit = circuit;
+  }
+
+  /** Attempts so far that were not the first of their call. */
+  get repeats(): number {
+    return this.#repeats;
   }
 
   async run<T>(what: string, signal: AbortSignal | undefined, attempt: (attempt: Attempt) => Promise<T>): Promise<T> {
@@ -69,7 +81,7 @@ export class Retries {
     try {
       for (let number = 1; ; number += 1) {
         try {
-          const result = await attempt({ number, isAmbiguous, signal: stop.signal });
+          const result = await this.#guarded(stop.signal, signal, () => attempt({ number, isAmbiguous, signal: stop.signal }));
           this.#budget = Math.min(BUDGET_MAX, this.#budget + 1);
           return result;
         } catch (error) {
@@ -81,6 +93,7 @@ export class Retries {
           const isLast = number >= this.#policy.attemptsMax || this.#budget < RETRY_COST || this.#clock.monotonicMs() + delayMs >= end;
           if (isLast) throw withOutcome(error.error, isAmbiguous);
           this.#budget -= RETRY_COST;
+          this.#repeats += 1;
           await this.#clock.sleep(delayMs, stop.signal).catch(() => {
             throw this.#ended(what, signal, isAmbiguous, failure);
           });
@@ -89,6 +102,22 @@ export class Retries {
     } finally {
       timer.abort();
       signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /** One attempt through the circuit, which learns what came of it. */
+  async #guarded<T>(signal: AbortSignal, callers: AbortSignal | undefined, attempt: () => Promise<T>): Promise<T> {
+    const circuit = this.#circuit;
+    if (circuit === undefined) return attempt();
+    const entered = await circuit.enter(signal);
+    if (entered instanceof NokvError) throw new TryAgain(entered);
+    try {
+      const result = await attempt();
+      circuit.leave(entered, 'answered');
+      return result;
+    } catch (error) {
+      tell(circuit, entered, error, signal, callers);
+      throw error;
     }
   }
 
@@ -105,6 +134,19 @@ export class Retries {
       cause: last,
     });
   }
+}
+
+function tell(circuit: Circuit, entered: Entered, error: unknown, signal: AbortSignal, callers: AbortSignal | undefined): void {
+  const failure = error instanceof TryAgain ? error.error : error;
+  if (callers?.aborted === true) circuit.leave(entered, 'abandoned');
+  else if (signal.aborted && signal.reason instanceof NokvError) circuit.leave(entered, signal.reason);
+  else if (isNokvError(failure) && isOutage(failure)) circuit.leave(entered, failure);
+  else circuit.leave(entered, isNokvError(failure) ? 'answered' : 'abandoned');
+}
+
+/** Nothing came back, or only that the server cannot; a refusal with another status is an answer. */
+function isOutage({ code, details: { status } }: NokvError): boolean {
+  return code === 'store-unavailable' && (typeof status !== 'number' || status >= 500 || status === 429);
 }
 
 function withOutcome(error: NokvError, isAmbiguous: boolean): NokvError {

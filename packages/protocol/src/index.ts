@@ -66,6 +66,8 @@ export {
   type Operation,
   type ReadEnvelope,
   type ServerInfo,
+  type ServerStatus,
+  type StoreStatus,
   type ServiceOperation,
   type ServiceOperations,
   type ShardInfo,

@@ -14,6 +14,7 @@ import type {
   ChangeFilter,
   ChangeRecord,
   ChangeRoot,
+  CircuitState,
   CollectArgs,
   CollectResult,
   DiffArgs,
@@ -65,6 +66,31 @@ export interface ServerInfo {
   /** `host:port` of the HTTP port; empty when there is none. */
   readonly http: string;
   readonly shards: readonly ShardInfo[];
+  readonly status?: ServerStatus | undefined;
+}
+
+/** How the server is, for those who operate it. */
+export interface ServerStatus {
+  readonly isServing: boolean;
+  readonly durability: 'local' | 'shared' | 'async';
+  readonly control: string;
+  readonly pid: number;
+  /** `node/<version>`. */
+  readonly runtime: string;
+  readonly store: StoreStatus;
+}
+
+export interface StoreStatus {
+  /** Where it is; holds no secret. */
+  readonly description: string;
+  readonly circuit: CircuitState;
+  /** How long it has been in this state. */
+  readonly circuitMs: number;
+  /** The last failure, while the circuit is not closed. */
+  readonly failure?: string | undefined;
+  /** Since the server's start: attempts that were repeats, and how often the circuit opened. */
+  readonly retries: number;
+  readonly opened: number;
 }
 
 export interface ShardInfo {

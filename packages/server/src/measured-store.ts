@@ -15,6 +15,7 @@ export function measuredStore(store: ObjectStore, latencies: Latencies, clock: C
       throw error;
     }
   }
+  const health = store.health?.bind(store);
   return {
     description: store.description,
     putIfAbsent: (key, bytes, options) => measure('put', () => store.putIfAbsent(key, bytes, options)),
@@ -22,6 +23,7 @@ export function measuredStore(store: ObjectStore, latencies: Latencies, clock: C
     head: (key, options) => measure('head', () => store.head(key, options)),
     list: (prefix, options) => measure('list', () => store.list(prefix, options)),
     delete: (keys, options) => measure('delete', () => store.delete(keys, options)),
+    ...(health === undefined ? {} : { health }),
     close: () => store.close(),
   };
 }

@@ -3,7 +3,16 @@
  * the claim, so that a store that was swapped or emptied later is refused instead of silently taken for ours.
  */
 import { fileURLToPath } from 'node:url';
-import { admissionProbe, claimNamespace, openFileStore, openS3Store, parseS3Url, type ObjectStore, type S3Presigner } from '@nokv/object';
+import {
+  admissionProbe,
+  claimNamespace,
+  openFileStore,
+  openS3Store,
+  parseS3Url,
+  type ObjectStore,
+  type S3Location,
+  type S3Presigner,
+} from '@nokv/object';
 import { BLOCK_BYTES_DEFAULT, NokvError, type BlockAccess, type Clock, type Random } from '@nokv/types';
 import type { DataDirectory } from './data-directory.js';
 import { measuredStore } from './measured-store.js';
@@ -67,9 +76,14 @@ async function openByUrl(
   if (url.startsWith('s3:')) {
     const location = parseS3Url(url, parts.env);
     const store = await openS3Store(location, { env: parts.env, clock: parts.clock, random: parts.random });
-    return { store, way: { kind: 's3', ...location }, presigner: store.presigner };
+    return { store, way: s3Way(store.location), presigner: store.presigner };
   }
   throw new NokvError('bad-configuration', `expected --object file:///dir or s3://bucket/prefix, found "${withoutSecrets(url)}"`);
+}
+
+/** What clients need of a location; files of this machine are no business of theirs. */
+function s3Way({ endpoint, region, bucket, prefix, pathStyle, storageClass, encryption, kmsKeyId }: S3Location): Way {
+  return { kind: 's3', endpoint, region, bucket, prefix, pathStyle, storageClass, encryption, kmsKeyId };
 }
 
 function directoryOf(url: string): string {

@@ -4,6 +4,8 @@
  */
 import { parseControlAddress } from '@nokv/control';
 import type { ShardEngine } from '@nokv/meta';
+import type { ObjectStore } from '@nokv/object';
+import type { StoreStatus } from '@nokv/protocol';
 import { NokvError, shardId, systemClock, systemRandom, type Clock, type Epoch } from '@nokv/types';
 import { startBackground } from './background.js';
 import { parseBindAddress } from './bind-address.js';
@@ -16,6 +18,7 @@ import { makeLogger } from './logger.js';
 import { makeMetrics } from './metrics.js';
 import { ORPHAN_GRACE_MS_DEFAULT, startOrphanSweep } from './orphan-sweep.js';
 import { addLogMetrics, addProcessMetrics, addShardMetrics } from './process-metrics.js';
+import { addStoreMetrics, healthOf } from './store-health.js';
 import type { RunningServer, ServerConfig, ServerPorts } from './server-config.js';
 import { hostShard, type ShardHost } from './shard-host.js';
 import type { HostedShard } from './shared-shard.js';
@@ -23,6 +26,8 @@ import type { HostedShard } from './shared-shard.js';
 const SHARD = shardId(0);
 /** How long `stop` waits for what is in flight when nobody says. */
 const GRACE_MS_DEFAULT = 10_000;
+/** Of what a store said last: room for it on the wire in any script. */
+const FAILURE_CHARS_MAX = 1000;
 
 /**
  * Resolves once the server serves. Errors: `bad-configuration`, `directory-in-use`, `unsupported-format`,
@@ -74,6 +79,14 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
     node,
     uptimeMs: Math.round(clock.monotonicMs() - startedAtMs),
     shards: [{ shard: SHARD, epoch: engine.epoch, visible: engine.visibleVersion, durable: engine.durableVersion }],
+    status: {
+      isServing: isServing(),
+      durability: config.durability,
+      control: coordinator.description,
+      pid: process.pid,
+      runtime: `node/${process.versions.node}`,
+      store: storeStatus(opened.store),
+    },
   });
   const doors = await openDoors(config, foundations, { gate, clock, random, env, log, metrics, failpoint, life, info }, closers);
 
@@ -97,6 +110,7 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
   owner.host = closers.add(host, (each) => each.stop(async () => {}));
   addProcessMetrics(metrics, clock, startedAtMs);
   addShardMetrics(metrics, { shard: SHARD, engine, host, rpc: doors.rpc, http: doors.http });
+  addStoreMetrics(metrics, opened.store);
   if (shared !== undefined) addLogMetrics(metrics, shared);
   // A predecessor that crashed holds its lease for at most its term.
   await startUntil(signal, host, shared === undefined ? config.leaseTtlMs * 2 + 10_000 : Number.POSITIVE_INFINITY);
@@ -145,6 +159,18 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
     isServing,
     failed: Promise.race([host.failed, engine.failed, life.lost]),
     stop: (graceMs = GRACE_MS_DEFAULT) => (stopped ??= stop(graceMs)),
+  };
+}
+
+function storeStatus(store: ObjectStore): StoreStatus {
+  const { circuit, circuitMs, failure, retries, opened } = healthOf(store);
+  return {
+    description: store.description,
+    circuit,
+    circuitMs: Math.round(circuitMs),
+    ...(failure === undefined ? {} : { failure: failure.slice(0, FAILURE_CHARS_MAX) }),
+    retries,
+    opened,
   };
 }
 

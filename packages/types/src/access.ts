@@ -13,6 +13,10 @@ export type BlockAccess =
       readonly bucket: string;
       readonly prefix: string;
       readonly pathStyle: boolean;
+      /** What is asked for with every put; absent: what the bucket does by itself. */
+      readonly storageClass?: string | undefined;
+      readonly encryption?: S3Encryption | undefined;
+      readonly kmsKeyId?: string | undefined;
       readonly marker: string;
     }
   /**
@@ -30,6 +34,14 @@ export type BlockAccess =
     }
   /** The server's own HTTP port: `GET|PUT <url>/<upload id>/<index>` with a bearer token. */
   | { readonly kind: 'proxied'; readonly url: string; readonly readToken: string; readonly expiresAtMs: number };
+
+/** Server-side encryption by its name in the header: SSE-S3, SSE-KMS, and two layers of the latter. */
+export const S3_ENCRYPTIONS = ['AES256', 'aws:kms', 'aws:kms:dsse'] as const;
+export type S3Encryption = (typeof S3_ENCRYPTIONS)[number];
+
+/** How a store answers: `open` after failures in a row, when a single request asks now and then whether it is back (`half-open`). */
+export const CIRCUIT_STATES = ['closed', 'open', 'half-open'] as const;
+export type CircuitState = (typeof CIRCUIT_STATES)[number];
 
 /** The key of the object that names a namespace's store: `namespace.json`, holding the marker. */
 export const NAMESPACE_MARKER_KEY = 'namespace.json';

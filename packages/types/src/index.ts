@@ -192,14 +192,18 @@ export {
   type UnlockArgs,
 } from './session-operations.js';
 export {
+  CIRCUIT_STATES,
   NAMESPACE_MARKER_KEY,
   PRESIGN_BLOCKS_MAX,
+  S3_ENCRYPTIONS,
   type AccessResult,
   type BlockAccess,
   type BlockToPut,
+  type CircuitState,
   type PresignGetsArgs,
   type PresignPutsArgs,
   type PresignResult,
+  type S3Encryption,
   type SignedRequest,
 } from './access.js';
 export { DATA_DIRECTORY_DEFAULT, HTTP_PORT_DEFAULT, LOOPBACK, RPC_PORT_DEFAULT } from './limits.js';

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { CallOf } from '../command.js';
-import { connectClient, transferOptions } from '../connection.js';
+import { connectClient, storeEnv, transferOptions } from '../connection.js';
 import { progressBar } from '../progress-bar.js';
 import { formatSize } from '../quantities.js';
 import type { serverCommands } from '../table/server-commands.js';
@@ -32,7 +32,7 @@ export async function restore(call: CallOf<typeof serverCommands.restore>): Prom
   const { restoreDataDirectory } = await import('@nokv/server');
   const restored = await restoreDataDirectory(
     { source: storeUrl(args.source, io.cwd), data },
-    { clock: io.clock, random: io.random, env: io.env },
+    { clock: io.clock, random: io.random, env: storeEnv(call) },
   );
   const { version, rows, segments, digest } = restored;
   const log = segments === 0 ? '' : ` and ${segments} segments of the log`;

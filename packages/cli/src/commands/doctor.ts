@@ -4,7 +4,7 @@ import { access } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { NokvError, toNokvError } from '@nokv/types';
 import type { CallOf } from '../command.js';
-import { connectClient } from '../connection.js';
+import { connectClient, storeEnv } from '../connection.js';
 import type { otherCommands } from '../table/other-commands.js';
 
 type Doctor = CallOf<typeof otherCommands.doctor>;
@@ -99,10 +99,13 @@ const STORE_FIXES: Readonly<Record<string, string>> = {
   'bad-configuration': 'write file:///dir or s3://bucket/prefix?endpoint=URL&region=R&pathStyle=true',
 };
 
-async function checkStore({ flags, io }: Doctor): Promise<Omit<Finding, 'check'>> {
+async function checkStore(call: Doctor): Promise<Omit<Finding, 'check'>> {
+  const { flags, io } = call;
   const { probeStore } = await import('@nokv/server');
   try {
-    return pass(`${await probeStore(flags.object ?? '', { clock: io.clock, random: io.random, env: io.env })} does all that is needed`);
+    return pass(
+      `${await probeStore(flags.object ?? '', { clock: io.clock, random: io.random, env: storeEnv(call) })} does all that is needed`,
+    );
   } catch (cause) {
     const error = toNokvError(cause);
     return fail(error.message, STORE_FIXES[error.code] ?? 'see that the endpoint of the URL is right and the server is running');

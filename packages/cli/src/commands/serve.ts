@@ -2,6 +2,7 @@
 import type { RunningServer } from '@nokv/server';
 import { LOOPBACK, NokvError, RPC_PORT_DEFAULT } from '@nokv/types';
 import type { CallOf } from '../command.js';
+import { storeEnv } from '../connection.js';
 import { checkProcessLimits } from '../process-limits.js';
 import type { serverCommands } from '../table/server-commands.js';
 import { VERSION } from '../version.js';
@@ -35,7 +36,7 @@ export async function serve(call: Serve): Promise<void> {
       },
       logLevel: settings.must('logLevel'),
     },
-    { clock: io.clock, random: io.random, env: io.env },
+    { clock: io.clock, random: io.random, env: storeEnv(call) },
   );
   try {
     const { rpc, http, data } = server;

@@ -45,4 +45,18 @@ const restore = command({
   schema: 'restore',
 });
 
-export const serverCommands = { serve, backup, restore };
+const status = command({
+  name: 'status',
+  group: 'server',
+  summary: 'show which server answers, whether it serves, and how its store is',
+  notes: [
+    'The circuit to the store is open after failures in a row: until one request in a while finds the store back, calls that need it wait',
+    'and fail at their deadline. A server that stands by for another answers, too.',
+  ],
+  args: {},
+  flags: {},
+  example: 'nokv status --server 10.0.0.5:7777',
+  schema: 'status',
+});
+
+export const serverCommands = { serve, status, backup, restore };

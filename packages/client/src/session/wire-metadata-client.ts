@@ -33,7 +33,7 @@ import type {
   Version,
 } from '@nokv/types';
 import { NokvError, isNokvError, toNokvError } from '@nokv/types';
-import type { WatchPathArgs, WatchPathItem } from '@nokv/protocol';
+import type { ServerInfo, WatchPathArgs, WatchPathItem } from '@nokv/protocol';
 import type {
   CallOptions,
   LockWaitOptions,
@@ -253,6 +253,12 @@ export class WireMetadataClient implements MetadataClient {
     this.#refuseCaller('the figures of a shard');
     return this.#retry(options, undefined, (connection, timeoutMs) =>
       connection.call('shard-figures', args, { signal: options.signal, timeoutMs }),
+    );
+  }
+
+  serverInfo(options: CallOptions = NO_OPTIONS): Promise<ServerInfo> {
+    return this.#retry(options, undefined, (connection, timeoutMs) =>
+      connection.call('server-info', {}, { signal: options.signal, timeoutMs }),
     );
   }
 

@@ -125,6 +125,7 @@ export class MemoryNamespace implements BodyAccess {
         throw new NokvError('unsupported', 'no checks here');
       },
       shardFigures: () => Promise.reject(new NokvError('unsupported', 'no shard here')),
+      serverInfo: () => Promise.reject(new NokvError('unsupported', 'no server here')),
       collect: () => Promise.reject(new NokvError('unsupported', 'no background work here')),
       diff: () => {
         throw new NokvError('unsupported', 'this namespace keeps no past');

@@ -10,6 +10,7 @@ import {
   type IncomingMessage,
   type RequestOptions,
 } from 'node:http';
+import type { Socket } from 'node:net';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 
 export interface HttpCall {
@@ -33,6 +34,12 @@ export interface HttpAnswer {
   readonly body: Buffer;
 }
 
+export interface HttpEndpointOptions {
+  readonly socketPath?: string | undefined;
+  /** Authorities (PEM) that are trusted; default: the usual ones. */
+  readonly certificates?: readonly string[] | undefined;
+}
+
 export type HttpFailureKind = 'unreachable' | 'broken' | 'idle' | 'oversize' | 'aborted';
 
 export class HttpFailure extends Error {
@@ -50,6 +57,7 @@ export class HttpFailure extends Error {
 
 /** Connections kept per server; more calls at once than this queue for one. */
 const SOCKETS_MAX = 64;
+const CONNECT_MS = 5000;
 const UNREACHABLE = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EADDRNOTAVAIL', 'ENOENT', 'EACCES']);
 
 export class HttpEndpoint {
@@ -58,10 +66,11 @@ export class HttpEndpoint {
   readonly #request: (options: RequestOptions) => ClientRequest;
 
   /** @param url scheme, host and port count; the rest is given with each call. */
-  constructor(url: URL, socketPath?: string) {
+  constructor(url: URL, { socketPath, certificates }: HttpEndpointOptions = {}) {
     const secure = url.protocol === 'https:';
     const options = { keepAlive: true, maxSockets: SOCKETS_MAX, scheduling: 'lifo' } as const;
-    this.#agent = secure ? new HttpsAgent(options) : new HttpAgent(options);
+    const ca = certificates === undefined ? {} : { ca: [...certificates] };
+    this.#agent = secure ? new HttpsAgent({ ...options, ...ca }) : new HttpAgent(options);
     this.#request = secure ? httpsRequest : httpRequest;
     const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
     this.#target = socketPath === undefined ? { host, port: url.port === '' ? (secure ? 443 : 80) : Number(url.port) } : { socketPath };
@@ -72,6 +81,7 @@ export class HttpEndpoint {
       const { method, path, headers, body, signal, idleMs } = call;
       const request = this.#request({ ...this.#target, agent: this.#agent, method, path, headers, setHost: false, signal });
       request.setTimeout(idleMs, () => request.destroy(new HttpFailure('idle', new Error(`no answer for ${idleMs} ms`))));
+      request.on('socket', (socket) => limitConnecting(request, socket));
       request.on('response', (response) => receive(call, response).then(resolve, reject));
       request.on('error', (error) => reject(failureOf(error, signal)));
       request.end(body);
@@ -81,6 +91,16 @@ export class HttpEndpoint {
   close(): void {
     this.#agent.destroy();
   }
+}
+
+/** The silence of a call is measured from the connection on; a host that answers nothing at all must not cost more. */
+function limitConnecting(request: ClientRequest, socket: Socket): void {
+  if (!socket.connecting) return;
+  const late = (): void => void request.destroy(new HttpFailure('unreachable', new Error(`no connection within ${CONNECT_MS} ms`)));
+  const timer = setTimeout(late, CONNECT_MS);
+  const done = (): void => clearTimeout(timer);
+  socket.once('connect', done);
+  socket.once('close', done);
 }
 
 function receive(call: HttpCall, response: IncomingMessage): Promise<HttpAnswer> {

@@ -47,7 +47,7 @@ export function s3Presigner(signing: S3Signing): S3Presigner {
   return {
     put: (key, { crc32c, length }, ttlMs) => {
       const headers = {
-        ...putHeaders(),
+        ...putHeaders(signing.location),
         ...(crc32c === undefined ? {} : { 'x-amz-checksum-crc32c': crc32cToBase64(crc32c) }),
         ...(length === undefined ? {} : { 'content-length': String(length) }),
       };

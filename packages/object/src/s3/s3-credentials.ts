@@ -1,6 +1,6 @@
 /**
  * Keys for S3: those of the environment that was passed in, else the SDK's own chain (profiles, web identity, container
- * and instance metadata), which refreshes what expires. Secrets never leave this file but to the signer.
+ * and instance metadata), which takes new ones in time where it knows when they end. Secrets never leave this file but to the signer.
  */
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -10,26 +10,18 @@ import { loadAwsSdk } from './aws-sdk.js';
 import type { S3Credentials } from './sigv4.js';
 
 export type Env = Readonly<Record<string, string | undefined>>;
-export type CredentialSource = () => Promise<S3Credentials>;
+
+export interface CredentialSource {
+  get(): Promise<S3Credentials>;
+  /** Asks anew where keys come from, past every cache. Resolves with whether there are others now. */
+  renew(): Promise<boolean>;
+}
 
 export function credentialSource(env: Env, region: string): CredentialSource {
   const stated = fromEnv(env);
-  if (stated !== undefined) return async () => stated;
-  let chain: Promise<CredentialSource> | undefined;
-  return async () => {
-    chain ??= sdkChain(env, region);
-    try {
-      return await (
-        await chain
-      )();
-    } catch (cause) {
-      throw new NokvError(
-        'bad-credentials',
-        'found no S3 credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE with a profile in ~/.aws',
-        { cause },
-      );
-    }
-  };
+  // What stands in the environment of a process does not change.
+  if (stated !== undefined) return { get: async () => stated, renew: async () => false };
+  return new ChainCredentials(env, region);
 }
 
 /** Whether somebody gave this process keys on purpose; asks no metadata service, so it takes no time. */
@@ -53,9 +45,54 @@ function fromEnv(env: Env): S3Credentials | undefined {
   return { accessKeyId, secretAccessKey, ...(sessionToken ? { sessionToken } : {}) };
 }
 
-async function sdkChain(env: Env, region: string): Promise<CredentialSource> {
-  const { S3Client } = await loadAwsSdk();
-  const profile = env['AWS_PROFILE'];
-  const client = new S3Client({ region, ...(profile === undefined ? {} : { profile }) });
-  return () => client.config.credentials();
+class ChainCredentials implements CredentialSource {
+  readonly #env: Env;
+  readonly #region: string;
+  #chain: Promise<() => Promise<S3Credentials>> | undefined;
+  #last: S3Credentials | undefined;
+
+  constructor(env: Env, region: string) {
+    this.#env = env;
+    this.#region = region;
+  }
+
+  async get(): Promise<S3Credentials> {
+    this.#chain ??= this.#makeChain();
+    const chain = this.#chain;
+    try {
+      return (this.#last = await (await chain)());
+    } catch (cause) {
+      // The next call looks again: a profile may have been written, a metadata service may be back.
+      if (this.#chain === chain) this.#chain = undefined;
+      throw new NokvError(
+        'bad-credentials',
+        'found no S3 credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE with a profile in ~/.aws',
+        { cause },
+      );
+    }
+  }
+
+  async renew(): Promise<boolean> {
+    const before = this.#last;
+    this.#chain = undefined;
+    const { accessKeyId, secretAccessKey, sessionToken } = await this.get();
+    return accessKeyId !== before?.accessKeyId || secretAccessKey !== before.secretAccessKey || sessionToken !== before.sessionToken;
+  }
+
+  /** A chain of its own with nothing remembered, files included. */
+  async #makeChain(): Promise<() => Promise<S3Credentials>> {
+    const { S3Client } = await loadAwsSdk();
+    const profile = this.#env['AWS_PROFILE'];
+    const options = { region: this.#region, ignoreCache: true, ...(profile === undefined ? {} : { profile }) };
+    const client = new S3Client(options);
+    return async () => {
+      const { accessKeyId, secretAccessKey, sessionToken, expiration } = await client.config.credentials();
+      return {
+        accessKeyId,
+        secretAccessKey,
+        ...(sessionToken === undefined ? {} : { sessionToken }),
+        ...(expiration === undefined ? {} : { expiresAtMs: expiration.getTime() }),
+      };
+    };
+  }
 }

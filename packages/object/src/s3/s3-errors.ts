@@ -12,6 +12,8 @@ export interface S3Refusal {
   /** `x-amz-bucket-region`. */
   readonly region?: string | undefined;
   readonly retryAfterMs?: number | undefined;
+  /** The store's clock (`Date`). */
+  readonly dateMs?: number | undefined;
 }
 
 /** @returns what to throw: {@link TryAgain} where a repeat may help. */
@@ -30,11 +32,12 @@ export function translateRefusal(refusal: S3Refusal, where: string, doing: strin
     case 'XAdminUserNotFound': // versitygw's name for it, with 404
     case 'SignatureDoesNotMatch':
     case 'ExpiredToken':
+    case 'ExpiredTokenException':
     case 'InvalidToken':
     case 'TokenRefreshRequired':
       return make('bad-credentials', KEYS_ADVICE);
     case 'RequestTimeTooSkewed':
-      return make('bad-credentials', "set this machine's clock");
+      return make('bad-credentials', "this machine's clock and the store's differ by more than the store allows: set the clock");
     case 'AccessDenied':
     case 'AllAccessDisabled':
       return make('permission-denied', `these keys may not do this; change the bucket's policy or ${KEYS_ADVICE}`);
@@ -71,11 +74,16 @@ export function translateRefusal(refusal: S3Refusal, where: string, doing: strin
   return make('store-unavailable', 'is this an S3 endpoint?');
 }
 
-/** `<Error><Code>…</Code><Message>…</Message>…`; anything else has neither. */
-export function parseErrorBody(body: Uint8Array): { readonly code?: string; readonly message?: string } {
+/** `<Error><Code>…</Code><Message>…</Message>…`; anything else has none of them. */
+export function parseErrorBody(body: Uint8Array): { readonly code?: string; readonly message?: string; readonly region?: string } {
   const text = Buffer.from(body.buffer, body.byteOffset, Math.min(body.byteLength, 64 * 1024)).toString();
   if (!text.includes('<Error')) return {};
   const code = /<Code>([A-Za-z0-9.]{1,100})<\/Code>/.exec(text)?.[1];
   const message = /<Message>([^<]{0,1000})<\/Message>/.exec(text)?.[1];
-  return { ...(code === undefined ? {} : { code }), ...(message === undefined ? {} : { message }) };
+  const region = /<Region>([a-z0-9-]{1,64})<\/Region>/.exec(text)?.[1];
+  return {
+    ...(code === undefined ? {} : { code }),
+    ...(message === undefined ? {} : { message }),
+    ...(region === undefined ? {} : { region }),
+  };
 }

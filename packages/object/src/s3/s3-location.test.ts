@@ -27,6 +27,20 @@ describe('parseS3Url', () => {
       pathStyle: true,
     });
     expect(parseS3Url('s3://with.dots')).toMatchObject({ pathStyle: true });
+    expect(parseS3Url('s3://bucket', { AWS_CA_BUNDLE: '/etc/ours.pem' })).toMatchObject({ caFile: '/etc/ours.pem' });
+  });
+
+  test('storage class, encryption and certificates are options', () => {
+    expect(parseS3Url('s3://bucket?storageClass=STANDARD_IA&sse=AES256&ca=/etc/ours.pem')).toMatchObject({
+      storageClass: 'STANDARD_IA',
+      encryption: 'AES256',
+      caFile: '/etc/ours.pem',
+    });
+    expect(parseS3Url('s3://bucket?sse=aws:kms:dsse&sseKmsKeyId=alias/nokv')).toMatchObject({
+      encryption: 'aws:kms:dsse',
+      kmsKeyId: 'alias/nokv',
+    });
+    expect(parseS3Url('s3://bucket?sseKmsKeyId=arn:aws:kms:eu-west-3:1:key/2')).toMatchObject({ encryption: 'aws:kms' });
   });
 
   test.each([
@@ -42,6 +56,11 @@ describe('parseS3Url', () => {
     's3://bucket?endpoint=ftp://host',
     's3://bucket?endpoint=http://host/path',
     's3://bucket?pathStyle=yes',
+    's3://bucket?storageClass=cold storage',
+    's3://bucket?sse=rot13',
+    's3://bucket?sse=AES256&sseKmsKeyId=k',
+    's3://bucket?sseKmsKeyId=a%0Ab',
+    's3://bucket?ca=ours.pem',
     's3://bucket?region=no%20where',
     's3://bucket?surprise=1',
     'nonsense',

@@ -1,5 +1,8 @@
-/** `s3://bucket/prefix?endpoint=http://127.0.0.1:9000&region=us-east-1&pathStyle=true` */
-import { NokvError } from '@nokv/types';
+/**
+ * `s3://bucket/prefix?endpoint=http://127.0.0.1:9000&region=us-east-1&pathStyle=true`, and where wanted
+ * `&storageClass=STANDARD_IA&sse=aws:kms&sseKmsKeyId=alias/nokv&ca=/etc/ssl/our-ca.pem`.
+ */
+import { NokvError, S3_ENCRYPTIONS, type S3Encryption } from '@nokv/types';
 import { checkKey } from '../object-key.js';
 
 export interface S3Location {
@@ -10,14 +13,24 @@ export interface S3Location {
   /** Without slashes at its ends; may be empty. */
   readonly prefix: string;
   readonly pathStyle: boolean;
+  /** Asked for with every put; absent: what the bucket does by itself. */
+  readonly storageClass?: string | undefined;
+  readonly encryption?: S3Encryption | undefined;
+  /** Only with one of the KMS encryptions. */
+  readonly kmsKeyId?: string | undefined;
+  /** A file of certificates (PEM) that are trusted besides the usual ones. */
+  readonly caFile?: string | undefined;
 }
 
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
-const PARAMETERS = new Set(['endpoint', 'region', 'pathStyle']);
+const PARAMETERS = new Set(['endpoint', 'region', 'pathStyle', 'storageClass', 'sse', 'sseKmsKeyId', 'ca']);
 /** Leaves room for the longest key of ours below it (1,024 bytes are S3's limit). */
 const PREFIX_BYTES_MAX = 300;
 
-/** @param env `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `AWS_REGION` and `AWS_DEFAULT_REGION` fill in what the URL leaves out. */
+/**
+ * @param env `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_DEFAULT_REGION` and `AWS_CA_BUNDLE` fill in what the URL
+ *   leaves out.
+ */
 export function parseS3Url(text: string, env: Readonly<Record<string, string | undefined>> = {}): S3Location {
   let url: URL;
   try {
@@ -44,7 +57,31 @@ export function parseS3Url(text: string, env: Readonly<Record<string, string | u
     prefix: parsePrefix(url.pathname, text),
     // Other servers than Amazon's rarely have a name for each bucket; and a dot in it breaks certificates.
     pathStyle: pathStyle === null ? stated !== undefined || url.host.includes('.') : pathStyle === 'true',
+    ...putOptions(url.searchParams, text),
+    ...caFile(url.searchParams.get('ca') ?? env['AWS_CA_BUNDLE'], text),
   };
+}
+
+function putOptions(query: URLSearchParams, whole: string): Pick<S3Location, 'storageClass' | 'encryption' | 'kmsKeyId'> {
+  const storageClass = query.get('storageClass');
+  const kmsKeyId = query.get('sseKmsKeyId');
+  const stated = query.get('sse') ?? (kmsKeyId === null ? null : 'aws:kms');
+  const encryption = S3_ENCRYPTIONS.find((name) => name === stated);
+  if (storageClass !== null && !/^[A-Z0-9_]{1,64}$/.test(storageClass)) throw badUrl(whole, `has storageClass=${storageClass}`);
+  if (stated !== null && encryption === undefined) throw badUrl(whole, `has sse=${stated} (one of ${S3_ENCRYPTIONS.join(', ')})`);
+  if (kmsKeyId !== null && (encryption === 'AES256' || !/^[\w:/.+=@-]{1,2048}$/.test(kmsKeyId)))
+    throw badUrl(whole, `has sseKmsKeyId=${kmsKeyId} (the id, ARN or alias of a key, with sse=aws:kms)`);
+  return {
+    ...(storageClass === null ? {} : { storageClass }),
+    ...(encryption === undefined ? {} : { encryption }),
+    ...(kmsKeyId === null ? {} : { kmsKeyId }),
+  };
+}
+
+function caFile(path: string | undefined, whole: string): Pick<S3Location, 'caFile'> {
+  if (path === undefined || path === '') return {};
+  if (!path.startsWith('/')) throw badUrl(whole, `has ${JSON.stringify(path)} as file of certificates, which is no absolute path`);
+  return { caFile: path };
 }
 
 /** For people; holds no secret. */
@@ -83,7 +120,7 @@ function redacted(url: URL): string {
 function badUrl(text: string, problem: string, cause?: unknown): NokvError {
   return new NokvError(
     'bad-configuration',
-    `expected s3://bucket[/prefix][?endpoint=http://host:port&region=…&pathStyle=true|false], found ${text}, which ${problem}`,
+    `expected s3://bucket[/prefix][?endpoint=http://host:port&region=…&pathStyle=true|false&storageClass=…&sse=…&sseKmsKeyId=…&ca=/file], found ${text}, which ${problem}`,
     { cause },
   );
 }

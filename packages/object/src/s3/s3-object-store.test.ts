@@ -143,7 +143,7 @@ describe('admission', () => {
   });
 
   test('a store that ignores If-None-Match is refused by name, and left empty', async () => {
-    await start({ ignoreConditions: true });
+    await start({ conditions: 'ignored' });
     await expect(admissionProbe(store)).rejects.toMatchObject({
       code: 'store-unfit',
       message: expect.stringMatching(/create-if-absent.*one-winner/),

@@ -8,6 +8,7 @@
  */
 import { NokvError, isNokvError, systemClock, systemRandom, type Clock, type Random } from '@nokv/types';
 import { crc32c, crc32cFromBase64, crc32cToBase64 } from '../block-checksum.js';
+import { CIRCUIT_POLICY_DEFAULT, Circuit } from '../circuit.js';
 import { LIST_KEYS_MAX, checkKey, checkListLimit, checkPrefix, checkRange, noObject, shortObject } from '../object-key.js';
 import type {
   DeleteOptions,
@@ -19,16 +20,20 @@ import type {
   PutOptions,
   PutOutcome,
   StoreCallOptions,
+  StoreHealth,
 } from '../object-store.js';
 import { RETRY_POLICY_DEFAULT, Retries, TryAgain, type Attempt, type RetryPolicy } from '../retries.js';
 import { s3Presigner, type S3Presigner } from './presign.js';
+import { trustedCertificates } from './certificates.js';
+import { leanWire } from './lean-wire.js';
 import { S3Admin } from './s3-admin.js';
 import { credentialSource, type Env } from './s3-credentials.js';
-import { parseErrorBody } from './s3-errors.js';
 import { describeS3, parseS3Url, type S3Location } from './s3-location.js';
 import { putHeaders } from './s3-put-headers.js';
 import { S3Requests } from './s3-request.js';
 import { S3Signing } from './s3-signing.js';
+import { SdkClient } from './sdk-client.js';
+import { sdkWire } from './sdk-wire.js';
 
 export interface S3StoreOptions {
   /** Where `AWS_…` is looked up. */
@@ -38,11 +43,19 @@ export interface S3StoreOptions {
   readonly retry?: Partial<RetryPolicy> | undefined;
   /** Ask the bucket once before the store is handed out (default true): wrong keys, names and endpoints show here. */
   readonly check?: boolean | undefined;
+  /** How objects are put and read: `lean` (default) by our own signed requests, `sdk` by the AWS SDK. Else `NOKV_S3_CLIENT` in `env`. */
+  readonly client?: S3ClientKind | undefined;
 }
+
+export const S3_CLIENTS = ['lean', 'sdk'] as const;
+export type S3ClientKind = (typeof S3_CLIENTS)[number];
 
 export interface S3Store extends ObjectStore {
   /** For clients without keys; below the store's prefix, as all keys here. */
   readonly presigner: S3Presigner;
+  /** With the region that the bucket turned out to be in. */
+  readonly location: S3Location;
+  health(): StoreHealth;
 }
 
 const CHECK_ATTEMPTS_MAX = 3;
@@ -53,15 +66,16 @@ const OBJECT_BYTES_MAX = 256 * 1024 * 1024;
 export async function openS3Store(where: string | S3Location, options: S3StoreOptions): Promise<S3Store> {
   const { env, clock = systemClock, random = systemRandom, retry, check = true } = options;
   const location = typeof where === 'string' ? parseS3Url(where, env) : where;
-  const credentials = credentialSource(env, location.region);
+  const certificates = await trustedCertificates(location.caFile);
+  const signing = new S3Signing(location, credentialSource(env, location.region), clock);
   const policy = { ...RETRY_POLICY_DEFAULT, ...retry };
-  const signing = new S3Signing(location, credentials, clock);
-  const requests = new S3Requests(signing);
-  const store = new S3ObjectStore(requests, new S3Admin(location, credentials), new Retries(policy, clock, random), s3Presigner(signing));
+  const client = new SdkClient(signing, certificates);
+  const requests = new S3Requests(signing, s3ClientOf(options) === 'sdk' ? sdkWire(client) : leanWire(signing, certificates));
+  const store = new S3ObjectStore({ signing, client, requests, policy, clock, random });
   try {
     // Whoever starts a server waits for this answer: a mistyped endpoint should not cost the patience of a running one.
     const attemptsMax = Math.min(policy.attemptsMax, CHECK_ATTEMPTS_MAX);
-    if (check) await checkBucket(requests, new Retries({ ...policy, attemptsMax }, clock, random));
+    if (check) await checkBucket(signing.location, requests, new Retries({ ...policy, attemptsMax }, clock, random));
   } catch (error) {
     await store.close();
     throw error;
@@ -69,10 +83,18 @@ export async function openS3Store(where: string | S3Location, options: S3StoreOp
   return store;
 }
 
+function s3ClientOf({ client, env }: S3StoreOptions): S3ClientKind {
+  const stated = client ?? (env['NOKV_S3_CLIENT'] || 'lean');
+  const known = S3_CLIENTS.find((name) => name === stated);
+  if (known === undefined)
+    throw new NokvError('bad-configuration', `expected ${S3_CLIENTS.join(' or ')} in NOKV_S3_CLIENT, found ${JSON.stringify(stated)}`);
+  return known;
+}
+
 /** A listing of one key says why in its body when it is refused; HEAD of the bucket would not. */
-async function checkBucket(requests: S3Requests, retries: Retries): Promise<void> {
-  const { prefix } = requests.location;
-  const where = describeS3(requests.location);
+async function checkBucket(location: S3Location, requests: S3Requests, retries: Retries): Promise<void> {
+  const { prefix } = location;
+  const where = describeS3(location);
   await retries.run(`${where}: reach the bucket`, undefined, async ({ signal }) => {
     const query = { 'list-type': '2', 'max-keys': '1', prefix: prefix === '' ? '' : `${prefix}/` };
     const answer = await requests.send({ method: 'GET', query, signal });
@@ -83,27 +105,51 @@ async function checkBucket(requests: S3Requests, retries: Retries): Promise<void
   });
 }
 
+interface S3StoreParts {
+  readonly signing: S3Signing;
+  readonly client: SdkClient;
+  readonly requests: S3Requests;
+  readonly policy: RetryPolicy;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
 class S3ObjectStore implements S3Store {
   readonly description: string;
   readonly presigner: S3Presigner;
+  readonly #signing: S3Signing;
+  readonly #client: SdkClient;
   readonly #requests: S3Requests;
   readonly #admin: S3Admin;
+  readonly #circuit: Circuit;
   readonly #retries: Retries;
   readonly #base: string;
 
-  constructor(requests: S3Requests, admin: S3Admin, retries: Retries, presigner: S3Presigner) {
-    this.presigner = presigner;
+  constructor({ signing, client, requests, policy, clock, random }: S3StoreParts) {
+    this.description = describeS3(signing.location);
+    this.presigner = s3Presigner(signing);
+    this.#signing = signing;
+    this.#client = client;
     this.#requests = requests;
-    this.#admin = admin;
-    this.#retries = retries;
-    this.description = describeS3(requests.location);
-    this.#base = requests.location.prefix === '' ? '' : `${requests.location.prefix}/`;
+    this.#admin = new S3Admin(client);
+    this.#circuit = new Circuit({ ...CIRCUIT_POLICY_DEFAULT, ...policy.circuit }, clock, random);
+    this.#retries = new Retries(policy, clock, random, this.#circuit);
+    this.#base = signing.location.prefix === '' ? '' : `${signing.location.prefix}/`;
+  }
+
+  get location(): S3Location {
+    return this.#signing.location;
+  }
+
+  health(): StoreHealth {
+    const { state, stateMs, failure, opened } = this.#circuit;
+    return { circuit: state, circuitMs: stateMs, failure: failure?.message, retries: this.#retries.repeats, opened };
   }
 
   async putIfAbsent(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<PutOutcome> {
     checkKey(key);
     const checksum = options.crc32c ?? crc32c(bytes);
-    const headers = { ...putHeaders(), 'x-amz-checksum-crc32c': crc32cToBase64(checksum) };
+    const headers = { ...putHeaders(this.#signing.location), 'x-amz-checksum-crc32c': crc32cToBase64(checksum) };
     try {
       return await this.#run(`write ${key}`, options.signal, async ({ signal, isAmbiguous }): Promise<PutOutcome> => {
         const answer = await this.#requests.send({ method: 'PUT', key: this.#base + key, headers, body: bytes, signal });
@@ -156,8 +202,8 @@ class S3ObjectStore implements S3Store {
   }
 
   async close(): Promise<void> {
-    this.#requests.close();
-    await this.#admin.close();
+    await this.#requests.close();
+    await this.#client.close();
   }
 
   #run<T>(doing: string, signal: AbortSignal | undefined, attempt: (attempt: Attempt) => Promise<T>): Promise<T> {
@@ -174,7 +220,7 @@ class S3ObjectStore implements S3Store {
       answerBytesMax: length ?? OBJECT_BYTES_MAX,
       into,
     });
-    if (answer.status === 404 && (parseErrorBody(answer.body).code ?? 'NoSuchKey') === 'NoSuchKey') throw noObject(key, this.description);
+    if (answer.status === 404 && (answer.said.code ?? 'NoSuchKey') === 'NoSuchKey') throw noObject(key, this.description);
     if (answer.status === 416) throw shortObject(key, `at least ${offset + (length ?? 0)}`, offset);
     if (answer.status !== 200 && answer.status !== 206) throw this.#requests.refusal(answer, `read ${key}`, false);
     if (length === undefined) return answer.body;

@@ -1,77 +1,58 @@
-/** Signed single requests to one bucket: the lean way for blocks. One attempt; refusals come back as answers. */
-import { HttpEndpoint, type HttpAnswer } from '../http/http-endpoint.js';
+/** Single requests to one bucket, with what a refusal teaches put right at once. Refusals come back as answers. */
 import { retryAfterMs, translateHttpFailure } from '../http/http-errors.js';
-import { parseErrorBody, translateRefusal } from './s3-errors.js';
-import { describeS3, type S3Location } from './s3-location.js';
-import type { S3Signing } from './s3-signing.js';
-import { canonicalQuery } from './sigv4.js';
-
-export interface S3Request {
-  readonly method: 'GET' | 'HEAD' | 'PUT';
-  /** Undefined: the bucket itself. */
-  readonly key?: string | undefined;
-  readonly query?: Readonly<Record<string, string>> | undefined;
-  readonly headers?: Readonly<Record<string, string>> | undefined;
-  readonly body?: Uint8Array | undefined;
-  readonly answerBytesMax?: number | undefined;
-  readonly into?: Uint8Array | undefined;
-  readonly signal: AbortSignal;
-}
-
-/** Longest silence before a connection is given up. */
-const IDLE_MS = 20_000;
-const ANSWER_BYTES_MAX = 1024 * 1024;
+import { translateRefusal, type S3Refusal } from './s3-errors.js';
+import { describeS3 } from './s3-location.js';
+import type { S3Lesson, S3Signing } from './s3-signing.js';
+import type { S3Answer, S3Request, S3Wire } from './s3-wire.js';
 
 export class S3Requests {
-  readonly location: S3Location;
   readonly #signing: S3Signing;
-  readonly #endpoint: HttpEndpoint;
+  readonly #wire: S3Wire;
 
-  constructor(signing: S3Signing) {
-    this.location = signing.location;
+  constructor(signing: S3Signing, wire: S3Wire) {
     this.#signing = signing;
-    this.#endpoint = new HttpEndpoint(signing.origin);
+    this.#wire = wire;
   }
 
-  async send(request: S3Request): Promise<HttpAnswer> {
-    const { method, key, query, body, signal } = request;
-    const path = this.#signing.pathOf(key);
-    const headers = body === undefined ? request.headers : { ...request.headers, 'content-length': String(body.length) };
-    const signed = await this.#signing.sign({ method, key, query, headers });
-    try {
-      return await this.#endpoint.exchange({
-        method,
-        path: query === undefined ? path : `${path}?${canonicalQuery(query)}`,
-        headers: signed,
-        body,
-        signal,
-        idleMs: IDLE_MS,
-        into: request.into,
-        answerBytesMax: Math.max(request.answerBytesMax ?? 0, ANSWER_BYTES_MAX),
-      });
-    } catch (error) {
-      throw translateHttpFailure(error, describeS3(this.location), method === 'PUT');
+  async send(request: S3Request): Promise<S3Answer> {
+    const learnt = new Set<S3Lesson>();
+    // Each lesson counts once: at most three more requests.
+    for (;;) {
+      const { generation } = this.#signing;
+      const answer = await this.#exchange(request);
+      if (answer.status < 300) return answer;
+      const lesson = await this.#signing.learn(this.#refusalOf(answer), generation);
+      if (lesson === undefined || learnt.has(lesson)) return answer;
+      learnt.add(lesson);
     }
   }
 
   /** What an answer that is none of the expected ones means. */
-  refusal(answer: HttpAnswer, doing: string, isWrite: boolean): Error {
-    const { status, headers } = answer;
-    const region = headers['x-amz-bucket-region'];
-    return translateRefusal(
-      {
-        status,
-        ...parseErrorBody(answer.body),
-        region: typeof region === 'string' ? region : undefined,
-        retryAfterMs: retryAfterMs(headers['retry-after'], this.#signing.nowMs()),
-      },
-      describeS3(this.location),
-      doing,
-      isWrite,
-    );
+  refusal(answer: S3Answer, doing: string, isWrite: boolean): Error {
+    return translateRefusal(this.#refusalOf(answer), describeS3(this.#signing.location), doing, isWrite);
   }
 
-  close(): void {
-    this.#endpoint.close();
+  close(): Promise<void> {
+    return this.#wire.close();
+  }
+
+  async #exchange(request: S3Request): Promise<S3Answer> {
+    try {
+      return await this.#wire.exchange(request);
+    } catch (error) {
+      throw translateHttpFailure(error, describeS3(this.#signing.location), request.method === 'PUT');
+    }
+  }
+
+  #refusalOf({ status, headers, said }: S3Answer): S3Refusal {
+    const region = headers['x-amz-bucket-region'];
+    const dateMs = Date.parse(headers.date ?? '');
+    return {
+      status,
+      ...said,
+      region: typeof region === 'string' ? region : said.region,
+      retryAfterMs: retryAfterMs(headers['retry-after'], this.#signing.nowMs()),
+      dateMs: Number.isFinite(dateMs) ? dateMs : undefined,
+    };
   }
 }

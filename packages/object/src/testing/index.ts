@@ -1,3 +1,4 @@
 export { codeOf, objectStoreConformance, type OpenedStore } from './object-store-conformance.js';
 export { blockStoreConformance, type OpenedBlocks } from './block-store-conformance.js';
-export { startS3Double, type S3Double, type S3DoubleFault, type S3DoubleOptions } from './s3-double.js';
+export { startS3Double, type S3Double, type S3DoubleOptions, type SeenRequest } from './s3-double.js';
+export { S3FaultScript, readBody, type S3Answer, type S3Fault, type S3FaultEffect } from './s3-faults.js';

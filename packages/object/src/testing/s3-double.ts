@@ -1,36 +1,38 @@
 /**
  * A small S3 endpoint in this process, with scripted faults: for what a real server does not do on demand. It speaks just
  * what the adapter uses (conditional PUT, ranged GET, HEAD, list, bulk delete), checks no signatures, and keeps exact
- * conditional semantics unless it is told to ignore them.
+ * conditional semantics unless it is told to cheat. Region, clock and keys it checks where it is told to.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type RequestListener } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { crc32c, crc32cToBase64 } from '../block-checksum.js';
 import { compareKeys } from '../object-key.js';
-
-export interface S3DoubleFault {
-  readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST';
-  /** How many requests meet it; default 1. */
-  readonly times?: number;
-  readonly effect:
-    /** Answered without doing anything. */
-    | { readonly kind: 'status'; readonly status: number; readonly code?: string; readonly headers?: Readonly<Record<string, string>> }
-    /** The connection is reset before anything is done. */
-    | { readonly kind: 'reset' }
-    /** It is done, and the connection reset instead of an answer. */
-    | { readonly kind: 'lose-reply' }
-    /** The answer's body ends half-way. */
-    | { readonly kind: 'cut' }
-    /** The answer's first byte is wrong. */
-    | { readonly kind: 'flip' }
-    /** Never answered. */
-    | { readonly kind: 'hang' };
-}
+import { S3FaultScript, readBody, type S3Answer, type S3Fault } from './s3-faults.js';
 
 export interface S3DoubleOptions {
-  /** Answers every PUT with 200 and overwrites, as servers do that do not know `If-None-Match`. */
-  readonly ignoreConditions?: boolean;
+  /**
+   * `ignored`: answers every PUT with 200 and overwrites, as servers do that do not know `If-None-Match`. `one-at-a-time`: looks, and
+   * writes a moment later, so that of many at once several win. Default: `exact`.
+   */
+  readonly conditions?: 'exact' | 'ignored' | 'one-at-a-time';
   /** Keeps no checksums, as some servers. */
   readonly keepNoChecksums?: boolean;
+  /** Keeps the bytes of a PUT whatever its checksum says. */
+  readonly checkNoChecksums?: boolean;
+  /** Answers every GET with the whole object. */
+  readonly ignoreRanges?: boolean;
+  /** Shows what was written only with the second listing. */
+  readonly listLate?: boolean;
+  /** Says that it deleted, and does not. */
+  readonly deleteNothing?: boolean;
+  /** Requests that are signed for another are told this one. */
+  readonly region?: string;
+  /** Requests that are signed 15 minutes before or after are refused. */
+  readonly nowMs?: () => number;
+  /** Requests with another access key or session token are refused as expired. */
+  readonly key?: () => { readonly accessKeyId: string; readonly sessionToken?: string };
+  /** Serves https with these. */
+  readonly tls?: { readonly key: string; readonly cert: string };
 }
 
 export interface S3Double {
@@ -41,83 +43,105 @@ export interface S3Double {
   readonly objects: Map<string, Buffer>;
   /** `METHOD key` of every request, in order of arrival. */
   readonly requests: string[];
-  inject(...faults: readonly S3DoubleFault[]): void;
+  /** The same with all that came with it. */
+  readonly seen: SeenRequest[];
+  /** From now on the bucket does not exist. */
+  dropBucket(): void;
+  inject(...faults: readonly S3Fault[]): void;
+  /** Forgets the faults that were not met yet. */
+  healed(): void;
   stop(): Promise<void>;
 }
 
+export interface SeenRequest {
+  readonly method: string;
+  /** Path and query as they came. */
+  readonly url: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
 const BUCKET = 'double';
+const SKEW_MS_MAX = 15 * 60_000;
 
 export async function startS3Double(options: S3DoubleOptions = {}): Promise<S3Double> {
   const objects = new Map<string, Buffer>();
   const requests: string[] = [];
-  const faults: { fault: S3DoubleFault; left: number }[] = [];
-  const server = createServer((request, response) => {
-    serve(request, response).catch(() => request.socket.destroy());
-  });
+  const seen: SeenRequest[] = [];
+  const script = new S3FaultScript();
+  const lateKeys = new Set<string>();
+  let hasBucket = true;
+  const listener: RequestListener = (request, response) => {
+    const serve = async (): Promise<void> => {
+      const url = new URL(request.url ?? '/', 'http://double');
+      const key = decodeURIComponent(url.pathname).slice(BUCKET.length + 2);
+      requests.push(`${request.method} ${key}`);
+      const body = await readBody(request);
+      seen.push({ method: request.method ?? '', url: request.url ?? '', headers: request.headers, body });
+      if (options.nowMs !== undefined) response.setHeader('date', new Date(options.nowMs()).toUTCString());
+      await script.answer(request, response, key, () => refusal(request) ?? act(request, url, key, body));
+    };
+    serve().catch(() => request.socket.destroy());
+  };
+  const server = options.tls === undefined ? createServer(listener) : createSecureServer(options.tls, listener);
 
-  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? '/', 'http://double');
-    const key = decodeURIComponent(url.pathname).slice(BUCKET.length + 2);
-    requests.push(`${request.method} ${key}`);
-    const body = await readBody(request);
-    const effect = takeFault(request.method ?? '');
-    if (effect?.kind === 'hang') return;
-    if (effect?.kind === 'reset') return void request.socket.resetAndDestroy();
-    if (effect?.kind === 'status') {
-      const headers = { 'content-type': 'application/xml', ...effect.headers };
-      response.writeHead(effect.status, headers).end(effect.code === undefined ? '' : `<Error><Code>${effect.code}</Code></Error>`);
-      return;
-    }
-    const answer = act(request, url, key, body);
-    if (effect?.kind === 'lose-reply') return void request.socket.resetAndDestroy();
-    const bytes = Buffer.from(answer.body ?? '');
-    if (effect?.kind === 'flip' && bytes[0] !== undefined) bytes[0] ^= 1;
-    response.writeHead(answer.status, { 'content-length': bytes.length, ...answer.headers });
-    if (effect?.kind === 'cut') {
-      response.write(bytes.subarray(0, bytes.length >> 1), () => request.socket.resetAndDestroy());
-    } else response.end(request.method === 'HEAD' ? undefined : bytes);
+  function refusal({ headers }: IncomingMessage): S3Answer | undefined {
+    const { region, nowMs, key } = options;
+    const [accessKeyId, , scope] = /Credential=([^,]+)/.exec(headers.authorization ?? '')?.[1]?.split('/') ?? [];
+    if (region !== undefined && scope !== region)
+      return refuse(400, 'AuthorizationHeaderMalformed', { headers: { 'x-amz-bucket-region': region }, region });
+    if (nowMs !== undefined && Math.abs(signedAtMs(headers) - nowMs()) > SKEW_MS_MAX) return refuse(403, 'RequestTimeTooSkewed');
+    const wanted = key?.();
+    if (wanted !== undefined && (accessKeyId !== wanted.accessKeyId || headers['x-amz-security-token'] !== wanted.sessionToken))
+      return refuse(400, 'ExpiredToken');
+    return hasBucket ? undefined : refuse(404, 'NoSuchBucket');
   }
 
-  function act(request: IncomingMessage, url: URL, key: string, body: Buffer): Answer {
-    if (request.method === 'POST') return bulkDelete(objects, body);
+  function act(request: IncomingMessage, url: URL, key: string, body: Buffer): S3Answer | Promise<S3Answer> {
+    if (request.method === 'POST') return options.deleteNothing === true ? bulkDelete(new Map(), body) : bulkDelete(objects, body);
     if (request.method === 'PUT') return put(request, key, body);
-    if (key === '') return list(objects, url.searchParams);
+    if (key === '') return list(visible(), url.searchParams);
     const found = objects.get(key);
     if (found === undefined) return { status: 404, body: '<Error><Code>NoSuchKey</Code></Error>' };
     const headers = options.keepNoChecksums === true ? {} : { 'x-amz-checksum-crc32c': crc32cToBase64(crc32c(found)) };
     if (request.method === 'HEAD') return { status: 200, headers: { ...headers, 'content-length': String(found.length) } };
-    return get(found, request.headers.range);
+    const answer = get(found, options.ignoreRanges === true ? undefined : request.headers.range);
+    // What some servers give as entity tag is no MD5 of anything.
+    return { ...answer, headers: { ...answer.headers, etag: `"${found.length}-not-an-md5"` } };
   }
 
-  function put(request: IncomingMessage, key: string, body: Buffer): Answer {
+  function visible(): ReadonlyMap<string, Buffer> {
+    if (options.listLate !== true) return objects;
+    const shown = new Map([...objects].filter(([key]) => lateKeys.has(key)));
+    for (const key of objects.keys()) lateKeys.add(key);
+    return shown;
+  }
+
+  async function put(request: IncomingMessage, key: string, body: Buffer): Promise<S3Answer> {
     const stated = request.headers['x-amz-checksum-crc32c'];
-    if (stated !== undefined && stated !== crc32cToBase64(crc32c(body)))
-      return { status: 400, body: '<Error><Code>BadDigest</Code></Error>' };
-    if (objects.has(key) && request.headers['if-none-match'] === '*' && options.ignoreConditions !== true) {
-      return { status: 412, body: '<Error><Code>PreconditionFailed</Code></Error>' };
-    }
+    if (stated !== undefined && stated !== crc32cToBase64(crc32c(body)) && options.checkNoChecksums !== true)
+      return refuse(400, 'BadDigest');
+    const { conditions = 'exact' } = options;
+    const isConditional = request.headers['if-none-match'] === '*' && conditions !== 'ignored';
+    if (isConditional && objects.has(key)) return refuse(412, 'PreconditionFailed');
+    if (conditions === 'one-at-a-time') await new Promise((resolve) => setTimeout(resolve, 20));
     objects.set(key, body);
-    return { status: 200 };
-  }
-
-  function takeFault(method: string): S3DoubleFault['effect'] | undefined {
-    const at = faults.findIndex(({ fault }) => fault.method === method);
-    const entry = faults[at];
-    if (entry === undefined) return undefined;
-    entry.left -= 1;
-    if (entry.left === 0) faults.splice(at, 1);
-    return entry.fault.effect;
+    return { status: 200, headers: { etag: `"${body.length}-not-an-md5"` } };
   }
 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
-  const endpoint = `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`;
+  const host = options.tls === undefined ? 'http://127.0.0.1' : 'https://localhost';
+  const endpoint = `${host}:${typeof address === 'object' && address !== null ? address.port : 0}`;
   return {
     url: `s3://${BUCKET}/some/prefix?endpoint=${endpoint}`,
     endpoint,
     objects,
     requests,
-    inject: (...more) => void faults.push(...more.map((fault) => ({ fault, left: fault.times ?? 1 }))),
+    seen,
+    dropBucket: () => void (hasBucket = false),
+    inject: (...faults) => script.inject(...faults),
+    healed: () => script.clear(),
     stop: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -126,20 +150,25 @@ export async function startS3Double(options: S3DoubleOptions = {}): Promise<S3Do
   };
 }
 
-interface Answer {
-  readonly status: number;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string | Buffer;
+function refuse(status: number, code: string, more: { headers?: Record<string, string>; region?: string } = {}): S3Answer {
+  const region = more.region === undefined ? '' : `<Region>${more.region}</Region>`;
+  return { status, headers: { ...XML, ...more.headers }, body: `<Error><Code>${code}</Code>${region}</Error>` };
 }
 
-function get(found: Buffer, range: string | undefined): Answer {
+/** By `x-amz-date`. */
+function signedAtMs(headers: IncomingHttpHeaders): number {
+  const text = headers['x-amz-date'];
+  return Date.parse(String(text).replace(/^(\d{4})(\d\d)(\d\dT\d\d)(\d\d)(\d\dZ)$/, '$1-$2-$3:$4:$5'));
+}
+
+function get(found: Buffer, range: string | undefined): S3Answer {
   if (range === undefined) return { status: 200, body: found };
   const [, first = '', last = ''] = /^bytes=(\d+)-(\d+)$/.exec(range) ?? [];
   if (Number(first) >= found.length) return { status: 416, body: '<Error><Code>InvalidRange</Code></Error>' };
   return { status: 206, body: found.subarray(Number(first), Number(last) + 1) };
 }
 
-function list(objects: ReadonlyMap<string, Buffer>, query: URLSearchParams): Answer {
+function list(objects: ReadonlyMap<string, Buffer>, query: URLSearchParams): S3Answer {
   const prefix = query.get('prefix') ?? '';
   const after = query.get('start-after') ?? '';
   const limit = Number(query.get('max-keys') ?? 1000);
@@ -151,7 +180,7 @@ function list(objects: ReadonlyMap<string, Buffer>, query: URLSearchParams): Ans
   return { status: 200, headers: XML, body: `<ListBucketResult>${head}${rows.join('')}</ListBucketResult>` };
 }
 
-function bulkDelete(objects: Map<string, Buffer>, body: Buffer): Answer {
+function bulkDelete(objects: Map<string, Buffer>, body: Buffer): S3Answer {
   for (const [, key = ''] of body.toString().matchAll(/<Key>([^<]*)<\/Key>/g)) objects.delete(unescapeXml(key));
   return { status: 200, headers: XML, body: '<DeleteResult></DeleteResult>' };
 }
@@ -164,10 +193,4 @@ function escapeXml(text: string): string {
 
 function unescapeXml(text: string): string {
   return text.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&quot;', '"').replaceAll('&apos;', "'").replaceAll('&amp;', '&');
-}
-
-async function readBody(request: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of request) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
 }

@@ -2,6 +2,7 @@
 import {
   BLOCK_BYTES_DEFAULT,
   PRESIGN_BLOCKS_MAX,
+  S3_ENCRYPTIONS,
   UPLOAD_BLOCKS_MAX,
   type AccessResult,
   type BlockAccess,
@@ -10,7 +11,7 @@ import {
   type PresignResult,
   type SignedRequest,
 } from '@nokv/types';
-import { boolean, int, list, object, tagged, text } from '../schema.js';
+import { boolean, choice, int, list, object, optional, tagged, text } from '../schema.js';
 import { service } from './definition.js';
 import { count, label, upload } from './values.js';
 
@@ -34,6 +35,9 @@ const blockAccess = tagged<BlockAccess>({
     bucket: label,
     prefix: text(1024),
     pathStyle: boolean,
+    storageClass: optional(label),
+    encryption: optional(choice(S3_ENCRYPTIONS)),
+    kmsKeyId: optional(text(2048)),
     marker: label,
   }),
   presigned: object<WayFields<'presigned'>>({

@@ -7,6 +7,7 @@ import { backupDefinition } from './backup-operations.js';
 import { diffDefinition, historyMutationDefinitions, historyReadDefinitions } from './history-operations.js';
 import { at } from './history-values.js';
 import {
+  CIRCUIT_STATES,
   INODE_TYPES,
   LIST_LIMIT_MAX,
   NokvError,
@@ -20,7 +21,16 @@ import {
 } from '@nokv/types';
 import type { Schema } from '../schema.js';
 import { boolean, bytes, choice, int, list, object, optional, tagged, text } from '../schema.js';
-import type { AnswerOf, ItemOf, Operation, ServerInfo, ShardInfo, WireMutationResult } from '../wire-operations.js';
+import type {
+  AnswerOf,
+  ItemOf,
+  Operation,
+  ServerInfo,
+  ServerStatus,
+  ShardInfo,
+  StoreStatus,
+  WireMutationResult,
+} from '../wire-operations.js';
 import { WATCH_CHANGES_MAX } from '../wire-operations.js';
 import { settled } from './error.js';
 import { batchDefinition, transactDefinition } from './list-operations.js';
@@ -102,6 +112,22 @@ const shardInfo = object<ShardInfo>({
   epoch: int<Epoch>(0),
   visible: version,
   durable: version,
+});
+
+const serverStatus = object<ServerStatus>({
+  isServing: boolean,
+  durability: choice(['local', 'shared', 'async']),
+  control: text(2048),
+  pid: count,
+  runtime: label,
+  store: object<StoreStatus>({
+    description: text(4096),
+    circuit: choice(CIRCUIT_STATES),
+    circuitMs: count,
+    failure: optional(text(4096)),
+    retries: count,
+    opened: count,
+  }),
 });
 
 /** Mutations of which a transaction and a batch may list some. */
@@ -258,7 +284,14 @@ export const DEFINITIONS: Definitions = {
     'server-info',
     97,
     {},
-    object<ServerInfo>({ software: label, node: label, uptimeMs: count, http: text(1024), shards: list(shardInfo, SHARDS_MAX) }),
+    object<ServerInfo>({
+      software: label,
+      node: label,
+      uptimeMs: count,
+      http: text(1024),
+      shards: list(shardInfo, SHARDS_MAX),
+      status: optional(serverStatus),
+    }),
   ),
   watch: stream(
     'watch',
