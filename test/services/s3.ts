@@ -24,6 +24,8 @@ export interface S3Service {
   readonly env: Readonly<Record<string, string>>;
   /** Ends the server and removes its objects; with `'keep'` it only ends, as in a crash, and `restart` brings it back. */
   stop(how?: 'remove' | 'keep'): Promise<void>;
+  /** Takes the bucket away with all that is in it. */
+  removeBucket(): Promise<void>;
   /** Starts it again on the same port over the same objects. */
   restart(): Promise<void>;
 }
@@ -73,6 +75,7 @@ export async function startS3(): Promise<S3Service> {
       child = undefined;
       if (how === 'remove') await rm(directory, { recursive: true, force: true });
     },
+    removeBucket: () => rm(join(directory, 'data', BUCKET), { recursive: true, force: true }),
     restart: async () => {
       if (child !== undefined) await end(child, 'SIGTERM');
       child = await launch(script, directory, port);

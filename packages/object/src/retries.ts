@@ -16,6 +16,8 @@ export interface RetryPolicy {
   readonly delayMsMax: number;
   /** For the call with all its attempts. */
   readonly deadlineMs: number;
+  /** Longest silence of a connection before its attempt counts as failed; default 20 s. */
+  readonly idleMs?: number | undefined;
   /** When a store counts as down, where it has a circuit. */
   readonly circuit?: Partial<CircuitPolicy> | undefined;
 }

@@ -2,14 +2,12 @@
 import { HttpEndpoint } from '../http/http-endpoint.js';
 import { parseErrorBody } from './s3-errors.js';
 import type { S3Signing } from './s3-signing.js';
-import type { S3Answer, S3Request, S3Wire } from './s3-wire.js';
+import type { S3Answer, S3Request, S3Wire, WireOptions } from './s3-wire.js';
 import { canonicalQuery } from './sigv4.js';
 
-/** Longest silence before a connection is given up. */
-const IDLE_MS = 20_000;
 const ANSWER_BYTES_MAX = 1024 * 1024;
 
-export function leanWire(signing: S3Signing, certificates: readonly string[] | undefined): S3Wire {
+export function leanWire(signing: S3Signing, { certificates, idleMs }: WireOptions): S3Wire {
   let endpoint = new HttpEndpoint(signing.origin, { certificates });
   let origin = signing.origin;
 
@@ -32,7 +30,7 @@ export function leanWire(signing: S3Signing, certificates: readonly string[] | u
       headers: await signing.sign({ method, key, query, headers }),
       body,
       signal,
-      idleMs: IDLE_MS,
+      idleMs,
       into: request.into,
       answerBytesMax: Math.max(request.answerBytesMax ?? 0, ANSWER_BYTES_MAX),
     });

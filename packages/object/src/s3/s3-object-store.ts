@@ -59,6 +59,7 @@ export interface S3Store extends ObjectStore {
 }
 
 const CHECK_ATTEMPTS_MAX = 3;
+const IDLE_MS_DEFAULT = 20_000;
 /** An object that is read whole may have this many bytes. */
 const OBJECT_BYTES_MAX = 256 * 1024 * 1024;
 
@@ -66,11 +67,11 @@ const OBJECT_BYTES_MAX = 256 * 1024 * 1024;
 export async function openS3Store(where: string | S3Location, options: S3StoreOptions): Promise<S3Store> {
   const { env, clock = systemClock, random = systemRandom, retry, check = true } = options;
   const location = typeof where === 'string' ? parseS3Url(where, env) : where;
-  const certificates = await trustedCertificates(location.caFile);
   const signing = new S3Signing(location, credentialSource(env, location.region), clock);
   const policy = { ...RETRY_POLICY_DEFAULT, ...retry };
-  const client = new SdkClient(signing, certificates);
-  const requests = new S3Requests(signing, s3ClientOf(options) === 'sdk' ? sdkWire(client) : leanWire(signing, certificates));
+  const wire = { certificates: await trustedCertificates(location.caFile), idleMs: policy.idleMs ?? IDLE_MS_DEFAULT };
+  const client = new SdkClient(signing, wire);
+  const requests = new S3Requests(signing, s3ClientOf(options) === 'sdk' ? sdkWire(client) : leanWire(signing, wire));
   const store = new S3ObjectStore({ signing, client, requests, policy, clock, random });
   try {
     // Whoever starts a server waits for this answer: a mistyped endpoint should not cost the patience of a running one.

@@ -21,6 +21,13 @@ export interface S3Answer {
   readonly said: { readonly code?: string | undefined; readonly message?: string | undefined; readonly region?: string | undefined };
 }
 
+export interface WireOptions {
+  /** Authorities (PEM) that are trusted; default: the usual ones. */
+  readonly certificates: readonly string[] | undefined;
+  /** Longest silence before a connection is given up. */
+  readonly idleMs: number;
+}
+
 export interface S3Wire {
   /** Rejects with {@link HttpFailure} where no whole answer came. */
   exchange(request: S3Request): Promise<S3Answer>;

@@ -4,6 +4,7 @@ import { HttpFailure } from '../http/http-endpoint.js';
 import { loadAwsSdk, type AwsSdk } from './aws-sdk.js';
 import type { S3Refusal } from './s3-errors.js';
 import type { S3Signing } from './s3-signing.js';
+import type { WireOptions } from './s3-wire.js';
 
 export interface LoadedSdk {
   readonly sdk: AwsSdk;
@@ -15,12 +16,12 @@ const SOCKETS_MAX = 64;
 
 export class SdkClient {
   readonly signing: S3Signing;
-  readonly #certificates: readonly string[] | undefined;
+  readonly #options: WireOptions;
   #made: { readonly generation: number; readonly loaded: Promise<LoadedSdk> } | undefined;
 
-  constructor(signing: S3Signing, certificates: readonly string[] | undefined) {
+  constructor(signing: S3Signing, options: WireOptions) {
     this.signing = signing;
-    this.#certificates = certificates;
+    this.#options = options;
   }
 
   /** One attempt a call, and no checksums but ours. */
@@ -42,6 +43,7 @@ export class SdkClient {
   async #make(): Promise<LoadedSdk> {
     const { signing } = this;
     const { endpoint, region, pathStyle } = signing.location;
+    const { certificates, idleMs } = this.#options;
     const clockOffsetMs = signing.nowMs() - Date.now();
     const sdk = await loadAwsSdk();
     const client = new sdk.S3Client({
@@ -58,9 +60,9 @@ export class SdkClient {
       responseChecksumValidation: 'WHEN_REQUIRED',
       requestHandler: {
         connectionTimeout: 5000,
-        requestTimeout: 20_000,
+        socketTimeout: idleMs,
         httpAgent: { maxSockets: SOCKETS_MAX },
-        httpsAgent: { maxSockets: SOCKETS_MAX, ...(this.#certificates === undefined ? {} : { ca: [...this.#certificates] }) },
+        httpsAgent: { maxSockets: SOCKETS_MAX, ...(certificates === undefined ? {} : { ca: [...certificates] }) },
       },
     });
     return { sdk, client };
