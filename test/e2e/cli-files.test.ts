@@ -308,6 +308,36 @@ describe('names', () => {
     expect((await server.must(['du', '-sh', top])).trim().split(/ {2,}/)).toEqual(['512 B', '3.00 MiB', '7', top]);
   });
 
+  it('appends and patches from files and standard input', async () => {
+    const log = `${top}/log`;
+    const [made] = (await server.json(['append', local('one', 'one\n'), log, '--if-generation', '0'])) as Row[];
+    expect(made).toMatchObject({ path: log, created: true, offset: 0, length: 4, size: 4 });
+    checkSchema('splice', made);
+    const text = await server.must(['append', '-', log], { input: 'two\n' });
+    expect(text).toMatch(/^\/t\d+\/log@\d+ {2}4 B at 4, 8 B in all\n$/);
+    await server.must(['patch', local('ONE', 'ONE'), log, '--offset', '0']);
+    expect(await server.must(['cat', log])).toBe('ONE\ntwo\n');
+    await server.must(['append', local('big', Buffer.alloc(5_000_000, 'b')), log]);
+    await server.must(['patch', '-', log, '--offset', '4MiB'], { input: 'patched' });
+    expect(await server.must(['cat', log, '--range', '4194302-4194312'])).toBe('bbpatchedbb');
+    expect(await stat(log)).toMatchObject({ size: 5_000_008, digest: null });
+    for (const [words, code, says] of [
+      [['patch', local('one'), `${top}/none`, '--offset', '0'], 3, 'put or append makes one'],
+      [['patch', local('one'), log], 2, '--offset'],
+      [['patch', local('one'), log, '--offset', '-1'], 2, '-1'],
+      [['append', local('one'), log, '--if-generation', '1'], 5, 'expected generation 1'],
+      [['append', directory, log], 2, 'is a directory'],
+      [['append', '/dev/null', log], 2, 'device'],
+      [['append', local('one'), `${top}/no/dir/f`], 3, '--parents'],
+      [['append', local('one'), top], 2, 'is a directory'],
+    ] as const) {
+      const ran = await server.run(words);
+      expect({ words, code: ran.code }).toEqual({ words, code });
+      expect(ran.stderr).toContain(says);
+    }
+    expect(await stat(log)).toMatchObject({ size: 5_000_008 });
+  });
+
   it('makes, moves, links and removes', async () => {
     const silent = async (...words: string[]) => expect(await server.must(words)).toBe('');
     await silent('mkdir', '-p', `${top}/a/b`);

@@ -44,6 +44,8 @@ export type {
   PublishOptions,
   PutOptions,
   PutOutcome,
+  SpliceOptions,
+  SpliceOutcome,
   StageOptions,
   StagedBody,
   TimeLike,

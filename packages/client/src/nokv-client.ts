@@ -155,6 +155,17 @@ export interface NokvClient extends AsyncDisposable {
   /** Cuts or extends a body with zeros, without reading it (save for a body of at most 16 KiB that grows beyond that). */
   truncate(path: PathLike, size: number, options?: MutationOptions): Promise<NodeOutcome>;
 
+  /**
+   * Adds bytes at the end of a file; one that is not there is made. Each append lands once, whole, however many clients append at the same
+   * time. What is there is not sent again (save now and then a part of the last block). The digest of a body in blocks is unknown afterwards.
+   */
+  append(path: PathLike, source: PutSource, options?: SpliceOptions): Promise<SpliceOutcome>;
+  /**
+   * Writes bytes over those from `offset` on, beyond the end too (zeros fill the gap); all of them become visible at once, the rest of the
+   * file is shared with the body that was there. Errors: `not-found`, `generation-mismatch` (`ifGeneration`).
+   */
+  patch(path: PathLike, offset: number, source: PutSource, options?: SpliceOptions): Promise<SpliceOutcome>;
+
   getXattr(path: PathLike, name: string | Uint8Array, options?: CallOptions & AtOption): Promise<Uint8Array>;
   /** Names as text, sorted by bytes. */
   listXattrs(path: PathLike, options?: CallOptions & AtOption): Promise<readonly string[]>;
@@ -323,6 +334,22 @@ export interface PublishOptions extends MutationOptions {
 }
 
 export interface PutOptions extends PublishOptions, StageOptions {}
+
+export interface SpliceOptions extends MutationOptions {
+  readonly onProgress?: ProgressListener | undefined;
+  /** G: the current generation must be G; 0: the file must not be there. */
+  readonly ifGeneration?: Generation | number | undefined;
+  /** Make missing parents of a file that is made. */
+  readonly parents?: boolean | undefined;
+  /** Of a file that is made; default 0644. */
+  readonly mode?: number | undefined;
+}
+
+export interface SpliceOutcome extends Omit<PutOutcome, 'digest'> {
+  /** Where the bytes are. */
+  readonly offset: number;
+  readonly length: number;
+}
 
 export interface CopyOptions extends PublishOptions {
   /** Keep mode and mtime of the source. */

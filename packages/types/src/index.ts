@@ -76,10 +76,12 @@ export {
   type Manifest,
   type Piece,
 } from './body.js';
+export { isSameExtents, joinExtents, lengthOf, sliceExtents, spliceExtents } from './extents.js';
 export {
   CHANGE_KINDS,
   LIST_LIMIT_MAX,
   SYMLINK_TARGET_BYTES_MAX,
+  SPLICES_MAX,
   UPLOAD_BLOCKS_MAX,
   UPLOAD_TTL_MS_DEFAULT,
   UPLOAD_TTL_MS_MAX,
@@ -113,6 +115,7 @@ export {
   type PathOfArgs,
   type PublishArgs,
   type PublishResult,
+  type Splice,
   type PublishTreeArgs,
   type ReadOperation,
   type ReadOperations,

@@ -7,7 +7,7 @@
  * same id they return the first result.
  */
 import type { Attributes, InodeType, NodeCard } from './attributes.js';
-import type { Body } from './body.js';
+import type { Body, Extent } from './body.js';
 import type { At, HistoryMutationOperations, HistoryReadOperations } from './history.js';
 import type { Generation, InodeNumber, UploadId, Version } from './ids.js';
 import type { ReadManyArgs, ReadManyResult, StatManyArgs, StatManyResult, TransactArgs, TransactResult } from './many.js';
@@ -327,6 +327,13 @@ export interface PublishArgs extends Owner {
   /** A place (the file is created if absent, with `mode`) or an existing inode. */
   readonly node: NodeRef;
   readonly body: Body;
+  /**
+   * `body` is not the whole new body: its bytes are dealt out, in order, to these ranges of the one that the commit finds. Nothing that
+   * anybody else wrote meanwhile is lost, so appends never conflict. The result has a digest only where it lies inside the metadata.
+   * Errors: `too-large` (one lies inside the metadata, the other in blocks), `generation-mismatch` (`over`).
+   */
+  readonly splices?: readonly Splice[];
+  /** Of the whole body: not with `splices`. */
   readonly digest?: string;
   readonly contentType?: string;
   readonly producer?: string;
@@ -350,6 +357,17 @@ export interface PublishArgs extends Owner {
   /** Defaults to the time of the commit. */
   readonly mtime?: Timespec;
 }
+
+/** Where bytes of a publish go in the body that is there; behind its end a hole fills it up. */
+export interface Splice {
+  /** Absent: at the end, wherever that is by then. */
+  readonly offset?: number;
+  readonly length: number;
+  /** What the body must show there: for one who writes anew what it has read. */
+  readonly over?: readonly Extent[];
+}
+
+export const SPLICES_MAX = 64;
 
 export interface PublishResult {
   readonly attributes: Attributes;

@@ -1,7 +1,7 @@
 /** Changes to the namespace. */
 import { command, many, one, toggle, value } from '../command.js';
-import { parseMode, parseSize } from '../quantities.js';
-import { momentFlags, mutationFlags, recursive } from './shared-flags.js';
+import { parseCount, parseMode, parseSize } from '../quantities.js';
+import { momentFlags, mutationFlags, recursive, transferFlags } from './shared-flags.js';
 
 const mkdir = command({
   name: 'mkdir',
@@ -124,6 +124,45 @@ const truncate = command({
   schema: 'change',
 });
 
+const append = command({
+  name: 'append',
+  group: 'files',
+  summary: 'add bytes at the end of a file',
+  notes: [
+    'A file that is not there is made. Each append lands once and whole, however many run at the same time; what is in the',
+    'file already is not sent again. The digest of a file in blocks is unknown afterwards.',
+  ],
+  args: { source: one('SRC', 'local file or - for standard input'), path: one('PATH', 'remote path') },
+  flags: {
+    ifGeneration: value('G', 'Only if the file is at generation G now; 0: only if nothing is there', parseCount),
+    parents: toggle('Make missing parents', 'p'),
+    mode: value('MODE', 'Permissions of a file that is made, octal (default 0644)', parseMode),
+    progress: transferFlags.progress,
+    ...mutationFlags,
+  },
+  example: 'nokv append today.log /runs/7/train.log',
+  schema: 'splice',
+});
+
+const patch = command({
+  name: 'patch',
+  group: 'files',
+  summary: 'write bytes over a part of a file',
+  notes: [
+    'Readers see all of the change or nothing of it. Blocks that it does not touch are shared with the body that was there.',
+    'Behind the end of the file zeros fill the gap. A file that is not there is an error.',
+  ],
+  args: { source: one('SRC', 'local file or - for standard input'), path: one('PATH', 'remote path') },
+  flags: {
+    offset: value('N', 'Where the bytes go (0, 4096, 64KiB)', parseSize),
+    ifGeneration: value('G', 'Only if the file is at generation G now', parseCount),
+    progress: transferFlags.progress,
+    ...mutationFlags,
+  },
+  example: 'nokv patch header.bin /runs/7/model.bin --offset 0',
+  schema: 'splice',
+});
+
 const xattrGet = command({
   name: 'xattr get',
   group: 'files',
@@ -180,6 +219,8 @@ export const fileCommands = {
   chown,
   touch,
   truncate,
+  append,
+  patch,
   xattrGet,
   xattrSet,
   xattrList,

@@ -65,6 +65,8 @@ import type {
   PutOutcome,
   StagedBody,
   StageOptions,
+  SpliceOptions,
+  SpliceOutcome,
   TimeLike,
 } from '../nokv-client.js';
 import type { PutSource } from '../put-source.js';
@@ -79,6 +81,7 @@ import type { Batch, ReadFile, ReadManyOptions, Transaction, TransactionOutcome 
 import { PathBatch, createMany, removeMany } from './batch.js';
 import { readMany, statMany } from './read-many.js';
 import { PathTransaction, transact } from './transaction.js';
+import { spliceBody } from './splice-body.js';
 import { truncateBody } from './truncate.js';
 import { Commits } from './commits.js';
 import { comparePaths } from './compare.js';
@@ -354,6 +357,14 @@ export class PathClient implements NokvClient {
 
   async truncate(path: PathLike, size: number, options: MutationOptions = {}): Promise<NodeOutcome> {
     return truncateBody(this.#context, at(path), size, options);
+  }
+
+  async append(path: PathLike, source: PutSource, options: SpliceOptions = {}): Promise<SpliceOutcome> {
+    return spliceBody(this.#context, at(path), undefined, source, { ...options, target: text(path) });
+  }
+
+  async patch(path: PathLike, offset: number, source: PutSource, options: SpliceOptions = {}): Promise<SpliceOutcome> {
+    return spliceBody(this.#context, at(path), offset, source, { ...options, target: text(path) });
   }
 
   async getXattr(path: PathLike, name: string | Uint8Array, options: CallOptions & AtOption = {}): Promise<Uint8Array> {

@@ -1,9 +1,19 @@
 /**
- * Cutting and extending bodies. The shard does it without reading any, save for one case: a small body inside the metadata that grows
- * beyond what the metadata holds. Its few bytes are then put into a block, and a hole behind them, and published in its place.
+ * Cutting and extending bodies. The shard does it without reading any, save for what crosses the limit of what the metadata holds: a
+ * small body that grows beyond it is put into a block, with a hole behind it; one in blocks that is cut down to it is read and moves into
+ * the metadata, so that its blocks may go.
  */
-import { uploadBody } from '@nokv/object';
-import { NokvError, isNokvError, type Body, type Extent, type NodeRef, type PublishArgs } from '@nokv/types';
+import { digestOf, uploadBody } from '@nokv/object';
+import {
+  INLINE_BYTES_MAX,
+  NokvError,
+  isNokvError,
+  type Body,
+  type Extent,
+  type NodeRef,
+  type PublishArgs,
+  type RequestId,
+} from '@nokv/types';
 import { UploadLease, endUpload } from '../body/upload-lease.js';
 import type { ClientContext } from '../client-context.js';
 import type { MutationOptions, NodeOutcome } from '../nokv-client.js';
@@ -12,6 +22,8 @@ import { derivedRequestId } from './publish-body.js';
 
 /** How often a body may change under us before we give up. */
 const ATTEMPTS_MAX = 8;
+/** What a small body that would be better off in the metadata may take to be read. */
+const SHRINK_TIMEOUT_MS = 5000;
 
 export async function truncateBody(
   context: ClientContext,
@@ -21,6 +33,10 @@ export async function truncateBody(
 ): Promise<NodeOutcome> {
   const requestId = options.requestId ?? context.requestIds.draw();
   const call = { signal: options.signal, timeoutMs: options.timeoutMs };
+  // What may be a repeat must look the same each time: it is cut where it is.
+  const mayMove = options.requestId === undefined && size > 0 && size <= INLINE_BYTES_MAX;
+  const shrunk = mayMove ? await shrinkToSmall(context, node, size, { ...call, requestId }) : undefined;
+  if (shrunk !== undefined) return { ...shrunk, requestId };
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     // Under another id after a first try that was refused: the body is another one now.
     const id = attempt === 0 ? requestId : derivedRequestId(requestId, `t${attempt}`);
@@ -34,6 +50,49 @@ export async function truncateBody(
     if (grown !== undefined) return { ...grown, requestId };
   }
   throw new NokvError('generation-mismatch', `the file changed ${ATTEMPTS_MAX} times while it was made ${size} bytes long; try again`);
+}
+
+/**
+ * Undefined when the body lies in the metadata already, is not longer, or cannot be had just now: then it is cut where it is. Who may not
+ * read the file may cut it all the same.
+ */
+async function shrinkToSmall(
+  context: ClientContext,
+  node: NodeRef & { readonly path: Uint8Array },
+  size: number,
+  options: { readonly requestId: RequestId } & MutationOptions,
+): Promise<Omit<NodeOutcome, 'requestId'> | undefined> {
+  const { metadata } = context;
+  const timeoutMs = Math.min(SHRINK_TIMEOUT_MS, (options.timeoutMs ?? Infinity) / 2);
+  const { signal, stop } = transferSignal(context.clock, { ...options, timeoutMs });
+  try {
+    const card = await metadata.read('stat', { node }, { signal });
+    if (card.inline || card.type !== 'file' || card.size <= size) return undefined;
+    const { body, generation, contentType, attributes } = await metadata.read('open-read', { node }, { signal });
+    if (body.kind === 'inline' || attributes.size <= size) return undefined;
+    const bytes = await context.reader.read(body, 0, size, { signal });
+    const { ino, uid, gid, mode } = attributes;
+    const { inlineBytesMax } = await context.access({ signal });
+    if (size > inlineBytesMax) return undefined;
+    const args: PublishArgs = {
+      node: { ino },
+      body: { kind: 'inline', bytes },
+      digest: digestOf(bytes),
+      uid,
+      gid,
+      mode,
+      ifGeneration: generation,
+      ...(contentType === undefined ? {} : { contentType }),
+      ...(card.producer === undefined ? {} : { producer: card.producer }),
+    };
+    const { version, result } = await metadata.mutate('publish', args, { signal, requestId: options.requestId });
+    return { version, attributes: result.attributes };
+  } catch (error) {
+    if (options.signal?.aborted !== true && isNokvError(error) && error.outcome === 'not-applied') return undefined;
+    throw error;
+  } finally {
+    stop();
+  }
 }
 
 /** Undefined when the body is no small one any more, or was replaced meanwhile. */

@@ -10,11 +10,10 @@
  * fsync or by the next write, whichever comes first.
  */
 import type { Attributes, Body, Extent, Generation, ReadPlan, Timespec } from '@nokv/types';
-import { assert, bodySize, isNokvError } from '@nokv/types';
+import { assert, bodySize, isNokvError, joinExtents, sliceExtents } from '@nokv/types';
 import type { OpenBody } from './body-access.js';
 import type { MountContext } from './mount-context.js';
 import type { Node } from './node-table.js';
-import { joinExtents, sliceExtents } from './extents.js';
 import { Overlay, type Segment } from './overlay.js';
 import { sealOverlay, uploadBlock } from './seal-overlay.js';
 import type { UploadLease } from './upload-leases.js';
@@ -230,7 +229,7 @@ export class FileState {
     }
     const body = this.#base?.body;
     if (body?.kind !== 'blocks') throw new Error('an inline base has no extents');
-    return sliceExtents(body.manifest, part.start, part.end);
+    return sliceExtents(body.manifest.extents, part.start, part.end);
   }
 
   /** The first data or hole at or after `offset`; undefined beyond the end. */

@@ -31,11 +31,11 @@ import {
   compareBytes,
   isHole,
   makeUploadId,
+  sliceExtents,
   systemClock,
   systemRandom,
 } from '@nokv/types';
 import type { BodyAccess, OpenBody } from '../core/body-access.js';
-import { sliceExtents } from '../core/extents.js';
 
 interface MemoryInode {
   attributes: Attributes;
@@ -165,7 +165,7 @@ export class MemoryNamespace implements BodyAccess {
 
   async #readBody(body: Body, offset: number, length: number): Promise<readonly Uint8Array[]> {
     if (body.kind === 'inline') return [body.bytes.subarray(offset, offset + length)];
-    const chunks = sliceExtents(body.manifest, offset, offset + length).map((extent) => {
+    const chunks = sliceExtents(body.manifest.extents, offset, offset + length).map((extent) => {
       if (isHole(extent)) return new Uint8Array(extent.take);
       const block = this.blocks.get(`${extent.upload}/${extent.index}`);
       if (block === undefined) throw new NokvError('no-object', 'no such block');

@@ -14,13 +14,14 @@ import {
 import type { MutationCommand } from '../command.js';
 import { READ, WRITE, changedMode, checkAccess, checkTimes, modeAfterWrite, restricted } from '../permissions.js';
 import { alreadyExists, describe, isDirectory, notFound, resolvePlace, type Place } from '../resolve.js';
-import type { Transaction } from '../transaction.js';
+import type { NewBody, Transaction } from '../transaction.js';
 import { checkText8 } from '../value-body.js';
 import { toAttributes, type Inode } from '../value-inode.js';
 import { insertFresh, location, makeInode, parentMaker } from './create.js';
 import { editLiving } from './directory.js';
 import { closeUpload } from './extents.js';
-import { checkTime, replaceBody } from './setattr.js';
+import { bodyEnded, checkTime, digestOfInline, replaceBody } from './setattr.js';
+import { checkSplices, splicedBody } from './splice.js';
 import { liveUpload } from './upload.js';
 import { FreshInodes } from './fresh-inodes.js';
 
@@ -41,8 +42,7 @@ export function publish(transaction: Transaction, command: PublishCommand): Publ
   const created = current === undefined;
   const inode = target.kind === 'file' ? transaction.edit(target.inode.ino) : makeFile(transaction, target.place, args, fresh);
   checkPieces(transaction, args, inode.ino);
-  const { digest, contentType, producer, body } = args;
-  replaceBody(transaction, inode, { digest, contentType, producer, body }, retention);
+  replaceBody(transaction, inode, newBody(transaction, args, current), retention);
   inode.mtime = args.mtime ?? transaction.time;
   inode.ctime = transaction.time;
   if (!created) inode.mode = modeAfterWrite(transaction.caller, inode);
@@ -51,6 +51,24 @@ export function publish(transaction: Transaction, command: PublishCommand): Publ
   const at = target.kind === 'place' ? location(target.place) : inode.parent === 0 ? undefined : { parent: inode.parent, name: inode.name };
   transaction.change('published', inode, at);
   return { attributes: toAttributes(inode), generation: inode.generation, created };
+}
+
+/** The whole body as it was sent, or the one that is there with what was sent in its places. */
+function newBody(transaction: Transaction, args: PublishCommand['args'], current: Inode | undefined): NewBody {
+  const { digest, contentType, producer, body, splices } = args;
+  if (splices === undefined) return { digest, contentType, producer, body };
+  const old = current === undefined || current.generation === 0 ? undefined : transaction.body(current.ino, current.generation);
+  if (old?.lost !== undefined) throw bodyEnded(args.node, old.lost.size);
+  const spliced = splicedBody(args.node, old?.body, body, splices);
+  checkBody(spliced);
+  // Of bytes in blocks nobody knows a digest without reading them, unless nothing was added to them.
+  const unchanged = spliced === old?.body ? old.digest : undefined;
+  return {
+    digest: spliced.kind === 'inline' ? digestOfInline(spliced.bytes) : unchanged,
+    contentType: contentType ?? old?.contentType,
+    producer: producer ?? old?.producer,
+    body: spliced,
+  };
 }
 
 /** What the caller needs of files that are there: the one it writes, and the one whose blocks it takes. */
@@ -163,6 +181,7 @@ function checkArguments(args: PublishCommand['args']): void {
   checkText8(args.producer, 'a producer');
   if (args.mtime !== undefined) checkTime(args.mtime);
   checkBody(args.body);
+  if (args.splices !== undefined) checkSplices(args.splices, args.body, args.digest);
 }
 
 function checkBody(body: Body): void {

@@ -1,13 +1,16 @@
 /** setattr: mode, owner, times and size; only a change of size publishes a new body. */
+import { createHash } from 'node:crypto';
 import {
   INLINE_BYTES_MAX,
   NokvError,
   isHole,
+  joinExtents,
+  sliceExtents,
   type Body,
   type Caller,
-  type Extent,
   type Generation,
   type MutationOperations,
+  type NodeRef,
   type Timespec,
 } from '@nokv/types';
 import type { MutationCommand } from '../command.js';
@@ -82,12 +85,7 @@ function resize(
   retention: SetattrCommand['retention'],
 ): void {
   const old = inode.generation === 0 ? undefined : transaction.body(inode.ino, inode.generation);
-  if (old?.lost !== undefined && size > 0) {
-    throw new NokvError(
-      'retention-ended',
-      `${describe(args.node)}: its ${inode.size} bytes are not kept (any more); cut it to 0 or publish it anew`,
-    );
-  }
+  if (old?.lost !== undefined && size > 0) throw bodyEnded(args.node, inode.size);
   const body = resized(old?.body ?? { kind: 'inline', bytes: new Uint8Array(0) }, size);
   if (body === undefined) {
     throw new NokvError(
@@ -97,8 +95,17 @@ function resize(
       { details: { size, inlineBytesMax: INLINE_BYTES_MAX } },
     );
   }
-  // The digest was that of other bytes.
-  replaceBody(transaction, inode, { digest: undefined, contentType: old?.contentType, producer: old?.producer, body }, retention);
+  // The digest was that of other bytes; those in blocks are not read for a new one.
+  const digest = body.kind === 'inline' ? digestOfInline(body.bytes) : undefined;
+  replaceBody(transaction, inode, { digest, contentType: old?.contentType, producer: old?.producer, body }, retention);
+}
+
+export function bodyEnded(node: NodeRef, size: number): NokvError {
+  return new NokvError('retention-ended', `${describe(node)}: its ${size} bytes are not kept (any more); cut it to 0 or publish it anew`);
+}
+
+export function digestOfInline(bytes: Uint8Array): string {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
 /** The body cut or filled up with zeros to `size` bytes; undefined where that needs bytes in blocks that are not there. */
@@ -117,26 +124,14 @@ function resized(body: Body, size: number): Body | undefined {
   const { manifest } = body;
   return {
     kind: 'blocks',
-    manifest: { size, extents: size < manifest.size ? cut(manifest.extents, size) : extend(manifest.extents, size - manifest.size) },
+    manifest: {
+      size,
+      extents:
+        size < manifest.size
+          ? sliceExtents(manifest.extents, 0, size)
+          : joinExtents([...manifest.extents, { hole: true, take: size - manifest.size }]),
+    },
   };
-}
-
-function cut(extents: readonly Extent[], size: number): Extent[] {
-  const kept: Extent[] = [];
-  let left = size;
-  for (const extent of extents) {
-    if (left === 0) break;
-    const take = Math.min(extent.take, left);
-    kept.push(take === extent.take ? extent : { ...extent, take });
-    left -= take;
-  }
-  return kept;
-}
-
-function extend(extents: readonly Extent[], more: number): Extent[] {
-  const last = extents.at(-1);
-  if (last !== undefined && isHole(last)) return [...extents.slice(0, -1), { hole: true, take: last.take + more }];
-  return [...extents, { hole: true, take: more }];
 }
 
 /** A file that changes hands loses its set-id bits (chown(2)). */

@@ -12,6 +12,7 @@ import {
   LIST_LIMIT_MAX,
   NokvError,
   READ_MANY_BYTES_MAX,
+  SPLICES_MAX,
   READ_MANY_MAX,
   SHARDS_MAX,
   UPLOAD_TTL_MS_MAX,
@@ -40,6 +41,7 @@ import { lockWaitDefinition, sessionMutationDefinitions, sessionReadDefinitions 
 import {
   attributes,
   body,
+  splice,
   changeRecord,
   count,
   digest,
@@ -203,6 +205,7 @@ const singleDefinitions: {
       mode: permissions,
       setMode: optional(boolean),
       mtime: optional(timespec),
+      splices: optional(list(splice, SPLICES_MAX)),
     },
     object<WireMutationResult<'publish'>>({ attributes, generation, created: boolean }),
   ),

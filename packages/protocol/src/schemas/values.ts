@@ -12,6 +12,7 @@ import type {
   Manifest,
   NodeCard,
   NodeRef,
+  Splice,
   Timespec,
   UploadId,
   Version,
@@ -30,6 +31,7 @@ import {
   XATTR_NAME_BYTES_MAX,
   checkName,
   isHole,
+  lengthOf,
   uploadId,
 } from '@nokv/types';
 import type { MessageReader } from '../message-reader.js';
@@ -342,6 +344,15 @@ function readExtent(from: MessageReader, uploads: readonly UploadId[]): Extent {
     take: count.read(from),
   };
 }
+
+/** Extents that a splice is told to find: `[size, uploads, extents]` like a manifest. */
+const expectedExtents: Schema<readonly Extent[]> = {
+  shape: manifest.shape,
+  write: (to, value) => manifest.write(to, { size: lengthOf(value), extents: value }),
+  read: (from) => manifest.read(from).extents,
+};
+
+export const splice: Schema<Splice> = object<Splice>({ offset: optional(count), length: count, over: optional(expectedExtents) });
 
 export const body: Schema<Body> = tagged<Body>({
   inline: object<{ readonly bytes: Uint8Array }>({ bytes: bytes(0, INLINE_BYTES_MAX) }),

@@ -198,6 +198,14 @@ const ARGS: ArgsSamples = {
       setMode: true,
       mtime: time,
     },
+    {
+      ...owner,
+      node: path,
+      body: { kind: 'blocks', manifest },
+      upload,
+      mode: 0o644,
+      splices: [{ offset: 4096, length: 1, over: manifest.extents }, { length: manifest.size - 1 }],
+    },
   ],
   'begin-tree': [{ ...owner, mode: 0o700, ttlMs: 60_000 }],
   'publish-tree': [
