@@ -11,6 +11,7 @@ import { serverCommands } from './table/server-commands.js';
 import { upkeepCommands } from './table/upkeep-commands.js';
 import { transferCommands } from './table/transfer-commands.js';
 import { uploadCommands } from './table/upload-commands.js';
+import { tierCommands } from './table/tier-commands.js';
 import { watchCommands } from './table/watch-commands.js';
 
 export const COMMANDS: readonly AnyCommand[] = [
@@ -86,6 +87,11 @@ export const COMMANDS: readonly AnyCommand[] = [
   runs(mountCommands.mountList, async () => (await import('./commands/mount.js')).mountList),
   runs(lockCommands.sessionList, async () => (await import('./commands/session.js')).sessionList),
   runs(lockCommands.sessionClose, async () => (await import('./commands/session.js')).sessionClose),
+  runs(tierCommands.tierStatus, async () => (await import('./commands/tier.js')).tierStatus),
+  runs(tierCommands.tierWarm, async () => (await import('./commands/tier.js')).tierWarm),
+  runs(tierCommands.tierPin, async () => (await import('./commands/tier.js')).tierPin),
+  runs(tierCommands.tierUnpin, async () => (await import('./commands/tier.js')).tierUnpin),
+  runs(tierCommands.tierEvict, async () => (await import('./commands/tier.js')).tierEvict),
   runs(otherCommands.configShow, async () => (await import('./commands/config-show.js')).configShow),
   runs(otherCommands.doctor, async () => (await import('./commands/doctor.js')).doctor),
   runs(otherCommands.help, async () => (await import('./commands/help.js')).help),

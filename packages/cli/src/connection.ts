@@ -3,16 +3,18 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { NokvClient } from '@nokv/client';
 import { NokvError } from '@nokv/types';
+import { cacheOptions } from './cache-settings.js';
 import type { Call } from './command.js';
 
 type Connected = Pick<Call, 'settings' | 'io' | 'signal' | 'command'>;
 
 /** Connects; the caller closes (`await using`). */
-export async function connectClient(call: Connected): Promise<NokvClient> {
-  const options = await connectOptions(call);
+export async function connectClient(call: Connected & Pick<Call, 'output'>): Promise<NokvClient> {
+  const { cache, ...options } = await connectOptions(call);
+  const note = (line: string): void => call.output.note(`nokv: ${call.command}: ${line}`);
   const { connect } = await import('@nokv/client');
   const as = call.settings.get('as');
-  return await connect({ ...options, ...(as === undefined ? {} : { as }), signal: call.signal });
+  return await connect({ ...options, ...(as === undefined ? {} : { as }), cache: { ...cache, note }, signal: call.signal });
 }
 
 /** How the configured server is reached, without anything that ends with this command. */
@@ -26,6 +28,7 @@ export async function connectOptions({ settings, io, command }: Connected) {
     env: storeEnv({ settings, io }),
     clock: io.clock,
     random: io.random,
+    cache: cacheOptions({ settings, io }),
     ...(tokenFile === undefined ? {} : { token: await readToken(resolve(io.cwd, tokenFile)) }),
   };
 }

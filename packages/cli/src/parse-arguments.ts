@@ -33,6 +33,8 @@ export interface GlobalTexts {
   readonly server?: string;
   readonly tokenFile?: string;
   readonly as?: string;
+  readonly cacheDir?: string;
+  readonly cacheSize?: string;
   readonly timeout?: string;
   readonly config?: string;
   readonly json: boolean;
@@ -155,7 +157,15 @@ export function argumentForm(args: Arguments): string {
 
 function globalTexts(written: Written): GlobalTexts {
   const last = (key: string) => written.get(key)?.at(-1);
-  const texts = { server: last('server'), tokenFile: last('tokenFile'), as: last('as'), timeout: last('timeout'), config: last('config') };
+  const texts = {
+    server: last('server'),
+    tokenFile: last('tokenFile'),
+    as: last('as'),
+    cacheDir: last('cacheDir'),
+    cacheSize: last('cacheSize'),
+    timeout: last('timeout'),
+    config: last('config'),
+  };
   const given = Object.fromEntries(Object.entries(texts).filter((entry) => entry[1] !== undefined));
   return { ...given, json: written.has('json'), quiet: written.has('quiet'), verbose: written.has('verbose'), help: written.has('help') };
 }

@@ -34,6 +34,19 @@ export const CLIENT_SETTINGS = {
     help: 'Act for this user and these groups: the server checks permissions; without it calls are trusted. Mounts go by the kernel instead',
     parse: parseCaller,
   }),
+  cacheDir: setting({
+    label: 'DIR',
+    env: 'NOKV_CACHE_DIR',
+    help: 'Keep blocks that were read in this directory, or "off"; default: nokv in $XDG_CACHE_HOME or ~/.cache, save for what lies on this machine anyway',
+    parse: parseText,
+  }),
+  cacheSize: setting({
+    label: 'SIZE',
+    env: 'NOKV_CACHE_SIZE',
+    help: 'What that directory may hold; 0: off',
+    parse: parseSize,
+    default: '10GiB',
+  }),
   timeout: setting({
     label: 'D',
     env: 'NOKV_TIMEOUT',

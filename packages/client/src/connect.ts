@@ -3,6 +3,7 @@ import type { BlockAccess, Caller, Clock, Owner, Random } from '@nokv/types';
 import { LOOPBACK, NokvError, RPC_PORT_DEFAULT, checkCaller, parseCaller, systemClock, systemRandom } from '@nokv/types';
 import { parseAddress } from '@nokv/protocol';
 import { BodyReader } from '@nokv/object';
+import { openDiskCache, type CacheOptions } from './cache-options.js';
 import { LazyBlocks } from './body/lazy-blocks.js';
 import type { CallOptions } from './metadata-client.js';
 import type { NokvClient } from './nokv-client.js';
@@ -39,6 +40,8 @@ export interface ConnectOptions {
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
   /** Ways to the blocks that may be used (`file`, `s3`, `presigned`, `proxied`); default: the first that the server offers and that works. */
   readonly ways?: readonly BlockAccess['kind'][] | undefined;
+  /** What is kept of the blocks that were read; default: 64 MiB in memory, nothing on a disk. */
+  readonly cache?: CacheOptions | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: Random | undefined;
   /** How connections are made; default: sockets. For tests over memory transports. */
@@ -47,8 +50,6 @@ export interface ConnectOptions {
 
 const TIMEOUT_MS_DEFAULT = 30_000;
 const ADDRESSES_MAX = 64;
-/** Four blocks ahead of each sequential reader: enough to hide a store's latency, and streams stay small in memory. */
-const READ_AHEAD_BYTES_MAX = 16 * 1024 * 1024;
 
 /**
  * Connects and shakes hands. Errors: `unavailable` (nobody listens), `bad-token`, `unsupported-version`,
@@ -60,6 +61,8 @@ export async function connect(to: string | readonly string[] | ConnectOptions = 
   if (!(timeoutMs > 0)) throw new NokvError('invalid-argument', `expected a timeout of more than 0 ms, found ${timeoutMs}`);
   const caller = typeof options.as === 'string' ? parseCaller(options.as) : options.as && checkCaller(options.as);
   const random = pooledRandom(options.random ?? systemRandom);
+  const { cache = {} } = options;
+  const disk = openDiskCache(cache, clock, random);
   const link = new Link({
     addresses: addressesOf(options.address),
     dial: options.dial ?? socketDial(options, clock, actor),
@@ -83,10 +86,18 @@ export async function connect(to: string | readonly string[] | ConnectOptions = 
     random,
     requestIds,
     store: blocks,
-    reader: new BodyReader({ store: blocks, readAheadBytesMax: READ_AHEAD_BYTES_MAX }),
+    disk,
+    reader: new BodyReader({
+      store: blocks,
+      disk,
+      skipLocal: cache.skipLocal,
+      cacheBytes: cache.memoryBytes,
+      readAheadBytesMax: cache.readAheadBytesMax,
+    }),
     access: (call?: CallOptions) => blocks.access(call),
   };
   return new PathClient(context, async () => {
+    await disk?.settle();
     await blocks.close();
     await metadata.close();
   });

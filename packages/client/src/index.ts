@@ -50,13 +50,26 @@ export type {
   StagedBody,
   TimeLike,
 } from './nokv-client.js';
-export type { Batch, MutationList, ReadFile, ReadManyOptions, Requirement, Transaction, TransactionOutcome } from './lists.js';
+export type {
+  Batch,
+  MutationList,
+  RangeRead,
+  RangeRequest,
+  ReadFile,
+  ReadManyOptions,
+  ReadRangesOptions,
+  Requirement,
+  Transaction,
+  TransactionOutcome,
+} from './lists.js';
 export type { BodyHandle, BodyRange, BodyReuse } from './body-handle.js';
 export type { Progress, ProgressListener } from './progress.js';
 export type { PutSource } from './put-source.js';
 export type { GetTreeOptions, PutTreeOptions, TreeReport } from './trees.js';
 export type { ChangeChoice, PastChangesOptions, Watch, WatchEvent, WatchOptions } from './watch-event.js';
 export type { SentBody, UploadTicket, UploadTtl, Uploads } from './uploads.js';
+export type { CacheFigures, CacheOptions } from './cache-options.js';
+export type { TierDirectory, TierReport, Tiers, WarmOptions } from './tier/tiers.js';
 export { wirePlane } from './wire-plane.js';
 export { openConnection, openConnectionOver, type OpenConnectionOptions } from './wire/open-connection.js';
 export type { Connection, WireCallOptions, WireMutationOptions, WireReadOptions, WireStreamOptions } from './wire/connection.js';

@@ -74,6 +74,30 @@ export interface ReadManyOptions extends CallOptions, AtOption {
   readonly maxBytes?: number | undefined;
 }
 
+/** A part of a body. */
+export interface RangeRequest {
+  readonly path: PathLike;
+  /** First byte. One beyond the end is refused (`invalid-argument`). */
+  readonly offset: number;
+  readonly length: number;
+  /** The generation to read, as an earlier answer told it; absent: the current one. */
+  readonly generation?: Generation | number | undefined;
+}
+
+export interface ReadRangesOptions extends CallOptions, AtOption {
+  /** All ranges together; more are refused with `too-large` (default 1 GiB). */
+  readonly maxBytes?: number | undefined;
+}
+
+export interface RangeRead {
+  /** Fewer than asked for at the end of the body only. */
+  readonly bytes: Uint8Array;
+  /** All ranges of one path that named no generation come from this one. */
+  readonly generation: Generation;
+  /** Of the whole body. */
+  readonly size: number;
+}
+
 /** A whole body with what belongs to it, of one generation. */
 export interface ReadFile {
   readonly attributes: Attributes;

@@ -6,7 +6,7 @@
  * `NokvError` only, and retries by itself what is safe to retry. An error with `outcome: 'unknown'` carries the
  * `requestId` in its details: call again with that id to learn what happened.
  */
-import type { BlockStore } from '@nokv/object';
+import type { BlockStore, DiskCache } from '@nokv/object';
 import type {
   Attributes,
   BackupReport,
@@ -32,6 +32,8 @@ import type {
   ShardFiguresArgs,
 } from '@nokv/types';
 import type { BodyHandle, BodyRange } from './body-handle.js';
+import type { CacheFigures } from './cache-options.js';
+import type { Tiers } from './tier/tiers.js';
 import type {
   AtLike,
   AtOption,
@@ -51,7 +53,16 @@ import type {
   Tags,
   UndeleteOptions,
 } from './history.js';
-import type { Batch, ReadFile, ReadManyOptions, Transaction, TransactionOutcome } from './lists.js';
+import type {
+  Batch,
+  RangeRead,
+  RangeRequest,
+  ReadFile,
+  ReadManyOptions,
+  ReadRangesOptions,
+  Transaction,
+  TransactionOutcome,
+} from './lists.js';
 import type { CallOptions, MetadataClient } from './metadata-client.js';
 import type { ProgressListener } from './progress.js';
 import type { Uploads } from './uploads.js';
@@ -88,6 +99,11 @@ export interface NokvClient extends AsyncDisposable {
   ): Promise<readonly Settled<NodeCard>[]>;
   /** Whole small files; bodies inside the metadata come with the request, one for each 256 paths. */
   readMany(paths: Iterable<PathLike>, options?: ReadManyOptions): Promise<readonly Settled<ReadFile>[]>;
+  /**
+   * Many ranges of many files, an answer for each in their order: one request for up to 256 files, one get for what lies side by side in a
+   * block. Ranges of one file come from one generation. Rejects with `invalid-argument` before anything is sent when a range is none.
+   */
+  readRanges(ranges: Iterable<RangeRequest>, options?: ReadRangesOptions): Promise<readonly Settled<RangeRead>[]>;
   /** What is used and free in the namespace. */
   statfs(options?: CallOptions): Promise<StatfsResult>;
 
@@ -250,6 +266,13 @@ export interface NokvClient extends AsyncDisposable {
   sessions(options?: CallOptions): AsyncIterable<SessionCard>;
   /** Locks that are held on what lies at a path. */
   locks(path: PathLike, options?: CallOptions): Promise<readonly LockHolder[]>;
+
+  /** Which files lie in this client's disk cache, and keeping them there. */
+  readonly tiers: Tiers;
+  /** What reading has cost this client so far: hits and misses of its caches, gets of the store. */
+  readonly cacheFigures: CacheFigures;
+  /** For adapters that read blocks themselves: the cache that was given with `cache.directory`. */
+  readonly diskCache: DiskCache | undefined;
 
   /** The block store as this client reaches it (directory, bucket or the server's HTTP port); opened by its first use, closed with the client. */
   blocks(): Promise<BlockStore>;

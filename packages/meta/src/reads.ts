@@ -233,16 +233,20 @@ function readMany(
   reader: ReadView,
   view: NamespaceView,
   state: ReadState,
-  { nodes, bytesMax }: Args<'read-many'>,
+  { nodes, bytesMax, generations }: Args<'read-many'>,
 ): ReadResult<'read-many'> {
   checkMany(nodes);
   if (!Number.isInteger(bytesMax) || bytesMax < 1 || bytesMax > READ_MANY_BYTES_MAX) {
     throw new NokvError('invalid-argument', `an answer holds 1 to ${READ_MANY_BYTES_MAX} bytes, found bytesMax ${bytesMax}`);
   }
+  if (generations !== undefined && generations.length !== nodes.length) {
+    throw new NokvError('invalid-argument', `expected a generation for each of ${nodes.length} nodes, found ${generations.length}`);
+  }
   let left = bytesMax;
-  const answers = nodes.map((node) =>
+  const answers = nodes.map((node, index) =>
     settled(() => {
-      const plan = openRead(reader, view, state, { node });
+      const generation = generations?.[index];
+      const plan = openRead(reader, view, state, generation === undefined ? { node } : { node, generation });
       const { body } = plan;
       const bytes = PLAN_BYTES + (body.kind === 'inline' ? body.bytes.length : body.manifest.extents.length * EXTENT_BYTES);
       if (bytes > left) {

@@ -29,6 +29,8 @@ export interface StatManyResult {
 
 export interface ReadManyArgs {
   readonly nodes: readonly NodeRef[];
+  /** Of the body of each node, as in `open-read`; 0: the current one. As many as nodes; absent: all current. */
+  readonly generations?: readonly Generation[];
   /** The bodies and plans of the answer take about this much at most; those beyond it are refused with `too-large`. */
   readonly bytesMax: number;
   /** As they were at this moment; absent: now. */

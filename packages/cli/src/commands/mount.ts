@@ -34,8 +34,8 @@ async function mountOn(call: Mount, directory: string, root: string, connect: Aw
   };
   if (flags.foreground) return await serveMount(call, { ...options, connect });
   const { spawnMountDaemon } = await import('@nokv/fuse');
-  const { address, timeoutMs, token, env } = { token: undefined, ...connect };
-  const daemon = await spawnMountDaemon({ ...options, connect: { address, timeoutMs, token, env } });
+  const { address, timeoutMs, token, env, cache } = { token: undefined, ...connect };
+  const daemon = await spawnMountDaemon({ ...options, connect: { address, timeoutMs, token, env, cache } });
   const { pid, session, lacks, logFile } = daemon;
   for (const lack of lacks) output.note(`nokv: mount: this session (${session}) lacks ${lack}`);
   await output.result({ directory, root, server: address, readOnly: flags.readOnly, pid, session, logFile, alive: true }, undefined);

@@ -26,6 +26,7 @@ export class LazyBlocks implements BlockStore {
   /** Stores that were given up; bounded by how often a server moves. */
   readonly #left: BlockStore[] = [];
   #description = 'blocks as the server offers them';
+  #isLocal: boolean | undefined;
 
   constructor(options: LazyBlocksOptions) {
     this.#options = options;
@@ -33,6 +34,11 @@ export class LazyBlocks implements BlockStore {
 
   get description(): string {
     return this.#description;
+  }
+
+  /** Known once the first block was asked for. */
+  get isLocal(): boolean | undefined {
+    return this.#isLocal;
   }
 
   /** A failure is not kept: the next caller asks again. */
@@ -109,6 +115,7 @@ export class LazyBlocks implements BlockStore {
       presign: { puts: (args) => metadata.presignPuts(args), gets: (args) => metadata.presignGets(args) },
     });
     this.#description = store.description;
+    this.#isLocal = store.isLocal;
     return store;
   }
 

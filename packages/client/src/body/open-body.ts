@@ -1,7 +1,7 @@
 /** Bodies on their way out: one generation, read through the client's shared cache of verified blocks. */
 import { createHash } from 'node:crypto';
 import type { NodeRef, ReadPlan } from '@nokv/types';
-import { NokvError, bodySize, generation, isNokvError } from '@nokv/types';
+import { NokvError, bodySize, formatName, generation, isNokvError } from '@nokv/types';
 import type { BodyHandle, BodyRange, BodyReuse } from '../body-handle.js';
 import type { ClientContext } from '../client-context.js';
 import type { CallOptions } from '../metadata-client.js';
@@ -17,11 +17,19 @@ export async function openBody(context: ClientContext, node: NodeRef, options: G
     ...(options.generation === undefined ? {} : { generation: generation(options.generation) }),
     ...atArgument(options),
   };
-  return handleOf(context, await context.metadata.read('open-read', args, options), options.verify ?? false);
+  return handleOf(context, await context.metadata.read('open-read', args, options), options.verify ?? false, nameOf(node));
 }
 
-/** @param verify check whole streams against the digest, beside the checksum of each block. */
-export function handleOf(context: ClientContext, plan: ReadPlan, verify = false): BodyHandle {
+/** For people who read that one of its blocks is damaged. */
+function nameOf(node: NodeRef): string | undefined {
+  return 'path' in node ? formatName(node.path) : undefined;
+}
+
+/**
+ * @param verify check whole streams against the digest, beside the checksum of each block.
+ * @param path for error messages.
+ */
+export function handleOf(context: ClientContext, plan: ReadPlan, verify = false, path?: string): BodyHandle {
   const { attributes, digest, contentType, body } = plan;
   const size = bodySize(body);
 
@@ -33,7 +41,7 @@ export function handleOf(context: ClientContext, plan: ReadPlan, verify = false)
     const hash = verify && isWhole && digest?.startsWith('sha256:') === true ? createHash('sha256') : undefined;
     try {
       const range = { offset: Math.min(offset, size), length: Math.max(0, Math.min(length, size - offset)) };
-      for await (const chunk of context.reader.stream(body, { ...range, reuse, signal: transfer.signal })) {
+      for await (const chunk of context.reader.stream(body, { ...range, reuse, path, signal: transfer.signal })) {
         hash?.update(chunk);
         yield chunk;
       }
@@ -73,7 +81,7 @@ export function handleOf(context: ClientContext, plan: ReadPlan, verify = false)
       checkRange(offset, length);
       const transfer = boundedBy(context, options);
       try {
-        return await context.reader.read(body, offset, length, { signal: transfer.signal });
+        return await context.reader.read(body, offset, length, { path, signal: transfer.signal });
       } catch (error) {
         throw reasonOf(transfer.signal, error);
       } finally {
@@ -84,16 +92,19 @@ export function handleOf(context: ClientContext, plan: ReadPlan, verify = false)
 }
 
 /** A signal of our own only where there is a deadline to keep: reads are many and small. */
-function boundedBy(context: ClientContext, options: CallOptions): { readonly signal: AbortSignal | undefined; readonly stop: () => void } {
+export function boundedBy(
+  context: ClientContext,
+  options: CallOptions,
+): { readonly signal: AbortSignal | undefined; readonly stop: () => void } {
   return options.timeoutMs === undefined ? { signal: options.signal, stop: () => undefined } : transferSignal(context.clock, options);
 }
 
 /** Our own deadline speaks for itself; whatever else aborted, the reader says `cancelled`. */
-function reasonOf(signal: AbortSignal | undefined, error: unknown): unknown {
+export function reasonOf(signal: AbortSignal | undefined, error: unknown): unknown {
   return isNokvError(signal?.reason) ? signal.reason : error;
 }
 
-function checkRange(offset: number, length: number): void {
+export function checkRange(offset: number, length: number): void {
   if (!Number.isSafeInteger(offset) || offset < 0 || !Number.isSafeInteger(length) || length < 0) {
     throw new NokvError('invalid-argument', `expected an offset and a length of 0 or more whole bytes, found ${offset} and ${length}`);
   }

@@ -1,5 +1,5 @@
 /** {@link NokvClient} over the inode-level client: paths in, operations out. */
-import type { BlockStore } from '@nokv/object';
+import type { BlockStore, DiskCache } from '@nokv/object';
 import type {
   BackupReport,
   EntryRef,
@@ -77,9 +77,19 @@ import { putInto, putTree } from '../tree/put-tree.js';
 import type { GetTreeOptions, PutTreeOptions, TreeReport } from '../trees.js';
 import { watchPath } from './watch-path.js';
 import type { PastChangesOptions, Watch, WatchEvent, WatchOptions } from '../watch-event.js';
-import type { Batch, ReadFile, ReadManyOptions, Transaction, TransactionOutcome } from '../lists.js';
+import type {
+  Batch,
+  RangeRead,
+  RangeRequest,
+  ReadFile,
+  ReadManyOptions,
+  ReadRangesOptions,
+  Transaction,
+  TransactionOutcome,
+} from '../lists.js';
 import { PathBatch, createMany, removeMany } from './batch.js';
 import { readMany, statMany } from './read-many.js';
+import { readRanges } from './read-ranges.js';
 import { PathTransaction, transact } from './transaction.js';
 import { spliceBody } from './splice-body.js';
 import { truncateBody } from './truncate.js';
@@ -90,6 +100,8 @@ import { Forks } from './forks.js';
 import { atArgument, fixedMoment } from './moment.js';
 import { pastChanges } from './past-changes.js';
 import { PathRetention } from './retention.js';
+import type { CacheFigures } from '../cache-options.js';
+import { PathTiers } from '../tier/path-tiers.js';
 import { PathUploads } from './path-uploads.js';
 import { PathSnapshots } from './snapshots.js';
 import { PathTags } from './tags.js';
@@ -107,6 +119,7 @@ export class PathClient implements NokvClient {
   readonly snapshots: PathSnapshots;
   readonly tags: PathTags;
   readonly retention: PathRetention;
+  readonly tiers: PathTiers;
   readonly #context: ClientContext;
   readonly #commits: Commits;
   readonly #forks: Forks;
@@ -121,6 +134,15 @@ export class PathClient implements NokvClient {
     this.snapshots = new PathSnapshots(context.metadata, this.#commits);
     this.tags = new PathTags(context.metadata, this.#commits);
     this.retention = new PathRetention(context.metadata, this.#commits);
+    this.tiers = new PathTiers(context);
+  }
+
+  get cacheFigures(): CacheFigures {
+    return this.#context.reader.figures;
+  }
+
+  get diskCache(): DiskCache | undefined {
+    return this.#context.disk;
   }
 
   get metadata(): MetadataClient {
@@ -180,6 +202,10 @@ export class PathClient implements NokvClient {
 
   async readMany(paths: Iterable<PathLike>, options: ReadManyOptions = {}): Promise<readonly Settled<ReadFile>[]> {
     return readMany(this.#context, paths, options);
+  }
+
+  async readRanges(ranges: Iterable<RangeRequest>, options: ReadRangesOptions = {}): Promise<readonly Settled<RangeRead>[]> {
+    return readRanges(this.#context, ranges, options);
   }
 
   async createMany(

@@ -5,10 +5,11 @@ import type { BodyAccess } from './body-access.js';
 /** Verified pieces kept in memory beside the kernel's page cache. */
 const CACHE_BYTES = 96 * 1024 * 1024;
 
-export async function clientBodies(client: NokvClient): Promise<BodyAccess> {
+/** @param skipLocal as in the client's `CacheOptions`. */
+export async function clientBodies(client: NokvClient, skipLocal?: boolean): Promise<BodyAccess> {
   const { blockBytes, inlineBytesMax } = await client.metadata.access();
   const store = await client.blocks();
-  const reader = new BodyReader({ store, cacheBytes: CACHE_BYTES });
+  const reader = new BodyReader({ store, disk: client.diskCache, skipLocal, cacheBytes: CACHE_BYTES });
   return {
     blockBytes,
     inlineBytesMax,

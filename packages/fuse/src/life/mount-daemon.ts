@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import type { CacheOptions } from '@nokv/client';
 import { NokvError, type ErrorRecord } from '@nokv/types';
 import type { MountOptions, SessionKind } from './mount-options.js';
 import { defaultRunDirectory, mountFileBase } from './mount-registry.js';
@@ -15,6 +16,8 @@ export interface DaemonOptions extends Omit<MountOptions, 'connect' | 'log' | 'c
     readonly timeoutMs?: number | undefined;
     /** Where credentials of a bucket are looked up. */
     readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+    /** Blocks kept on this machine's disk. */
+    readonly cache?: Omit<CacheOptions, 'note'> | undefined;
   };
   /** Default: beside the mount's record in the run directory. */
   readonly logFile?: string | undefined;

@@ -29,7 +29,8 @@ const STREAM_RETRY_MS = 1_000;
 /** Mounts in this process and resolves once the mount answers. Never touch the mount with synchronous calls from the same thread. */
 export async function startMount(options: MountOptions): Promise<RunningMount> {
   const directory = await freeDirectory(options.directory);
-  const client = await connect({ clientName: 'nokv-mount', actor: 'mount', ...options.connect });
+  const cache = { note: options.log, ...options.connect.cache };
+  const client = await connect({ clientName: 'nokv-mount', actor: 'mount', ...options.connect, cache });
   try {
     return await serve(client, directory, options);
   } catch (error) {
@@ -42,7 +43,14 @@ async function serve(client: NokvClient, directory: string, options: MountOption
   const { clock = systemClock, random = systemRandom, callTimeoutMs = CALL_TIMEOUT_MS, log = () => undefined } = options;
   const runDirectory = options.runDirectory ?? defaultRunDirectory();
   const root = options.root ?? '/';
-  const context = new MountContext({ metadata: client.metadata, bodies: await clientBodies(client), clock, random, callTimeoutMs, log });
+  const context = new MountContext({
+    metadata: client.metadata,
+    bodies: await clientBodies(client, options.connect.cache?.skipLocal),
+    clock,
+    random,
+    callTimeoutMs,
+    log,
+  });
   const table = new NodeTable(await rootAttributes(client, root));
   const fileSystem = new NamespaceFileSystem(context, table, {
     readOnly: options.readOnly === true,

@@ -129,6 +129,15 @@ export class BodyReader {
     );
   }
 
+  /**
+   * Sees to it that a piece is on the disk, verified, whether or not blocks of this store are usually copied there; true when it came from
+   * the store. What comes of the write shows in the cache itself. Errors: those of reading.
+   */
+  async warm(piece: Piece, { path, signal }: ReadOptions = {}): Promise<boolean> {
+    throwIfAborted(signal);
+    return await this.#source.warm(piece, { path, signal });
+  }
+
   /** Fills what the ranges want of these pieces; a piece that fails, fails its ranges. */
   async #readGroup(
     group: readonly PieceUse[],

@@ -74,6 +74,15 @@ export class PieceSource {
     return await this.fetch(piece, options);
   }
 
+  /** Into the disk cache, if it is not there and right; true when the store was asked. */
+  async warm(piece: Piece, options: SourceOptions): Promise<boolean> {
+    const { disk } = this;
+    if (disk === undefined || (await disk.read(piece)) !== undefined) return false;
+    const bytes = await this.fetch(piece, options);
+    if (!this.#fillsDisk()) await disk.put(piece, bytes);
+    return true;
+  }
+
   /** From the store, whatever the disk has. */
   async fetch(piece: Piece, { path, signal, into }: SourceOptions): Promise<Uint8Array> {
     return await this.#budget.run(async () => {

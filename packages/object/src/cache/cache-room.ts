@@ -23,7 +23,8 @@ export interface CacheRoomOptions {
   readonly random: Random;
 }
 
-export type Refusal = 'full' | 'no-free-space';
+/** `busy`: what is being written at the moment takes the room. `full`: pins do. */
+export type Refusal = 'busy' | 'full' | 'no-free-space';
 
 /** A look comes after this part of the bound. */
 const LOOKS_PER_BOUND = 32;
@@ -44,6 +45,10 @@ export class CacheRoom {
   readonly #options: CacheRoomOptions;
   /** As of the last look, with what this process wrote since. */
   #bytes = 0;
+  /** Admitted, and not in its place yet. */
+  #underWay = 0;
+  /** By this process, ever. */
+  #written = 0;
   /** What may be written before the next look. */
   #left = 0;
   #looking: Promise<unknown> = Promise.resolve();
@@ -54,7 +59,7 @@ export class CacheRoom {
     this.#options = options;
   }
 
-  /** Makes room for an entry; undefined: write it. */
+  /** Makes room for an entry; undefined: write it, and say what came of it with {@link settle}. */
   async admit(bytes: number): Promise<Refusal | undefined> {
     if (bytes <= this.#left) {
       this.#take(bytes);
@@ -62,17 +67,24 @@ export class CacheRoom {
     }
     // One at a time: those that wait find what the first one saw.
     const turn = this.#looking.then(async () => {
-      if (bytes <= this.#left) return undefined;
-      return await this.#look(bytes);
+      const refusal = bytes <= this.#left ? undefined : await this.#look(bytes);
+      if (refusal === undefined) this.#take(bytes);
+      return refusal;
     });
     this.#looking = turn.catch(() => undefined);
-    const refusal = await turn;
-    if (refusal === undefined) this.#take(bytes);
-    return refusal;
+    return await turn;
   }
 
-  /** What was admitted and not written, or has been removed. */
-  giveBack(bytes: number): void {
+  /** An entry that was admitted has come to its place, or will not. */
+  settle(bytes: number, isWritten: boolean): void {
+    this.#underWay -= bytes;
+    if (!isWritten) return;
+    this.#bytes += bytes;
+    this.#written += bytes;
+  }
+
+  /** An entry has gone. */
+  remove(bytes: number): void {
     this.#bytes = Math.max(0, this.#bytes - bytes);
   }
 
@@ -83,6 +95,7 @@ export class CacheRoom {
 
   /** What the entries take now, by their names. */
   async measure(): Promise<{ readonly bytes: number; readonly entries: number }> {
+    const before = this.#written;
     let bytes = 0;
     let entries = 0;
     for (const shard of await namesIn(this.#options.data)) {
@@ -91,25 +104,27 @@ export class CacheRoom {
         entries += 1;
       }
     }
-    this.#bytes = bytes;
+    // What came to its place meanwhile may have been missed: rather counted twice.
+    this.#bytes = bytes + this.#written - before;
     return { bytes, entries };
   }
 
   #take(bytes: number): void {
     this.#left -= bytes;
-    this.#bytes += bytes;
+    this.#underWay += bytes;
   }
 
   async #look(bytes: number): Promise<Refusal | undefined> {
     const { bytesMax } = this.#options;
     await this.measure();
-    let excess = this.#bytes + bytes > bytesMax ? this.#bytes - Math.min(bytesMax - bytes, bytesMax * SHRINK_TO) : 0;
+    const total = (): number => this.#bytes + this.#underWay;
+    let excess = total() + bytes > bytesMax ? total() - Math.min(bytesMax - bytes, bytesMax * SHRINK_TO) : 0;
     const lack = await this.#lackOfSpace(bytes);
     excess = Math.max(excess, Math.min(lack, this.#bytes));
     if (excess > 0) await this.#evict(excess);
-    if (this.#bytes + bytes > bytesMax) return 'full';
+    if (total() + bytes > bytesMax) return this.#underWay > 0 ? 'busy' : 'full';
     if (lack > 0 && (await this.#lackOfSpace(bytes)) > 0) return 'no-free-space';
-    this.#left = Math.max(bytes, Math.min(bytesMax / LOOKS_PER_BOUND, bytesMax - this.#bytes));
+    this.#left = Math.max(bytes, Math.min(bytesMax / LOOKS_PER_BOUND, bytesMax - total()));
     return undefined;
   }
 
@@ -133,7 +148,7 @@ export class CacheRoom {
         if (left <= 0) break;
         if (!(await removed(path))) continue;
         left -= size;
-        this.giveBack(size);
+        this.remove(size);
         this.evictions += 1;
         this.evictedBytes += size;
       }

@@ -179,6 +179,18 @@ describe('bounds', () => {
     }
   });
 
+  test('however many entries are written at once, the directory never holds more than its bytes', async () => {
+    const { body, bytes, open } = await cachedBody(directory, 60, 20_000);
+    const bytesMax = 7 * entryDiskBytes(20_000);
+    for (let round = 0; round < 5; round += 1) {
+      const { reader, disk } = open({ bytesMax });
+      expect(Buffer.compare(await reader.read(body, 0, bytes.length), bytes)).toBe(0);
+      await disk.settle();
+      expect(fileBytes()).toBeLessThanOrEqual(bytesMax);
+      expect(entries().length).toBeGreaterThan(2);
+    }
+  });
+
   test('pinned entries stay; when all is pinned nothing is written, and reads go on', async () => {
     const { body, pieces, open } = await cachedBody(directory, 6, 100_000);
     const bytesMax = 2 * entryDiskBytes(100_000);

@@ -210,7 +210,7 @@ export class DiskCache {
       try {
         await unlink(this.#path(piece));
         bytes += entryDiskBytes(piece.length);
-        this.#room.giveBack(entryDiskBytes(piece.length));
+        this.#room.remove(entryDiskBytes(piece.length));
       } catch (error) {
         if (!isErrno(error, 'ENOENT', 'ENOTDIR')) throw error;
       }
@@ -293,7 +293,7 @@ export class DiskCache {
         this.#problem = undefined;
         return true;
       }
-      this.#rest(refusal === 'full' ? 'all of it is pinned' : 'the disk is nearly full', REST_MS);
+      if (refusal !== 'busy') this.#rest(refusal === 'full' ? 'all of it is pinned' : 'the disk is nearly full', REST_MS);
     } catch (error) {
       this.#room.distrust();
       this.#tell('write', error);
@@ -312,9 +312,10 @@ export class DiskCache {
         try {
           await writeEntry(draft, header, bytes);
           await this.#place(draft, this.#path(piece));
+          this.#room.settle(size, true);
           return undefined;
         } catch (error) {
-          this.#room.giveBack(size);
+          this.#room.settle(size, false);
           await unlink(draft).catch(() => undefined);
           throw error;
         }

@@ -272,7 +272,12 @@ const readDefinitions: { readonly [Op in ReadOperation]: OperationDefinition<Op>
   'read-many': read(
     'read-many',
     19,
-    { nodes: list(nodeRef, READ_MANY_MAX), bytesMax: int(1, READ_MANY_BYTES_MAX), at: optional(at) },
+    {
+      nodes: list(nodeRef, READ_MANY_MAX),
+      bytesMax: int(1, READ_MANY_BYTES_MAX),
+      at: optional(at),
+      generations: optional(list(generation, READ_MANY_MAX)),
+    },
     object<AnswerOf<'read-many'>>({ answers: list(settled(readPlan), READ_MANY_MAX) }),
   ),
   'path-changes': pathChangesDefinition,

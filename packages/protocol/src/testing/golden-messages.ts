@@ -137,7 +137,10 @@ const ARGS: ArgsSamples = {
   statfs: [{}],
   changes: [{ since: 0 as Version, limit: 100 }],
   'stat-many': [{ nodes: [{ ino: ino(1) }, path, place] }, { nodes: [], follow: false, at: { version: 5 as Version } }],
-  'read-many': [{ nodes: [path], bytesMax: 65_536 }],
+  'read-many': [
+    { nodes: [path], bytesMax: 65_536 },
+    { nodes: [path, { ino: ino(7) }], bytesMax: 65_536, generations: [0 as Generation, 3 as Generation] },
+  ],
   'path-changes': [
     { root: path, limit: 1 },
     {
