@@ -9,7 +9,7 @@ import { prune } from './history/prune.js';
 import { setRetention } from './history/retention.js';
 import { revert } from './history/revert.js';
 import { rollback } from './history/rollback.js';
-import { adoptEpoch, adoptStrays, forget, forgetHistory, reap, sweep } from './operations/background.js';
+import { adoptEpoch, adoptStrays, forget, forgetHistory, reap, reviewBodies, sweep } from './operations/background.js';
 import { create, link, mkdir, symlink } from './operations/create.js';
 import { publish } from './operations/publish.js';
 import { removeTree, rmdir, unlink } from './operations/remove.js';
@@ -105,6 +105,8 @@ export function apply(transaction: Transaction, command: Command): AnyMutationRe
       return nothing(adoptEpoch(transaction, command));
     case 'sweep':
       return nothing(sweep(transaction, command));
+    case 'review-bodies':
+      return nothing(reviewBodies(transaction, command));
     case 'adopt-strays':
       return nothing(adoptStrays(transaction, command));
     case 'reap':

@@ -40,6 +40,7 @@ function sizeOf(kv: KvReader, work: GcWork): Pick<PlannedRow, 'bytes' | 'upload'
 
 function stateOf(kv: KvReader, work: GcWork, nowMs: number): CollectRow {
   const { dueMs, kind } = work;
+  if (dueMs === GC_HELD_MS && kind === 'policy') return { kind, what: nameOf(work), state: 'due', why: reasonOf(kv, work, true, nowMs) };
   if (dueMs === GC_HELD_MS) return { kind, what: nameOf(work), state: 'held', why: 'a snapshot, tag or fork may still show it' };
   const state = dueMs > nowMs ? 'waiting' : 'due';
   const row = { kind, what: nameOf(work), state, dueMs, why: reasonOf(kv, work, state === 'due', nowMs) } as const;
@@ -58,6 +59,8 @@ function nameOf(work: GcWork): string {
       return `staged tree ${work.root}`;
     case 'fork':
       return `rows of the ended fork ${work.root}`;
+    case 'policy':
+      return `superseded bodies below directory ${work.root}`;
     case 'session':
       return `session ${work.session}`;
     default:
@@ -91,6 +94,8 @@ function reasonOf(kv: KvReader, work: GcWork, isDue: boolean, nowMs: number): st
       return isDue ? 'it was not published in time, if it is still there' : 'it may still be published';
     case 'fork':
       return 'all its directories have entries of their own';
+    case 'policy':
+      return 'its retention policy was changed; they are looked at again';
     case 'session':
       return isDue ? 'its time to live is over, unless it was renewed' : 'it may still be renewed';
     default:

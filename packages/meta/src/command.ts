@@ -22,6 +22,8 @@ export interface InternalOperations {
   'adopt-epoch': { readonly epoch: Epoch };
   /** Looks at one due row of the gc queue; what it says is checked again. `blocksRemoved`: those of an extent are gone. */
   sweep: { readonly key: Uint8Array; readonly value: Uint8Array; readonly blocksRemoved: boolean };
+  /** Judges superseded bodies of files anew, after a policy changed; each from this one on. */
+  'review-bodies': { readonly files: readonly { readonly ino: InodeNumber; readonly generation: number }[] };
   /** Gives uploads that no row knows, although the store has blocks of them, a row that has ended and a place in the queue. */
   'adopt-strays': { readonly strays: readonly StrayUpload[] };
   /** Takes trees in the trash apart, up to about so many rows written and so many bytes of them. */

@@ -77,10 +77,10 @@ export const FAMILIES_APART: readonly Family[] = [FAMILY.inode, FAMILY.dentry, F
 export const SYSTEM_ITEM = { format: 1, epoch: 2, progress: 3, log: 16, outbox: 17 } as const;
 
 /**
- * Work that waits in the gc family: upload and extent rows by upload id, bodies by inode and generation, trees and ended forks by
- * inode, sessions by session id.
+ * Work that waits in the gc family: upload and extent rows by upload id, bodies by inode and generation, trees, ended forks and changed
+ * policies by inode, sessions by session id.
  */
-export const GC_KIND = { upload: 1, extent: 2, body: 3, tree: 4, fork: 5, session: 16 } as const;
+export const GC_KIND = { upload: 1, extent: 2, body: 3, tree: 4, fork: 5, policy: 6, session: 16 } as const;
 
 /** What a session can hold of an inode; the kinds of locks are those of `LockKind`. */
 export const HOLD_KIND = { handle: 1, flock: 2, range: 3 } as const satisfies Record<LockKind | 'handle', number>;
@@ -229,6 +229,11 @@ export function gcForkKey(dueMs: number, root: InodeNumber): Buffer {
   return writer.begin(18).u8(FAMILY.gc).u64(dueMs).u8(GC_KIND.fork).u64(root).end();
 }
 
+/** A policy was set or taken away: what waits by the one before is looked at again. */
+export function gcPolicyKey(dueMs: number, directory: InodeNumber): Buffer {
+  return writer.begin(18).u8(FAMILY.gc).u64(dueMs).u8(GC_KIND.policy).u64(directory).end();
+}
+
 export function countersKey(root: InodeNumber): Buffer {
   return writer.begin(9).u8(FAMILY.counters).u64(root).end();
 }
@@ -340,8 +345,10 @@ export function keyAfter(key: Uint8Array): Buffer {
 export type GcWork =
   | { readonly kind: 'upload' | 'extent'; readonly dueMs: number; readonly upload: UploadId }
   | { readonly kind: 'body'; readonly dueMs: number; readonly ino: InodeNumber; readonly generation: Generation }
-  | { readonly kind: 'tree' | 'fork'; readonly dueMs: number; readonly root: InodeNumber }
+  | { readonly kind: 'tree' | 'fork' | 'policy'; readonly dueMs: number; readonly root: InodeNumber }
   | { readonly kind: 'session'; readonly dueMs: number; readonly session: SessionId };
+
+const KIND_OF_ROOT = { [GC_KIND.tree]: 'tree', [GC_KIND.fork]: 'fork', [GC_KIND.policy]: 'policy' } as const;
 
 export function parseGcKey(key: Uint8Array): GcWork | undefined {
   const dueMs = readU64(key, 1);
@@ -357,7 +364,8 @@ export function parseGcKey(key: Uint8Array): GcWork | undefined {
       return { kind: 'body', dueMs, ino: readU64(key, 10) as InodeNumber, generation: readU64(key, 18) as Generation };
     case GC_KIND.tree:
     case GC_KIND.fork:
-      return { kind: key[9] === GC_KIND.tree ? 'tree' : 'fork', dueMs, root: readU64(key, 10) as InodeNumber };
+    case GC_KIND.policy:
+      return { kind: KIND_OF_ROOT[key[9]], dueMs, root: readU64(key, 10) as InodeNumber };
     case GC_KIND.session:
       return { kind: 'session', dueMs, session: Buffer.from(key.subarray(10, 26)).toString('hex') as SessionId };
     default:

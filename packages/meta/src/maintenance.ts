@@ -5,7 +5,7 @@
  * Nothing is deleted that could still be read or published: blocks go only when their upload is over and no stored body
  * names it, both of them durably, and only while the gate is open; their rows go after them.
  */
-import { timespecToMs, type Clock, type PinId, type UploadId, type Version } from '@nokv/types';
+import { timespecToMs, type Clock, type InodeNumber, type PinId, type UploadId, type Version } from '@nokv/types';
 import type { CommitPipeline } from './commit-pipeline.js';
 import type { InternalOperation, InternalOperations } from './command.js';
 import type { Evaluated } from './evaluated-batch.js';
@@ -18,6 +18,7 @@ import {
   extentKey,
   familyEnd,
   familyStart,
+  gcPolicyKey,
   gcUploadKey,
   GC_HELD_MS,
   GC_KIND,
@@ -29,6 +30,8 @@ import {
   uploadKey,
 } from './key.js';
 import type { ShardView } from './overlay.js';
+import { PolicyReview } from './policy-review.js';
+import { ReadView } from './read-view.js';
 import type { ShardRoots } from './transaction.js';
 import { decodeExtent, decodeUpload } from './value-body.js';
 import { decodeInode } from './value-inode.js';
@@ -66,6 +69,8 @@ const HISTORY_REST = 19;
 /** Ended snapshots that are still known to have been there. */
 const ENDED_PINS_MAX = 1000;
 const PINS_A_COMMAND_MAX = 256;
+/** Beyond every inode number that fits a key. */
+const INODE_NUMBER_MAX = Number.MAX_SAFE_INTEGER;
 /** Between two looks at all pins. */
 const PINS_LOOK_MS = 1000;
 
@@ -93,6 +98,9 @@ export class Maintenance {
   #coverage: { readonly of: string; readonly coverage: PinCoverage } | undefined;
   #pinsDueMs = Number.NEGATIVE_INFINITY;
   readonly #history: HistoryReader;
+  readonly #reader: ReadView;
+  /** Of the directory whose policy was changed and whose files are looked at. */
+  #review: PolicyReview | undefined;
 
   constructor(
     view: ShardView,
@@ -105,6 +113,7 @@ export class Maintenance {
   ) {
     this.#view = view;
     this.#history = new HistoryReader(view, roots.root);
+    this.#reader = new ReadView(view, roots.root);
     this.#roots = roots;
     this.#pipeline = pipeline;
     this.#submit = submit;
@@ -129,7 +138,8 @@ export class Maintenance {
     const pins = await this.#endPins();
     const history = await this.#forgetHistory();
     const held = await this.#sweepHeld(removeBlocks);
-    return { more: due || trash || requests || changes || pins || history || held };
+    const policies = await this.#reviewPolicies();
+    return { more: due || trash || requests || changes || pins || history || held || policies };
   }
 
   async #sweepDue(removeBlocks: (upload: UploadId) => Promise<void>): Promise<boolean> {
@@ -142,9 +152,9 @@ export class Maintenance {
     return rows.length === DUE_ROWS_MAX || leftOver.includes(true);
   }
 
-  #gcRows(start: Buffer, end: Buffer): GcRow[] {
+  #gcRows(start: Buffer, end: Buffer, limit = DUE_ROWS_MAX): GcRow[] {
     const rows: GcRow[] = [];
-    for (const { key, value } of this.#view.kv.range(start, end, { limit: DUE_ROWS_MAX })) {
+    for (const { key, value } of this.#view.kv.range(start, end, { limit })) {
       rows.push({ key: Uint8Array.from(key), value: Uint8Array.from(value) });
     }
     return rows;
@@ -153,6 +163,8 @@ export class Maintenance {
   /** @returns whether there is more of it to do at once. */
   async #sweepOne({ key, value }: GcRow, removeBlocks: (upload: UploadId) => Promise<void>): Promise<boolean> {
     const work = parseGcKey(key);
+    // Reviews that wait apart end when they are done.
+    if (work?.kind === 'policy' && work.dueMs === GC_HELD_MS) return false;
     const removes = work?.kind === 'extent' && this.#isGarbage(work.upload);
     if (work?.kind === 'extent' && removes) {
       const refusal = this.#refusal();
@@ -160,6 +172,7 @@ export class Maintenance {
       await removeBlocks(work.upload);
     }
     await this.#submit('sweep', { key, value, blocksRemoved: removes });
+    if (work?.kind === 'policy' && this.#review?.directory === work.root) this.#review = undefined;
     // A session that holds much ends in several slices.
     return work?.kind === 'session' && this.#view.kv.get(key) !== undefined;
   }
@@ -312,6 +325,21 @@ export class Maintenance {
     const isMore = due.length > PINS_A_COMMAND_MAX || tooMany.length > PINS_A_COMMAND_MAX;
     if (isMore) this.#pinsDueMs = Number.NEGATIVE_INFINITY;
     return isMore;
+  }
+
+  /** A page of the files below a directory whose policy was changed. */
+  async #reviewPolicies(): Promise<boolean> {
+    const next = this.#gcRows(gcPolicyKey(GC_HELD_MS, 0 as InodeNumber), gcPolicyKey(GC_HELD_MS, INODE_NUMBER_MAX as InodeNumber), 1)[0];
+    const work = next === undefined ? undefined : parseGcKey(next.key);
+    if (next === undefined || work?.kind !== 'policy') return false;
+    if (this.#review?.directory !== work.root) this.#review = new PolicyReview(this.#reader, work.root);
+    const { files, isDone } = this.#review.page();
+    if (files.length > 0) await this.#submit('review-bodies', { files });
+    if (isDone) {
+      await this.#submit('sweep', { ...next, blocksRemoved: false });
+      this.#review = undefined;
+    }
+    return true;
   }
 
   /** Bodies that pins held come up again once a pin has ended. */

@@ -62,7 +62,7 @@ import { localSink, type DurabilitySink } from './durability-sink.js';
 import { RESERVED_AHEAD, RESERVED_LEFT_MIN, reserveFrom, type Evaluated, type PipelineState } from './evaluated-batch.js';
 import { diffItems } from './history/diff-items.js';
 import { versionAtTime } from './history/moment.js';
-import { policyDefault } from './history/superseded.js';
+import { policyDefault } from './history/retention.js';
 import { Unmaterialised } from './history/unmaterialised.js';
 import { SYSTEM_ITEM, countersKey, extentKey, inodeKey, keyAfter, requestKey, systemKey, uploadKey } from './key.js';
 import { writeImage, type WrittenImage } from './log/write-image.js';

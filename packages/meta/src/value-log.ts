@@ -219,15 +219,20 @@ export function decodeProgress(bytes: Uint8Array): ProgressRow {
 export interface Retired {
   readonly version: Version;
   readonly ms: number;
+  /** Of the last body of a removed file where its directory said otherwise than the default: how long it is kept from then on. */
+  readonly keepMs?: number | undefined;
 }
 
-export function encodeRetired({ version, ms }: Retired): Buffer {
-  return writer.begin(16).u64(version).u64(ms).end();
+export function encodeRetired({ version, ms, keepMs }: Retired): Buffer {
+  const row = writer.begin(24).u64(version).u64(ms);
+  return (keepMs === undefined ? row : row.u64(keepMs)).end();
 }
 
 export function decodeRetired(bytes: Uint8Array): Retired {
   const row = new RowReader(bytes);
   const retired = { version: row.u64() as Version, ms: row.u64() };
+  if (row.rest === 0) return retired;
+  const keepMs = row.u64();
   row.end();
-  return retired;
+  return { ...retired, keepMs };
 }

@@ -23,7 +23,7 @@ const VALUES_OF: Readonly<Record<keyof typeof FAMILY, readonly string[] | 'none'
   history: 'those of other families',
   change: ['change renamed', 'change of nothing'],
   request: ['request'],
-  gc: ['gc of a body'],
+  gc: ['gc of a body', 'gc of a removed body'],
   counters: ['counters'],
   pin: ['pin snapshot', 'pin tag'],
   tag: ['tag'],

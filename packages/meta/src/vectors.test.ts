@@ -20,6 +20,7 @@ import {
   gcBodyKey,
   gcSessionKey,
   gcForkKey,
+  gcPolicyKey,
   originKey,
   pinKey,
   policyKey,
@@ -269,6 +270,7 @@ const KEYS: Record<string, Buffer> = {
   'gc body': gcBodyKey(1_800_000_000_123, ino, generation),
   'gc tree': gcTreeKey(1_800_000_000_123, ino),
   'gc fork': gcForkKey(1_800_000_000_123, ino),
+  'gc policy': gcPolicyKey(1_800_000_000_123, ino),
   'gc of a held body': gcBodyKey(GC_HELD_MS, ino, generation),
   counters: countersKey(parent),
   'gc session': gcSessionKey(1_800_000_000_123, session),
@@ -324,6 +326,7 @@ const VALUES: Record<string, Buffer> = {
   counterpart: encodeCounterpart(ino),
   policy: encodePolicy({ keepLast: 3, keepMs: 86_400_000 }),
   'gc of a body': encodeRetired({ version: 300 as Version, ms: 1_800_000_000_123 }),
+  'gc of a removed body': encodeRetired({ version: 300 as Version, ms: 1_800_000_000_123, keepMs: 0 }),
 };
 
 const attributes = toAttributes(inode);
@@ -474,6 +477,7 @@ describe('decoding', () => {
     expect(decodeCounterpart(value('counterpart'))).toBe(ino);
     expect(decodePolicy(value('policy'))).toEqual({ keepLast: 3, keepMs: 86_400_000 });
     expect(decodeRetired(value('gc of a body'))).toEqual({ version: 300, ms: 1_800_000_000_123 });
+    expect(decodeRetired(value('gc of a removed body'))).toEqual({ version: 300, ms: 1_800_000_000_123, keepMs: 0 });
     for (const operation of operations) {
       const kept = decodeResult(operationNumber(operation), encodeResult(operation, RESULTS[operation]));
       // Results keep blocks, not the bytes behind them: 513 bytes are 2 blocks either way.

@@ -29,8 +29,8 @@ import { HistoryReader } from './history-view.js';
 import { mustPathOf } from './path-of.js';
 import { PinCoverage } from './pin-coverage.js';
 import { splitAtSlashes } from './relative-path.js';
-import { checkPolicy, policyFor } from './retention.js';
-import { policyDefault, superseded } from './superseded.js';
+import { checkPolicy, policyDefault, policyFor } from './retention.js';
+import { superseded } from './superseded.js';
 
 const PAGE_MAX = 1000;
 /** Nodes that one page looks at. */
@@ -146,7 +146,7 @@ interface Visited {
 }
 
 /** All stored entries below a directory in the order of paths, after the one that `resume` names, or from it on. */
-function* walk(
+export function* walk(
   reader: ReadView,
   directory: InodeNumber,
   above: readonly Uint8Array[],

@@ -1,11 +1,14 @@
 /** How long superseded bodies stay: the policy of the nearest directory that has one, else the shard's default. */
-import { NokvError, type InodeNumber, type ReadOperations, type RetentionGetResult, type RetentionPolicy } from '@nokv/types';
-import type { MutationCommand } from '../command.js';
+import { NokvError, timespecToMs, type InodeNumber, type ReadOperations, type RetentionGetResult, type RetentionPolicy } from '@nokv/types';
+import type { MutationCommand, Retention } from '../command.js';
+import { gcPolicyKey } from '../key.js';
 import type { ReadView } from '../read-view.js';
 import { describe, resolveInode } from '../resolve.js';
 import type { Transaction } from '../transaction.js';
 import type { Inode } from '../value-inode.js';
 import { HistoryReader, type HistoryView } from './history-view.js';
+
+const NO_POLICY: RetentionPolicy = { keepLast: 0, keepMs: 0 };
 
 type RetentionCommand = Extract<MutationCommand, { operation: 'retention-set' }>;
 
@@ -20,6 +23,8 @@ export function setRetention(transaction: Transaction, { args }: RetentionComman
     throw new NokvError('not-directory', `${describe(args.node)} is a ${inode.type}; retention is set for a directory and all below it`);
   }
   transaction.putPolicy(inode.ino, policy);
+  // What waits by the policy before is looked at again.
+  transaction.addWork(gcPolicyKey(Math.max(0, Math.floor(timespecToMs(transaction.time))), inode.ino));
   return { ino: inode.ino };
 }
 
@@ -38,6 +43,29 @@ export function retentionOf(
   fallback: RetentionPolicy,
 ): RetentionGetResult {
   return policyFor(new HistoryReader(reader.view, reader.root), resolveInode(reader, node, true), fallback);
+}
+
+export function policyDefault({ bodiesKept, bodyMs }: Retention): RetentionPolicy {
+  return { keepLast: bodiesKept, keepMs: bodyMs };
+}
+
+/**
+ * How long the body of a file stays once it is superseded, or removed with its file. A removed file can be looked at and brought back
+ * within the window of changes only, so that no policy keeps it longer than the default; one that wants nothing of the past of its
+ * files (`keepLast` 0) lets it go sooner.
+ */
+export function keepMsOf(transaction: Transaction, inode: Inode, retention: Retention): { superseded: number; removed: number } {
+  const { bodyMs } = retention;
+  if (transaction.progress.policies === 0) return { superseded: bodyMs, removed: bodyMs };
+  const { keepLast, keepMs } = policyFor(transaction, inode, policyDefault(retention)).policy;
+  return { superseded: keepMs, removed: keepLast === 0 ? Math.min(keepMs, bodyMs) : bodyMs };
+}
+
+/** What a directory that is moved into the trash takes along of the policy above it: its files are removed later, and it is still theirs. */
+export function keepPolicy(transaction: Transaction, directory: Inode): void {
+  if (transaction.progress.policies === 0) return;
+  const { policy, from } = policyFor(transaction, directory, NO_POLICY);
+  if (from !== 0 && from !== directory.ino) transaction.putPolicy(directory.ino, policy);
 }
 
 /** The policy for what an inode holds and where it comes from; 0: the default. */

@@ -9,7 +9,7 @@ import { forgetBody } from '../operations/directory.js';
 import type { Transaction } from '../transaction.js';
 import { encodeRetired, type Retired } from '../value-log.js';
 import { PinCoverage } from './pin-coverage.js';
-import { policyFor } from './retention.js';
+import { policyDefault, policyFor } from './retention.js';
 
 /** A body of a file with what decides about it. */
 export interface Superseded {
@@ -38,9 +38,16 @@ export function* superseded<Body extends { readonly birth: Version; readonly tim
 }
 
 /** Decides about the body that came due and all older ones of its file. */
-export function sweepBodies(transaction: Transaction, ino: InodeNumber, due: Generation, retired: Retired, retention: Retention): void {
+export function sweepBodies(
+  transaction: Transaction,
+  ino: InodeNumber,
+  due: Generation,
+  retired: Retired,
+  retention: Retention,
+  coverageOf: () => PinCoverage = () => new PinCoverage(transaction),
+): void {
   const inode = transaction.inode(ino);
-  const policy = policyOf(transaction, ino, retention);
+  const policy = policyOf(transaction, ino, retired, retention);
   const nowMs = timespecToMs(transaction.time);
   let coverage: PinCoverage | undefined;
   const all = superseded(transaction.bodies(ino), inode?.generation, inode === undefined ? retired : undefined);
@@ -53,7 +60,7 @@ export function sweepBodies(transaction: Transaction, ino: InodeNumber, due: Gen
       transaction.addWork(gcBodyKey(Math.ceil(dueMs), ino, generation), encodeRetired(since));
       continue;
     }
-    coverage ??= new PinCoverage(transaction);
+    coverage ??= coverageOf();
     if (coverage.covers(ino, generation as number as Version, since.version)) {
       transaction.addWork(gcBodyKey(GC_HELD_MS, ino, generation), encodeRetired(since));
     } else {
@@ -62,13 +69,10 @@ export function sweepBodies(transaction: Transaction, ino: InodeNumber, due: Gen
   }
 }
 
-/** Of removed files the default: where they lay is history. */
-function policyOf(transaction: Transaction, ino: InodeNumber, retention: Retention): RetentionPolicy {
+/** Of a removed file what its directory said when it went: where it lay is history. */
+function policyOf(transaction: Transaction, ino: InodeNumber, { keepMs }: Retired, retention: Retention): RetentionPolicy {
   const fallback = policyDefault(retention);
-  const inode = transaction.progress.policies === 0 ? undefined : transaction.inode(ino);
-  return inode === undefined ? fallback : policyFor(transaction, inode, fallback).policy;
-}
-
-export function policyDefault({ bodiesKept, bodyMs }: Retention): RetentionPolicy {
-  return { keepLast: bodiesKept, keepMs: bodyMs };
+  const inode = transaction.inode(ino);
+  if (inode === undefined) return keepMs === undefined ? fallback : { ...fallback, keepMs };
+  return transaction.progress.policies === 0 ? fallback : policyFor(transaction, inode, fallback).policy;
 }

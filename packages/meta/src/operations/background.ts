@@ -1,11 +1,11 @@
 /** What the shard asks of itself: due work of the gc queue, the trash, the ends of the logs, the epoch. */
-import { NokvError, compareTimespec, timespecToMs, uploadTimeMs, type InodeNumber, type Version } from '@nokv/types';
+import { NokvError, compareTimespec, timespecToMs, uploadTimeMs, type Generation, type InodeNumber, type Version } from '@nokv/types';
 import type { InternalCommand } from '../command.js';
 import { endOrigin } from '../history/fork.js';
 import { birthOf, keyOfHistory, replacedAt } from '../history/past-rows.js';
 import { PinCoverage, placeOfRow } from '../history/pin-coverage.js';
 import { sweepBodies } from '../history/superseded.js';
-import { FAMILY, GC_KIND, SYSTEM_ITEM, gcUploadKey, historyKey, parseGcKey, systemKey } from '../key.js';
+import { FAMILY, GC_HELD_MS, GC_KIND, SYSTEM_ITEM, gcPolicyKey, gcUploadKey, historyKey, parseGcKey, systemKey } from '../key.js';
 import { decodeRetired, encodeEpoch } from '../value-log.js';
 import type { Transaction } from '../transaction.js';
 import { unlinkName } from './directory.js';
@@ -65,10 +65,25 @@ export function sweep(transaction: Transaction, { args, retention }: CommandOf<'
       }
       break;
     }
+    case 'policy': {
+      // Waits apart while the files below are looked at, so that other work has its turn.
+      if (work.dueMs !== GC_HELD_MS) transaction.addWork(gcPolicyKey(GC_HELD_MS, work.root));
+      break;
+    }
     case 'fork': {
       if (transaction.dropCounterparts(work.root, COUNTERPARTS_MAX) === COUNTERPARTS_MAX) transaction.addWork(Buffer.from(args.key));
       break;
     }
+  }
+}
+
+/** A file that was removed meanwhile waits in the queue by itself. */
+export function reviewBodies(transaction: Transaction, { args, retention }: CommandOf<'review-bodies'>): void {
+  let coverage: PinCoverage | undefined;
+  const shared = (): PinCoverage => (coverage ??= new PinCoverage(transaction));
+  for (const { ino, generation } of args.files) {
+    if (transaction.inode(ino) === undefined) continue;
+    sweepBodies(transaction, ino, generation as Generation, { version: transaction.version, ms: 0 }, retention, shared);
   }
 }
 

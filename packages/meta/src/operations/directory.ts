@@ -4,6 +4,7 @@
  */
 import { NokvError, type InodeNumber } from '@nokv/types';
 import { forgetForkRoot } from '../history/fork.js';
+import { keepMsOf } from '../history/retention.js';
 import { gcBodyKey } from '../key.js';
 import { encodeRetired } from '../value-log.js';
 import { dropReferences } from './extents.js';
@@ -75,7 +76,7 @@ export function dropInode(transaction: Transaction, inode: Inode, retention: Ret
   }
   if (inode.type === 'directory') forgetDirectory(transaction, inode);
   transaction.removeInode(inode);
-  retireBody(transaction, inode, retention);
+  retireBody(transaction, inode, retention, true);
 }
 
 /** What a directory has beside its entries: its policy goes; what it shows of an origin stays readable as the past that it was. */
@@ -90,11 +91,18 @@ function forgetDirectory(transaction: Transaction, { ino, isLazy }: Inode): void
  * Queues the current body of an inode to be forgotten once nobody may ask for it any more. One that was published by the same
  * command was never seen and goes at once.
  */
-export function retireBody(transaction: Transaction, inode: Inode, retention: Retention): void {
+export function retireBody(transaction: Transaction, inode: Inode, retention: Retention, isRemoved = false): void {
   if (inode.generation === 0) return;
   if (inode.generation === (transaction.version as number)) return forgetBody(transaction, inode.ino, inode.generation, retention);
+  const keepMs = keepMsOf(transaction, inode, retention);
   const retired = { version: transaction.version, ms: dueMs(transaction, 0) };
-  transaction.addWork(gcBodyKey(dueMs(transaction, retention.bodyMs), inode.ino, inode.generation), encodeRetired(retired));
+  if (!isRemoved) {
+    transaction.addWork(gcBodyKey(dueMs(transaction, keepMs.superseded), inode.ino, inode.generation), encodeRetired(retired));
+    return;
+  }
+  const isByDefault = keepMs.removed === retention.bodyMs;
+  const value = encodeRetired(isByDefault ? retired : { ...retired, keepMs: keepMs.removed });
+  transaction.addWork(gcBodyKey(dueMs(transaction, keepMs.removed), inode.ino, inode.generation), value);
 }
 
 /** Forgets a body whose time has come. */

@@ -4,6 +4,7 @@ import type { MutationCommand } from '../command.js';
 import { describe, isDirectory, notDirectory, notFound, resolvePlace, type Place } from '../resolve.js';
 import type { EntryRef } from '@nokv/types';
 import { corruptNamespace, type Transaction } from '../transaction.js';
+import { keepPolicy } from '../history/retention.js';
 import type { Dentry, Inode } from '../value-inode.js';
 import { mayLeave, mayRemoveTree } from './access.js';
 import { dropInode, enterName, leaveName, unlinkName } from './directory.js';
@@ -70,6 +71,7 @@ export function takeWhole(transaction: Transaction, place: Taken, retention: Com
  */
 export function moveToTrash(transaction: Transaction, { parent, name, entry }: Taken): Uint8Array {
   const directory = transaction.edit(entry.ino);
+  keepPolicy(transaction, directory);
   leaveName(transaction, directory, { parent, name });
   const trashed = Buffer.from(String(entry.ino));
   enterName(transaction, directory, { parent: transaction.trash, name: trashed });

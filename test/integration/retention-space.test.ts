@@ -1,0 +1,161 @@
+/**
+ * Retention down to the objects in the store: hours pass on a clock that the test moves, and what the store then has is what the policies,
+ * snapshots and current bodies name, block for block.
+ */
+import { connect, type NokvClient } from '@nokv/client';
+import { startServer, type RunningServer } from '@nokv/server';
+import { blockKey, isHole, systemClock, timespecFromMs, type Clock } from '@nokv/types';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { until } from '../services/server.js';
+import { keysOfDirectory } from '../services/store-keys.js';
+import { patternBytes } from './client-fixture.js';
+
+const HOUR_MS = 3600 * 1000;
+const SIZE = 100_000;
+
+let directory: string;
+let server: RunningServer;
+let client: NokvClient;
+let hours = 0;
+const clock: Clock = {
+  ...systemClock,
+  nowMs: () => systemClock.nowMs() + hours * HOUR_MS,
+  now: () => timespecFromMs(systemClock.nowMs() + hours * HOUR_MS),
+};
+
+beforeEach(async () => {
+  hours = 0;
+  directory = await mkdtemp(join(tmpdir(), 'nokv-retention-'));
+  server = await startServer(
+    {
+      data: join(directory, 'data'),
+      listen: '127.0.0.1:0',
+      http: '127.0.0.1:0',
+      object: undefined,
+      control: 'embedded:',
+      durability: 'local',
+      nodeId: undefined,
+      leaseTtlMs: 3000,
+      logLevel: 'silent',
+    },
+    { clock },
+  );
+  client = await connect({ address: server.rpc, clock });
+});
+afterEach(async () => {
+  await client?.close();
+  await server?.stop(1000);
+  await rm(directory, { recursive: true, force: true });
+});
+
+async function overwrite(path: string, times: number): Promise<void> {
+  for (let i = 1; i <= times; i++) await client.put(path, patternBytes(SIZE, i), { parents: true });
+}
+
+/** Lets time pass until the store has just these blocks. */
+async function expectBlocks(expected: readonly string[], passHours = 1): Promise<void> {
+  hours += passHours;
+  await settle();
+  // Blocks stay a while after the last body that named them, for readers under way.
+  hours += 1;
+  const wanted = [...expected].sort();
+  await until('the store to have what is named', async () => {
+    await client.collect({ dryRun: false, limit: 1 });
+    return JSON.stringify(await blocks()) === JSON.stringify(wanted);
+  }).catch(async () => expect(await blocks()).toEqual(wanted));
+}
+
+async function settle(): Promise<void> {
+  await until('the collector to finish what is due', async () => {
+    const { blocksRemoved, isUnfinished } = await client.collect({ dryRun: false, limit: 1 });
+    return blocksRemoved === 0 && !isUnfinished;
+  });
+}
+
+function blocks(): Promise<string[]> {
+  return keysOfDirectory(join(directory, 'data', 'objects'), 'blocks/');
+}
+
+/** The blocks that a body names, of a moment where one is given. */
+async function namedBy(path: string, at?: { version: number } | { snapshot: number }): Promise<string[]> {
+  const { body } = await client.metadata.read('open-read', {
+    node: { path: Buffer.from(path) },
+    ...(at === undefined ? {} : { at }),
+  } as never);
+  if (body.kind === 'inline') return [];
+  return body.manifest.extents.flatMap((extent) => (isHole(extent) ? [] : [blockKey(extent.upload, extent.index)]));
+}
+
+async function generations(path: string): Promise<number[]> {
+  const found: number[] = [];
+  for await (const { generation } of client.log(path)) found.push(generation);
+  return found;
+}
+
+const codeOf = (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => 'done',
+    (error: { code?: string }) => error.code ?? String(error),
+  );
+
+test('keep-last leaves that many superseded bodies in the store, and evidence of the others says that its retention ended', async () => {
+  await client.mkdir('/a');
+  await client.retention.set('/a', { keepLast: 2, keepMs: 0 });
+  await overwrite('/a/f', 8);
+  const all = await generations('/a/f');
+  const kept = await Promise.all(all.slice(0, 3).map((version) => namedBy('/a/f', { version })));
+  expect((await blocks()).length).toBe(8);
+  await expectBlocks(kept.flat());
+  expect(await generations('/a/f')).toEqual(all.slice(0, 3));
+  expect(Buffer.compare(await (await client.get('/a/f', { at: { version: all[2] as number } })).bytes(), patternBytes(SIZE, 6))).toBe(0);
+  expect(await codeOf(client.get('/a/f', { at: { version: all[3] as number } }))).toBe('retention-ended');
+}, 60_000);
+
+test('keep-for keeps superseded bodies just so long', async () => {
+  await client.mkdir('/a');
+  await client.retention.set('/a', { keepLast: 0, keepMs: 5 * HOUR_MS });
+  await overwrite('/a/f', 4);
+  const before = await blocks();
+  await expectBlocks(before, 2);
+  await expectBlocks(await namedBy('/a/f'), 3);
+}, 60_000);
+
+test('a policy that is set later takes what waits by the one before, in its directory only', async () => {
+  await overwrite('/a/deep/f', 5);
+  await overwrite('/b/f', 3);
+  const inB = (await Promise.all((await generations('/b/f')).map((version) => namedBy('/b/f', { version })))).flat();
+  await expectBlocks(await blocks());
+  await client.retention.set('/a', { keepLast: 0, keepMs: 0 });
+  await expectBlocks([...inB, ...(await namedBy('/a/deep/f'))]);
+  // The default: 24 hours and the newest one.
+  await expectBlocks([...inB.slice(0, 2), ...(await namedBy('/a/deep/f'))], 24);
+}, 60_000);
+
+test('what is removed below a directory that keeps nothing goes at once, files and trees, but for what a snapshot shows', async () => {
+  await overwrite('/a/f', 2);
+  await overwrite('/a/tree/deep/g', 1);
+  await overwrite('/a/tree/deep/h', 1);
+  await overwrite('/a/held', 1);
+  await overwrite('/b/f', 1);
+  await client.retention.set('/a', { keepLast: 0, keepMs: 0 });
+  const { pin } = await client.snapshots.create('/a/held', { ttlMs: 1000 * HOUR_MS });
+  const held = await namedBy('/a/held');
+  const elsewhere = await namedBy('/b/f');
+  await client.unlink('/a/f');
+  await client.removeTree('/a/tree');
+  await client.unlink('/a/held');
+  await client.unlink('/b/f');
+  // Elsewhere the default keeps it for a day.
+  await expectBlocks([...held, ...elsewhere]);
+  // What was there says what became of its bytes; what is kept elsewhere comes back.
+  expect(await codeOf(client.undelete('/a/f'))).toBe('retention-ended');
+  expect(await codeOf(client.undelete('/b/f'))).toBe('done');
+  await client.unlink('/b/f');
+  expect(Buffer.compare(await (await client.get('/a/held', { at: { snapshot: pin.id } })).bytes(), patternBytes(SIZE, 1))).toBe(0);
+  await expectBlocks(held, 24);
+  await client.snapshots.retire(pin.id);
+  await expectBlocks([]);
+}, 90_000);
