@@ -156,6 +156,10 @@ function failureOf(error: Error, signal: AbortSignal | undefined): HttpFailure {
   if (signal?.aborted === true) return new HttpFailure('aborted', error);
   const code = 'code' in error ? String(error.code) : '';
   const connecting = 'syscall' in error && error.syscall === 'connect';
-  const tls = code.startsWith('ERR_TLS') || code.startsWith('CERT_') || code.includes('_CERT') || code === 'EPROTO';
-  return new HttpFailure(UNREACHABLE.has(code) || connecting || tls ? 'unreachable' : 'broken', error);
+  return new HttpFailure(UNREACHABLE.has(code) || connecting || isTlsFailure(code) ? 'unreachable' : 'broken', error);
+}
+
+/** Of OpenSSL and of Node's own check of the host name. */
+export function isTlsFailure(code: string): boolean {
+  return code.startsWith('ERR_TLS') || code.startsWith('CERT_') || code.includes('_CERT') || code === 'EPROTO';
 }

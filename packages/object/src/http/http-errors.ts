@@ -11,6 +11,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   ENETUNREACH: 'there is no route to the network: check the network',
 };
 
+const UNREACHABLE_ADVICE = 'check the endpoint and its certificate (an authority of your own: ca=/file in the URL, or AWS_CA_BUNDLE)';
+
 /**
  * @param isWrite whether a lost answer leaves the outcome unknown.
  * @returns what to throw: {@link TryAgain} where a repeat may help.
@@ -22,8 +24,7 @@ export function translateHttpFailure(error: unknown, where: string, isWrite: boo
   const details = errno === undefined ? {} : { details: { errno } };
   if (kind === 'oversize')
     return new NokvError('store-unavailable', `${where}: ${error.message}; is this an object store?`, { outcome, cause: error });
-  const advice =
-    (errno === undefined ? undefined : ADVICE[errno]) ?? (kind === 'unreachable' ? 'check the endpoint and its certificate' : 'try again');
+  const advice = (errno === undefined ? undefined : ADVICE[errno]) ?? (kind === 'unreachable' ? UNREACHABLE_ADVICE : 'try again');
   const translated = new NokvError('store-unavailable', `${where} is not reachable: ${error.message}; ${advice}`, {
     outcome,
     cause: error,

@@ -8,16 +8,16 @@ import { canonicalQuery } from './sigv4.js';
 const ANSWER_BYTES_MAX = 1024 * 1024;
 
 export function leanWire(signing: S3Signing, { certificates, idleMs }: WireOptions): S3Wire {
-  let endpoint = new HttpEndpoint(signing.origin, { certificates });
-  let origin = signing.origin;
+  const endpoints = new Map<string, HttpEndpoint>();
 
+  /** Another one once the bucket turned out to be elsewhere; calls to the one before may be under way. */
   function endpointNow(): HttpEndpoint {
-    if (origin.href !== signing.origin.href) {
-      endpoint.close();
-      origin = signing.origin;
-      endpoint = new HttpEndpoint(origin, { certificates });
-    }
-    return endpoint;
+    const { origin } = signing;
+    const known = endpoints.get(origin.href);
+    if (known !== undefined) return known;
+    const made = new HttpEndpoint(origin, { certificates });
+    endpoints.set(origin.href, made);
+    return made;
   }
 
   async function exchange(request: S3Request): Promise<S3Answer> {
@@ -37,5 +37,5 @@ export function leanWire(signing: S3Signing, { certificates, idleMs }: WireOptio
     return { ...answer, said: answer.status < 300 ? {} : parseErrorBody(answer.body) };
   }
 
-  return { exchange, close: async () => endpoint.close() };
+  return { exchange, close: async () => endpoints.forEach((endpoint) => endpoint.close()) };
 }

@@ -1,6 +1,6 @@
 /** The SDK's client for one bucket, made at the first use and anew when the region, the clock or the keys turned out to be others. */
 import type { S3Client } from '@aws-sdk/client-s3';
-import { HttpFailure } from '../http/http-endpoint.js';
+import { HttpFailure, isTlsFailure } from '../http/http-endpoint.js';
 import { loadAwsSdk, type AwsSdk } from './aws-sdk.js';
 import type { S3Refusal } from './s3-errors.js';
 import type { S3Signing } from './s3-signing.js';
@@ -28,8 +28,8 @@ export class SdkClient {
   load(): Promise<LoadedSdk> {
     const { generation } = this.signing;
     if (this.#made?.generation !== generation) {
-      void this.close();
-      this.#made = { generation, loaded: this.#make() };
+      const before = this.#made?.loaded;
+      this.#made = { generation, loaded: this.#make(before) };
     }
     return this.#made.loaded;
   }
@@ -40,12 +40,13 @@ export class SdkClient {
     (await made?.loaded.catch(() => undefined))?.client.destroy();
   }
 
-  async #make(): Promise<LoadedSdk> {
+  /** Connections outlive a client: calls of the one before may be under way. */
+  async #make(before: Promise<LoadedSdk> | undefined): Promise<LoadedSdk> {
     const { signing } = this;
     const { endpoint, region, pathStyle } = signing.location;
-    const { certificates, idleMs } = this.#options;
     const clockOffsetMs = signing.nowMs() - Date.now();
     const sdk = await loadAwsSdk();
+    const handler = (await before?.catch(() => undefined))?.client.config.requestHandler;
     const client = new sdk.S3Client({
       endpoint,
       region,
@@ -58,14 +59,19 @@ export class SdkClient {
       systemClockOffset: clockOffsetMs,
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
-      requestHandler: {
-        connectionTimeout: 5000,
-        socketTimeout: idleMs,
-        httpAgent: { maxSockets: SOCKETS_MAX },
-        httpsAgent: { maxSockets: SOCKETS_MAX, ...(certificates === undefined ? {} : { ca: [...certificates] }) },
-      },
+      requestHandler: handler ?? this.#handlerOptions(),
     });
     return { sdk, client };
+  }
+
+  #handlerOptions() {
+    const { certificates, idleMs } = this.#options;
+    return {
+      connectionTimeout: 5000,
+      socketTimeout: idleMs,
+      httpAgent: { maxSockets: SOCKETS_MAX },
+      httpsAgent: { maxSockets: SOCKETS_MAX, ...(certificates === undefined ? {} : { ca: [...certificates] }) },
+    };
   }
 }
 
@@ -90,7 +96,7 @@ export function refusalOf(error: unknown): (S3Refusal & { readonly headers: Read
 export function failureOf(error: unknown): HttpFailure {
   const name = error instanceof Error ? error.name : '';
   const code = propertyOf(error, 'code');
-  const unreachable = code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'EAI_AGAIN';
+  const unreachable = code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'EAI_AGAIN' || isTlsFailure(String(code));
   return new HttpFailure(name === 'AbortError' ? 'aborted' : unreachable ? 'unreachable' : 'broken', error);
 }
 
