@@ -10,6 +10,7 @@ export type {
   PutOutcome,
   StoreCallOptions,
   StoreHealth,
+  StoredAs,
 } from './object-store.js';
 export { LIST_KEYS_MAX, checkKey } from './object-key.js';
 export { crc32c, formatCrc32c, parseCrc32c } from './block-checksum.js';
@@ -47,5 +48,6 @@ export { describeS3, parseS3Url, type S3Location } from './s3/s3-location.js';
 export { openObjectStore } from './open-object-store.js';
 export { proxiedBlockStore, type ProxiedBlockStoreOptions } from './proxied-block-store.js';
 export { openBlockStore, type OpenBlockStoreOptions, type PresignCalls } from './open-block-store.js';
+export { examineStore, type CapabilityFinding } from './examine-store.js';
 export { STORE_CAPABILITIES, admissionProbe, type AdmissionResult, type StoreCapability } from './admission-probe.js';
 export { RETRY_POLICY_DEFAULT, type RetryPolicy } from './retries.js';

@@ -24,9 +24,20 @@ export interface ObjectStore {
   list(prefix: string, options: ListOptions): Promise<ObjectPage>;
   /** Removes up to 1,000 keys; those that are absent count as removed. */
   delete(keys: readonly string[], options?: DeleteOptions): Promise<void>;
+  /** What a store says of an object that it has beyond its size; absent where it has nothing to say. */
+  inspect?(key: string, options?: StoreCallOptions): Promise<StoredAs | undefined>;
   /** How the store answers; absent where nothing lies between it and us. */
   health?(): StoreHealth;
   close(): Promise<void>;
+}
+
+export interface StoredAs {
+  /** By the name that the store gives it: `AES256`, `aws:kms`. */
+  readonly encryption?: string | undefined;
+  readonly isEncryptionAsked: boolean;
+  readonly storageClass?: string | undefined;
+  /** The store's clock minus ours. */
+  readonly skewMs?: number | undefined;
 }
 
 export interface StoreHealth {

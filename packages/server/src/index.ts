@@ -1,6 +1,6 @@
 export { startServer } from './start-server.js';
 export { restoreDataDirectory, type RestoreConfig } from './restore.js';
-export { probeControl, probeStore } from './probes.js';
+export { probeControl, probeStore, type StoreProbe } from './probes.js';
 export { localPlane, type LocalPlaneParts } from './local-plane.js';
 export type { ChangeWindow, LogLevel, RunningServer, ServerConfig, ServerPorts } from './server-config.js';
 export type { Peer, ServedMutateContext, Service, WatchOptions } from './service.js';

@@ -1,29 +1,36 @@
-/** What `nokv doctor` asks before there is a server: does this store do what we need, does this coordinator answer? */
+/** What `nokv doctor` asks before there is a server: what can this store do, does this coordinator answer? */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { etcdCoordinator, parseControlAddress } from '@nokv/control';
-import { admissionProbe, openObjectStore } from '@nokv/object';
+import { examineStore, openObjectStore, type CapabilityFinding } from '@nokv/object';
 import { NokvError, systemClock, systemRandom } from '@nokv/types';
 import type { ServerPorts } from './server-config.js';
 
 const LEASE_TTL_MS = 3000;
+/** A person waits for it. */
+const PROBE_RETRY = { attemptsMax: 3, deadlineMs: 20_000 };
+
+export interface StoreProbe extends AsyncDisposable {
+  readonly description: string;
+  /** Tries the store with small objects that it removes again. */
+  readonly findings: AsyncIterable<CapabilityFinding>;
+}
 
 /**
- * Tries a store with a few small objects that it removes again. Resolves with its description. Errors: `store-unfit`,
- * `store-unavailable`, `no-bucket`, `bad-credentials`, `bad-configuration`; a file store that is not there is not made.
+ * Opens a store to look at it. Errors: `store-unavailable`, `no-bucket`, `bad-credentials`, `permission-denied`, `bad-configuration`;
+ * a file store that is not there is not made.
  */
-export async function probeStore(url: string, ports: ServerPorts = {}): Promise<string> {
-  const { clock = systemClock, random = systemRandom, env = {} } = ports;
+export async function probeStore(url: string, ports: ServerPorts = {}): Promise<StoreProbe> {
+  const { clock = systemClock, random = systemRandom, env = {}, signal } = ports;
   if (url.startsWith('file:///') && !existsSync(fileURLToPath(url))) {
     throw new NokvError('bad-configuration', `expected an existing directory, found nothing at ${url}`);
   }
-  const store = await openObjectStore(url, { clock, random, env });
-  try {
-    await admissionProbe(store, { random });
-    return store.description;
-  } finally {
-    await store.close();
-  }
+  const store = await openObjectStore(url, { clock, random, env, retry: PROBE_RETRY });
+  return {
+    description: store.description,
+    findings: examineStore(store, { random, clock, signal }),
+    [Symbol.asyncDispose]: () => store.close(),
+  };
 }
 
 /** Reads the shard map. Resolves with what answered. Errors: `control-unavailable`, `bad-configuration`. */

@@ -11,35 +11,48 @@ type Doctor = CallOf<typeof otherCommands.doctor>;
 
 interface Finding {
   readonly check: string;
-  readonly result: 'PASS' | 'FAIL';
+  /** `WARN`: it works without, see the consequence. */
+  readonly result: 'PASS' | 'WARN' | 'FAIL';
   readonly found: string;
   readonly fix: string | null;
+  /** What follows from what was found. */
+  readonly consequence?: string;
 }
 
 type Check = (call: Doctor) => Promise<Omit<Finding, 'check'>>;
 
 export async function doctor(call: Doctor): Promise<void> {
-  const { output, flags } = call;
+  let looked = 0;
+  let failed = 0;
+  for await (const finding of findingsOf(call)) {
+    looked += 1;
+    if (finding.result === 'FAIL') failed += 1;
+    await show(call, finding);
+  }
+  await call.output.flush();
+  if (failed > 0) throw new NokvError('unavailable', `${failed} of ${looked} checks failed; each says how to mend it`);
+}
+
+/** Who asks about a store or a coordinator asks about that: this machine's mounts, and a server that nobody named, are no part of it. */
+async function* findingsOf(call: Doctor): AsyncGenerator<Finding> {
+  const { object, control } = call.flags;
+  const isAboutParts = object !== undefined || control !== undefined;
+  const isServerNamed = call.settings.resolve('server').source !== 'default';
   const checks: Record<string, Check> = {
     node: checkNode,
-    '/dev/fuse': checkDevice,
-    mounting: checkMounting,
-    server: checkServer,
-    ...(flags.object === undefined ? {} : { store: checkStore }),
-    ...(flags.control === undefined ? {} : { control: checkControl }),
+    ...(isAboutParts ? {} : { '/dev/fuse': checkDevice, mounting: checkMounting }),
+    ...(isAboutParts && !isServerNamed ? {} : { server: checkServer }),
+    ...(control === undefined ? {} : { control: checkControl }),
   };
-  let failed = 0;
-  for (const [check, run] of Object.entries(checks)) {
-    const finding: Finding = { check, ...(await run(call)) };
-    if (finding.result === 'FAIL') failed += 1;
-    const paint = finding.result === 'PASS' ? output.colors.green : output.colors.red;
-    await output.result(
-      finding,
-      `${paint(finding.result)}  ${check.padEnd(10)}  ${finding.found}${finding.fix === null ? '' : `\n      fix: ${finding.fix}`}`,
-    );
-  }
-  await output.flush();
-  if (failed > 0) throw new NokvError('unavailable', `${failed} of ${Object.keys(checks).length} checks failed; each says how to mend it`);
+  for (const [check, run] of Object.entries(checks)) yield { check, ...(await run(call)) };
+  if (object !== undefined) yield* checkStore(call, object);
+}
+
+async function show({ output }: Doctor, finding: Finding): Promise<void> {
+  const { check, result, found, fix, consequence } = finding;
+  const paint = { PASS: output.colors.green, WARN: output.colors.yellow, FAIL: output.colors.red }[result];
+  const more = [consequence === undefined ? [] : `so: ${consequence}`, fix === null ? [] : `fix: ${fix}`].flat();
+  await output.result(finding, `${paint(result)}  ${check.padEnd(16)}  ${found}${more.map((line) => `\n      ${line}`).join('')}`);
 }
 
 const pass = (found: string) => ({ result: 'PASS', found, fix: null }) as const;
@@ -97,19 +110,38 @@ const STORE_FIXES: Readonly<Record<string, string>> = {
   'permission-denied': 'allow these keys to read, write, list and delete in the bucket',
   'store-unfit': 'use a store that honours If-None-Match on PUT, ranges, and listing after writing',
   'bad-configuration': 'write file:///dir or s3://bucket/prefix?endpoint=URL&region=R&pathStyle=true',
+  'no-space': 'free space, or raise the quota',
 };
 
-async function checkStore(call: Doctor): Promise<Omit<Finding, 'check'>> {
-  const { flags, io } = call;
+/** One finding for each capability, and last one for the store as a whole. */
+async function* checkStore(call: Doctor, url: string): AsyncGenerator<Finding> {
+  const { io, signal } = call;
   const { probeStore } = await import('@nokv/server');
+  const problems: string[] = [];
+  let description = '';
+  let failure: NokvError | undefined;
   try {
-    return pass(
-      `${await probeStore(flags.object ?? '', { clock: io.clock, random: io.random, env: storeEnv(call) })} does all that is needed`,
-    );
+    await using probe = await probeStore(url, { clock: io.clock, random: io.random, env: storeEnv(call), signal });
+    ({ description } = probe);
+    for await (const { capability, result, found, consequence, error } of probe.findings) {
+      if (result === 'missing') problems.push(`${capability} (${found})`);
+      failure ??= error;
+      const fix = result === 'missing' ? storeFix(error?.code ?? 'store-unfit') : null;
+      yield { check: capability, result: RESULTS[result], found, fix, consequence };
+    }
   } catch (cause) {
-    const error = toNokvError(cause);
-    return fail(error.message, STORE_FIXES[error.code] ?? 'see that the endpoint of the URL is right and the server is running');
+    failure = toNokvError(cause);
+    if (failure.code === 'cancelled') throw failure;
   }
+  if (failure !== undefined) yield { check: 'store', ...fail(failure.message, storeFix(failure.code)) };
+  else if (problems.length > 0) yield { check: 'store', ...fail(`${description}: ${problems.join(', ')}`, storeFix('store-unfit')) };
+  else yield { check: 'store', ...pass(`${description} does all that is needed`) };
+}
+
+const RESULTS = { there: 'PASS', lacking: 'WARN', missing: 'FAIL' } as const;
+
+function storeFix(code: string): string {
+  return STORE_FIXES[code] ?? 'see that the endpoint of the URL is right and the server is running';
 }
 
 async function checkControl({ flags, io }: Doctor): Promise<Omit<Finding, 'check'>> {

@@ -14,13 +14,18 @@ const configShow = command({
 const doctor = command({
   name: 'doctor',
   group: 'other',
-  summary: 'check this machine and the server, and say how to mend what fails',
+  summary: 'check this machine and the server, or a store, and say how to mend what fails',
+  notes: [
+    'With --object it tries a store of yours, no server needed: small objects are written below probe/ and removed, and each capability',
+    'is shown with what follows from it. A server is then looked at only where one is named. Exits with 9 when a check fails;',
+    'WARN is for what nokv does without.',
+  ],
   args: {},
   flags: {
-    object: value('URL', 'Try this store, too (file:///dir or s3://…)', parseText),
-    control: value('URL', 'Try this coordinator, too (etcd://…)', parseText),
+    object: value('URL', 'Try this store (file:///dir or s3://…)', parseText),
+    control: value('URL', 'Try this coordinator (etcd://…)', parseText),
   },
-  example: 'nokv doctor',
+  example: "nokv doctor --object 's3://bucket/prefix?endpoint=http://127.0.0.1:7480&pathStyle=true'",
   schema: 'doctor',
 });
 

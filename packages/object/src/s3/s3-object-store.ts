@@ -21,6 +21,7 @@ import type {
   PutOutcome,
   StoreCallOptions,
   StoreHealth,
+  StoredAs,
 } from '../object-store.js';
 import { RETRY_POLICY_DEFAULT, Retries, TryAgain, type Attempt, type RetryPolicy } from '../retries.js';
 import { s3Presigner, type S3Presigner } from './presign.js';
@@ -122,6 +123,7 @@ class S3ObjectStore implements S3Store {
   readonly #client: SdkClient;
   readonly #requests: S3Requests;
   readonly #admin: S3Admin;
+  readonly #clock: Clock;
   readonly #circuit: Circuit;
   readonly #retries: Retries;
   readonly #base: string;
@@ -133,6 +135,7 @@ class S3ObjectStore implements S3Store {
     this.#client = client;
     this.#requests = requests;
     this.#admin = new S3Admin(client);
+    this.#clock = clock;
     this.#circuit = new Circuit({ ...CIRCUIT_POLICY_DEFAULT, ...policy.circuit }, clock, random);
     this.#retries = new Retries(policy, clock, random, this.#circuit);
     this.#base = signing.location.prefix === '' ? '' : `${signing.location.prefix}/`;
@@ -140,6 +143,23 @@ class S3ObjectStore implements S3Store {
 
   get location(): S3Location {
     return this.#signing.location;
+  }
+
+  async inspect(key: string, options: StoreCallOptions = {}): Promise<StoredAs | undefined> {
+    checkKey(key);
+    const answer = await this.#run(`look up ${key}`, options.signal, async ({ signal }) => {
+      const found = await this.#requests.send({ method: 'HEAD', key: this.#base + key, signal });
+      if (found.status !== 200 && found.status !== 404) throw this.#requests.refusal(found, `look up ${key}`, false);
+      return found;
+    });
+    if (answer.status === 404) return undefined;
+    const dateMs = Date.parse(answer.headers.date ?? '');
+    return {
+      encryption: textOf(answer.headers['x-amz-server-side-encryption']),
+      isEncryptionAsked: this.location.encryption !== undefined,
+      storageClass: textOf(answer.headers['x-amz-storage-class']),
+      skewMs: Number.isFinite(dateMs) ? dateMs - this.#clock.nowMs() : undefined,
+    };
   }
 
   health(): StoreHealth {
@@ -279,4 +299,8 @@ class S3ObjectStore implements S3Store {
       return false; // The outcome stays unknown.
     }
   }
+}
+
+function textOf(header: string | readonly string[] | undefined): string | undefined {
+  return typeof header === 'string' ? header : undefined;
 }
