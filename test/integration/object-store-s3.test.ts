@@ -32,6 +32,10 @@ objectStoreConformance('S3 (versitygw)', async () => {
   const { url, env } = await running;
   return { store: await openS3Store(url, { env }) };
 });
+objectStoreConformance('S3 (versitygw) through the SDK', async () => {
+  const { url, env } = await running;
+  return { store: await openS3Store(url, { env, client: 'sdk' }) };
+});
 blockStoreConformance('over S3 (versitygw)', async () => {
   const { url, env } = await running;
   return { blocks: blocksOf(await openS3Store(url, { env })) };
@@ -123,6 +127,28 @@ describe('a real server', () => {
       await blocks.close();
     }
     await store.close();
+  });
+});
+
+describe('what the server teaches', () => {
+  test('a region that is not the bucket’s is followed', async () => {
+    const store = await openS3Store(service.url.replace(`region=${service.region}`, 'region=eu-west-3'), { env: service.env });
+    expect(store.location.region).toBe(service.region);
+    expect(await store.putIfAbsent('k', Buffer.from('x'))).toBe('created');
+    expect((await store.list('', { limit: 10 })).objects).toHaveLength(1);
+    await store.close();
+  });
+
+  test('a clock that is an hour off is corrected', async () => {
+    for (const offMs of [-3_600_000, 3_600_000]) {
+      const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + offMs };
+      const store = await openS3Store(service.url, { env: service.env, clock });
+      expect(await store.putIfAbsent('k', Buffer.from('x'))).toBe('created');
+      expect(await store.head('k')).toMatchObject({ size: 1 });
+      await store.delete(['k']);
+      expect(await store.head('k')).toBeUndefined();
+      await store.close();
+    }
   });
 });
 

@@ -29,14 +29,9 @@ export interface ParsedLine {
   readonly global: GlobalTexts;
 }
 
-export interface GlobalTexts {
-  readonly server?: string;
-  readonly tokenFile?: string;
-  readonly as?: string;
-  readonly cacheDir?: string;
-  readonly cacheSize?: string;
-  readonly timeout?: string;
-  readonly config?: string;
+type GlobalText = keyof typeof CLIENT_SETTINGS | 'config';
+
+export interface GlobalTexts extends Readonly<Partial<Record<GlobalText, string>>> {
   readonly json: boolean;
   readonly quiet: boolean;
   readonly verbose: boolean;
@@ -156,17 +151,11 @@ export function argumentForm(args: Arguments): string {
 }
 
 function globalTexts(written: Written): GlobalTexts {
-  const last = (key: string) => written.get(key)?.at(-1);
-  const texts = {
-    server: last('server'),
-    tokenFile: last('tokenFile'),
-    as: last('as'),
-    cacheDir: last('cacheDir'),
-    cacheSize: last('cacheSize'),
-    timeout: last('timeout'),
-    config: last('config'),
-  };
-  const given = Object.fromEntries(Object.entries(texts).filter((entry) => entry[1] !== undefined));
+  const given: Partial<Record<GlobalText, string>> = {};
+  for (const key of [...Object.keys(CLIENT_SETTINGS), 'config'] as GlobalText[]) {
+    const last = written.get(key)?.at(-1);
+    if (last !== undefined) given[key] = last;
+  }
   return { ...given, json: written.has('json'), quiet: written.has('quiet'), verbose: written.has('verbose'), help: written.has('help') };
 }
 

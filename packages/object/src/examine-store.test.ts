@@ -55,7 +55,7 @@ test('a sound server is told as such, with what follows, and left empty', async 
 describe('a server that cheats', () => {
   test.each<[string, S3DoubleOptions, string, string]>([
     ['ignores If-None-Match', { conditions: 'ignored' }, 'create-if-absent', 'second put of a key was answered "created"'],
-    ['honours it only one at a time', { conditions: 'one-at-a-time' }, 'one-winner', '20 puts of one key at once 20 were told'],
+    ['honours it only one at a time', { conditions: 'one-at-a-time' }, 'one-winner', 'of 20 puts of one key at once'],
     ['lists late', { listLate: true }, 'list-after-write', 'of 5 objects just written a listing showed 0'],
     ['deletes nothing', { deleteNothing: true }, 'bulk-delete', 'were still listed after their deletion'],
   ])('and %s is refused, and the doctor says which and why', async (_how, options, capability, what) => {

@@ -124,7 +124,7 @@ export async function startS3Double(options: S3DoubleOptions = {}): Promise<S3Do
     const { conditions = 'exact' } = options;
     const isConditional = request.headers['if-none-match'] === '*' && conditions !== 'ignored';
     if (isConditional && objects.has(key)) return refuse(412, 'PreconditionFailed');
-    if (conditions === 'one-at-a-time') await new Promise((resolve) => setTimeout(resolve, 20));
+    if (conditions === 'one-at-a-time') await new Promise((resolve) => setTimeout(resolve, 50));
     objects.set(key, body);
     return { status: 200, headers: { etag: `"${body.length}-not-an-md5"` } };
   }
