@@ -338,6 +338,22 @@ describe('names', () => {
     expect(await stat(log)).toMatchObject({ size: 5_000_008 });
   });
 
+  it('stores what shrinks compressed', async () => {
+    const log = local('log', 'step 1 loss 0.5\n'.repeat(300_000));
+    await server.must(['put', log, `${top}/plain`]);
+    await server.must(['put', '--compress', log, `${top}/brotli`]);
+    await server.must(['put', '--compress=gzip', log, `${top}/gzip`]);
+    const [plain, brotli, gzip] = [await stat(`${top}/plain`), await stat(`${top}/brotli`), await stat(`${top}/gzip`)];
+    expect(brotli).toMatchObject({ size: plain['size'], digest: plain['digest'] });
+    for (const { blocks } of [brotli, gzip]) expect(blocks as number).toBeLessThan((plain['blocks'] as number) / 5);
+    expect(await server.must(['cat', `${top}/brotli`, '--range', '4194290-4194320'])).toBe(readFileSync(log, 'latin1').slice(4194290, 4194321));
+    await server.must(['cp', `${top}/gzip`, `${top}/copy`]);
+    await server.must(['append', '-', `${top}/copy`], { input: 'end\n' });
+    expect(await server.must(['tail', '-n', '2', `${top}/copy`])).toBe('step 1 loss 0.5\nend\n');
+    const refused = await server.run(['put', '--compress=zstd', log, `${top}/zstd`]);
+    expect({ code: refused.code, says: refused.stderr }).toMatchObject({ code: 2, says: expect.stringContaining('brotli') as string });
+  });
+
   it('makes, moves, links and removes', async () => {
     const silent = async (...words: string[]) => expect(await server.must(words)).toBe('');
     await silent('mkdir', '-p', `${top}/a/b`);

@@ -158,7 +158,7 @@ describe('patch', () => {
     await client.put('/patched', expected);
     const random = new SeededRandom(11);
     const places = new Set<number>();
-    while (places.size < (process.env['NOKV_TEST_LONG'] === '1' ? 1000 : 200)) places.add(Math.floor((random.float() * size) / 512) * 512);
+    while (places.size < (process.env['NOKV_TEST_LONG'] === '1' ? 1000 : 100)) places.add(Math.floor((random.float() * size) / 512) * 512);
     const waiting = [...places];
     async function patchInTurn(): Promise<void> {
       for (let offset = waiting.pop(); offset !== undefined; offset = waiting.pop()) {
@@ -239,22 +239,23 @@ test('random appends, patches, cuts and copies: what a plain array of bytes says
   const paths = ['/m/a', '/m/b', '/m/c'];
   await client.mkdir('/m');
   const sizes = [0, 1, 100, 9 * KIB, 16 * KIB, 17 * KIB, 300 * KIB, 2 * MIB];
-  const steps = NOKV_TEST_LONG === '1' ? 1000 : 250;
+  const steps = NOKV_TEST_LONG === '1' ? 1000 : 150;
   for (let step = 0; step < steps; step++) {
     const path = paths[below(paths.length)] as string;
     const old = model.get(path) ?? Buffer.alloc(0);
     const bytes =
       below(6) === 0 ? Buffer.alloc(sizes[below(sizes.length)] as number) : patternBytes(sizes[below(sizes.length)] as number, step);
     const isThere = model.has(path);
+    const compress = below(3) === 0 ? { compress: below(2) === 0 ? ('gzip' as const) : ('brotli' as const) } : {};
     switch (old.length > 6 * MIB ? 4 : below(5)) {
       case 0:
-        await client.append(path, bytes);
+        await client.append(path, bytes, compress);
         model.set(path, Buffer.concat([old, bytes]));
         break;
       case 1: {
         if (!isThere) break;
         const offset = below(old.length + 10 * KIB);
-        await client.patch(path, offset, bytes);
+        await client.patch(path, offset, bytes, compress);
         model.set(path, bytes.length === 0 ? old : over(old, offset, bytes));
         break;
       }
@@ -273,7 +274,7 @@ test('random appends, patches, cuts and copies: what a plain array of bytes says
         break;
       }
       case 4:
-        await client.put(path, bytes);
+        await client.put(path, bytes, compress);
         model.set(path, Buffer.from(bytes));
         break;
     }

@@ -64,6 +64,8 @@ export interface Flag<T> {
   readonly short?: string;
   /** How its value is shown in help; absent for a switch. */
   readonly label?: string;
+  /** Its value where it is written without one; another one then needs `=`. */
+  readonly bare?: string;
   readonly help: string;
   /** Given every value in the order written; a switch gives one empty text for each time it was written. */
   readonly read: (texts: readonly string[]) => T;
@@ -83,6 +85,11 @@ export function value<T>(label: string, help: string, parse: (text: string) => T
     return last === undefined ? undefined : parse(last);
   };
   return { label, help, read, ...(short === undefined ? {} : { short }) };
+}
+
+/** A switch that may be given a value: `--name` or `--name=VALUE`. */
+export function switchOrValue<T>(label: string, help: string, bare: string, parse: (text: string) => T): Flag<T | undefined> {
+  return { ...value(label, help, parse), bare };
 }
 
 /** A flag that may be written more than once. */

@@ -55,7 +55,7 @@ export function commandForm(row: AnyCommand): string {
 /** `-v, --verbose` or `--jobs N`. */
 export function flagForm(key: string, flag: Flags[string]): string {
   const short = flag.short === undefined ? '' : `-${flag.short}, `;
-  return `${short}--${flagName(key)}${flag.label === undefined ? '' : ` ${flag.label}`}`;
+  return `${short}--${flagName(key)}${flag.label === undefined ? '' : flag.bare === undefined ? ` ${flag.label}` : `[=${flag.label}]`}`;
 }
 
 function flagLines(flags: Flags): string {

@@ -31,8 +31,8 @@ export function readWords(words: readonly string[], flags: Flags, command: strin
         if (inline !== undefined) throw usageError(`${name} takes no value, found "${inline}"; see ${see}`);
         read.push({ kind: 'switch', key });
       } else {
-        const text = inline ?? words[++at];
-        const isFlag = inline === undefined && text !== undefined && known.has(nameOf(text));
+        const text = inline ?? flags[key]?.bare ?? words[++at];
+        const isFlag = inline === undefined && flags[key]?.bare === undefined && text !== undefined && known.has(nameOf(text));
         if (text === undefined || isFlag) throw usageError(`${name} needs a value: ${name} ${label}; see ${see}`);
         read.push({ kind: 'value', key, text });
       }

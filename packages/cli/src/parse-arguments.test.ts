@@ -1,6 +1,6 @@
 import { isNokvError } from '@nokv/types';
 import { describe, expect, it } from 'vitest';
-import { any, command, many, one, optional, runs, toggle, value, values } from './command.js';
+import { any, command, many, one, optional, runs, switchOrValue, toggle, value, values } from './command.js';
 import { bindArguments, findCommand, parseArguments } from './parse-arguments.js';
 import { parseCount, parseText } from './quantities.js';
 
@@ -15,6 +15,7 @@ const row = command({
     tag: values('K=V', '', parseText, 't'),
     recursive: toggle('', 'r'),
     parents: toggle('', 'p'),
+    compress: switchOrValue('CODEC', '', 'brotli', parseText),
   },
   example: 'nokv put a /b',
 });
@@ -41,6 +42,12 @@ const refused = (...words: string[]) => {
 };
 
 describe('the command line', () => {
+  it('a switch that may have a value takes it behind "=" only', () => {
+    expect(parse('put', '--compress', 'a', '/b')).toMatchObject({ args: { sources: ['a'], destination: '/b' }, flags: { compress: 'brotli' } });
+    expect(parse('put', '--compress=gzip', 'a', '/b').flags).toMatchObject({ compress: 'gzip' });
+    expect(parse('put', 'a', '/b').flags).toMatchObject({ compress: undefined });
+  });
+
   it('takes flags anywhere, joined or apart, and never turns text into numbers', () => {
     const { args, flags, global } = parse(
       '--json',

@@ -10,6 +10,7 @@ import type { BlockStore, DiskCache } from '@nokv/object';
 import type {
   Attributes,
   BackupReport,
+  Codec,
   Generation,
   InodeNumber,
   ListedMutation,
@@ -340,6 +341,8 @@ export interface StageOptions extends CallOptions {
   readonly digest?: string | undefined;
   /** Shown to operators beside the upload. */
   readonly target?: string | undefined;
+  /** How blocks are compressed that get shorter by it; `none`: as they are. Reads of a range then cost the blocks that it touches, as ever. */
+  readonly compress?: Codec | 'none' | undefined;
 }
 
 export interface PublishOptions extends MutationOptions {
@@ -360,6 +363,8 @@ export interface PutOptions extends PublishOptions, StageOptions {}
 
 export interface SpliceOptions extends MutationOptions {
   readonly onProgress?: ProgressListener | undefined;
+  /** As for puts; default: as the blocks are that the file has. */
+  readonly compress?: Codec | 'none' | undefined;
   /** G: the current generation must be G; 0: the file must not be there. */
   readonly ifGeneration?: Generation | number | undefined;
   /** Make missing parents of a file that is made. */
@@ -374,7 +379,9 @@ export interface SpliceOutcome extends Omit<PutOutcome, 'digest'> {
   readonly length: number;
 }
 
-export interface CopyOptions extends PublishOptions {
+export interface CopyOptions extends PublishOptions, AtOption {
+  /** A superseded body of the source; default: the current one. */
+  readonly generation?: Generation | number | undefined;
   /** Keep mode and mtime of the source. */
   readonly preserve?: boolean | undefined;
 }

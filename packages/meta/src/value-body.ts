@@ -6,6 +6,7 @@
  *         kind 3 lost: size u64, allocated bytes u64 (of a fork: the body was forgotten before it was taken over)
  *         kind 2 blocks: size u64, count of upload ids u16, the ids (16 bytes each), count of extents u32, then for each
  *           hole 00, take u64 | piece 01, number of the upload id u16, index u32, offset u32, length u32, crc32c u32, skip u32, take u32
+ *           compressed piece 02, the same as of a piece, codec u8 (1 gzip, 2 brotli), plain length u32, plain crc32c u32
  * extent: references u32 (bodies that name the upload), blocks u32, bytes u64
  * upload: state u8 (1 open, 2 ended), begun ms u64, expires (sec u64, nsec u32), actor (text8), target (to the end)
  * xattr:  birth u64, the bytes
@@ -13,7 +14,7 @@
  * A digest is 00 for none, 01 and the 32 bytes of a sha256, or 02 and a text8 for any other.
  * text8 is a length u8 and that many bytes of UTF-8. Offsets inside a block fit 32 bits: a block is at most 4 GiB.
  */
-import { NokvError, type Body, type Extent, type Timespec, type UploadId, type Version } from '@nokv/types';
+import { NokvError, type Body, type Codec, type Extent, type Piece, type Timespec, type UploadId, type Version } from '@nokv/types';
 import { RowReader, corruptRow } from './row-reader.js';
 import { RowWriter, copyBytes } from './row-writer.js';
 
@@ -50,6 +51,16 @@ export interface UploadRow {
   readonly target: string;
 }
 
+const EXTENT_HOLE = 0;
+const EXTENT_PIECE = 1;
+const EXTENT_COMPRESSED = 2;
+/** Codecs by their numbers in rows, from 1 on; a new one goes to the end. */
+const ROW_CODECS: readonly Codec[] = ['gzip', 'brotli'];
+
+function codecNumber(codec: Codec): number {
+  return ROW_CODECS.indexOf(codec) + 1;
+}
+
 const writer = new RowWriter();
 
 export function encodeBody(row: BodyRow): Buffer {
@@ -71,10 +82,11 @@ export function encodeBody(row: BodyRow): Buffer {
   head.u32(manifest.extents.length);
   for (const extent of manifest.extents) {
     if ('hole' in extent) {
-      head.u8(0).u64(extent.take);
+      head.u8(EXTENT_HOLE).u64(extent.take);
     } else {
+      const { compression } = extent;
       head
-        .u8(1)
+        .u8(compression === undefined ? EXTENT_PIECE : EXTENT_COMPRESSED)
         .u16(uploads.get(extent.upload) ?? 0)
         .u32(extent.index)
         .u32(extent.offset)
@@ -82,6 +94,7 @@ export function encodeBody(row: BodyRow): Buffer {
         .u32(extent.crc32c)
         .u32(extent.skip)
         .u32(extent.take);
+      if (compression !== undefined) head.u8(codecNumber(compression.codec)).u32(compression.plainLength).u32(compression.plainCrc32c);
     }
   }
   return head.end();
@@ -217,7 +230,7 @@ export function checkText8(text: string | undefined, what: string): void {
 /** Room for the row; generous, since what is not used is not taken. */
 function bodyBytesMax(row: BodyRow): number {
   const { body } = row;
-  return 8 + 16 + 1 + 4 * 256 + 15 + (body.kind === 'inline' ? body.bytes.length : body.manifest.extents.length * 43);
+  return 8 + 16 + 1 + 4 * 256 + 15 + (body.kind === 'inline' ? body.bytes.length : body.manifest.extents.length * 52);
 }
 
 export function text8(row: RowWriter, text: string | undefined): void {
@@ -249,12 +262,30 @@ function readBody(row: RowReader, kind: number): Body {
   const uploads = Array.from({ length: row.u16() }, () => row.hex16() as UploadId);
   const count = row.u32();
   const extents: Extent[] = [];
-  for (let i = 0; i < count; i++) extents.push(row.u8() === 0 ? { hole: true, take: row.u64() } : readPiece(row, uploads));
+  for (let i = 0; i < count; i++) extents.push(readExtent(row, uploads));
   row.end();
   return { kind: 'blocks', manifest: { size, extents } };
 }
 
-function readPiece(row: RowReader, uploads: readonly UploadId[]): Extent {
+function readExtent(row: RowReader, uploads: readonly UploadId[]): Extent {
+  const kind = row.u8();
+  switch (kind) {
+    case EXTENT_HOLE:
+      return { hole: true, take: row.u64() };
+    case EXTENT_PIECE:
+      return readPiece(row, uploads);
+    case EXTENT_COMPRESSED: {
+      const piece = readPiece(row, uploads);
+      const codec = ROW_CODECS[row.u8() - 1];
+      if (codec === undefined) throw corruptRow('a piece is compressed in a way that is not known; a newer version wrote it');
+      return { ...piece, compression: { codec, plainLength: row.u32(), plainCrc32c: row.u32() } };
+    }
+    default:
+      throw corruptRow(`${kind} is no kind of extent`);
+  }
+}
+
+function readPiece(row: RowReader, uploads: readonly UploadId[]): Piece {
   const upload = uploads[row.u16()];
   if (upload === undefined) throw corruptRow('a piece of an upload that the body does not name');
   return { upload, index: row.u32(), offset: row.u32(), length: row.u32(), crc32c: row.u32(), skip: row.u32(), take: row.u32() };

@@ -156,6 +156,19 @@ const blocksBody = {
     },
   },
 };
+const compressedBody = {
+  ...blocksBody,
+  body: {
+    kind: 'blocks' as const,
+    manifest: {
+      size: 100_000,
+      extents: [
+        { ...piece, take: 50_000, compression: { codec: 'brotli' as const, plainLength: 99_999, plainCrc32c: 0x0102_0304 } },
+        { ...piece, index: 4, take: 50_000, compression: { codec: 'gzip' as const, plainLength: 65_536, plainCrc32c: 5 } },
+      ],
+    },
+  },
+};
 const lostBody = {
   ...inlineBody,
   digest: undefined,
@@ -299,6 +312,7 @@ const VALUES: Record<string, Buffer> = {
   link: encodeLink(300 as Version),
   'body inline': encodeBody(inlineBody),
   'body blocks': encodeBody(blocksBody),
+  'body compressed': encodeBody(compressedBody),
   'body lost': encodeBody(lostBody),
   extent: encodeExtent({ references: 2, blocks: 4, bytes: 2 ** 34 }),
   'upload open': encodeUpload(uploadRow),
@@ -445,6 +459,7 @@ describe('decoding', () => {
     expect(decodeDentryAttributes(value('dentry with attributes'))).toEqual(attributes);
     expect(decodeBody(value('body inline'))).toEqual(inlineBody);
     expect(decodeBody(value('body blocks'))).toEqual(blocksBody);
+    expect(decodeBody(value('body compressed'))).toEqual(compressedBody);
     expect(decodeBody(value('body lost'))).toEqual(lostBody);
     expect(decodeExtent(value('extent'))).toEqual({ references: 2, blocks: 4, bytes: 2 ** 34 });
     expect(decodeUpload(value('upload open'))).toEqual(uploadRow);
@@ -498,6 +513,7 @@ describe('decoding', () => {
       'dentry with attributes': decodeDentry,
       'dentry bare': decodeDentry,
       'body blocks': decodeBody,
+      'body compressed': decodeBody,
       extent: decodeExtent,
       'change renamed': (bytes) => decodeChange(300 as Version, 0, bytes),
       counters: decodeCounters,

@@ -11,7 +11,7 @@
  * Errors: `bad-upload` (a piece that cannot be, a block that is too short, too long or has other bytes), `no-object` (missing).
  */
 import { crc32c, formatCrc32c, type ObjectHead, type ObjectStore } from '@nokv/object';
-import { NokvError, UPLOAD_BLOCKS_MAX, blockKey, isHole, uploadId, type Manifest, type Piece, type UploadId } from '@nokv/types';
+import { NokvError, UPLOAD_BLOCKS_MAX, blockKey, isHole, plainLength, uploadId, type Manifest, type Piece, type UploadId } from '@nokv/types';
 
 export interface NewBlocks {
   readonly upload: UploadId;
@@ -114,7 +114,7 @@ function piecesByBlock(manifest: Manifest, upload: UploadId): Map<number, PieceO
     requireThat(isCount(extent.index) && extent.index < UPLOAD_BLOCKS_MAX, 'a block index is below 1,000,000');
     requireThat(isCount(extent.offset) && isCount(extent.length) && isCount(extent.skip), 'offsets and lengths are whole numbers');
     requireThat(Number.isSafeInteger(extent.offset + extent.length), 'a piece lies inside a block');
-    requireThat(extent.skip + extent.take <= extent.length, 'an extent shows bytes of its own piece only');
+    requireThat(extent.skip + extent.take <= plainLength(extent), 'an extent shows bytes of its own piece only');
     requireThat(isCount(extent.crc32c) && extent.crc32c <= 0xffffffff, 'a checksum has 32 bits');
     if (extent.upload !== upload) continue;
     const { index, offset, length, crc32c: checksum } = extent;

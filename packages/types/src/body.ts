@@ -20,7 +20,26 @@ export interface Piece {
   readonly crc32c: number;
   readonly skip: number;
   readonly take: number;
+  /** Absent: the piece is stored as it is. */
+  readonly compression?: Compression;
 }
+
+/**
+ * How a piece is stored in fewer bytes. `offset`, `length` and `crc32c` of the piece are of what is stored, `skip` and `take` of what it
+ * was made of: `skip + take <= plainLength`.
+ */
+export interface Compression {
+  readonly codec: Codec;
+  readonly plainLength: number;
+  readonly plainCrc32c: number;
+}
+
+/** `gzip` is RFC 1952, `brotli` RFC 7932; both are in every version of Node that we run on. */
+export type Codec = 'gzip' | 'brotli';
+export const CODECS: readonly Codec[] = ['gzip', 'brotli'];
+export const CODEC_DEFAULT: Codec = 'brotli';
+/** Bytes that one compressed piece may become: nobody is made to take more into memory. */
+export const PLAIN_BYTES_MAX = 64 * 1024 * 1024;
 
 /** `take` zero bytes that no block holds. */
 export interface Hole {
@@ -40,6 +59,18 @@ export type Body = { readonly kind: 'inline'; readonly bytes: Uint8Array } | { r
 
 export function isHole(extent: Extent): extent is Hole {
   return 'hole' in extent;
+}
+
+/** The bytes that a piece is made of, however it is stored. */
+export function plainLength({ length, compression }: Piece): number {
+  return compression?.plainLength ?? length;
+}
+
+/** What an extent takes in the store: of a piece that is shown in part its share. */
+export function storedBytes(extent: Extent): number {
+  if (isHole(extent)) return 0;
+  const { compression, length, take } = extent;
+  return compression === undefined ? take : Math.ceil((length * take) / compression.plainLength);
 }
 
 export function bodySize(body: Body): number {

@@ -34,7 +34,12 @@ export function joinExtents(extents: readonly Extent[]): Extent[] {
 
 /** Whether both are stored as the same bytes; which part of them a file shows may differ. */
 function isSamePiece(a: Piece, b: Piece): boolean {
-  return a.upload === b.upload && a.index === b.index && a.offset === b.offset && a.length === b.length && a.crc32c === b.crc32c;
+  return a.upload === b.upload && a.index === b.index && a.offset === b.offset && a.length === b.length && a.crc32c === b.crc32c && isSameForm(a, b);
+}
+
+/** How it was compressed is part of what it is: a wrong manifest must not pass for another one. */
+function isSameForm({ compression: a }: Piece, { compression: b }: Piece): boolean {
+  return a?.codec === b?.codec && a?.plainLength === b?.plainLength && a?.plainCrc32c === b?.plainCrc32c;
 }
 
 /** `patch` in the place of what lies from `offset` on; where the body ends before `offset`, a hole fills it up. */

@@ -111,6 +111,7 @@ async function putFile(
       ...(flags.contentType === undefined ? {} : { contentType: flags.contentType }),
       ...(flags.requestId === undefined ? {} : { requestId: flags.requestId }),
       ...(mode === undefined ? {} : { mode }),
+      ...(flags.compress === undefined ? {} : { compress: flags.compress }),
       ...(source.kind === 'file' ? { mtime: source.mtime } : {}),
       parents: flags.parents,
     });

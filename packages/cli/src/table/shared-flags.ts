@@ -1,6 +1,6 @@
 /** Flags that many commands have. */
-import { requestId } from '@nokv/types';
-import { toggle, value } from '../command.js';
+import { CODECS, CODEC_DEFAULT, requestId } from '@nokv/types';
+import { switchOrValue, toggle, value } from '../command.js';
 import { parseMoment } from '../moment.js';
 import { parseChoice, parseInteger } from '../quantities.js';
 
@@ -18,5 +18,12 @@ export const transferFlags = {
 export const momentFlags = {
   at: value('MOMENT', 'As it was then: G, vN, tag:NAME, snap:ID, version:N or a time (RFC 3339)', parseMoment),
 } as const;
+
+export const compress = switchOrValue(
+  'CODEC',
+  'Store blocks that get shorter by it compressed: brotli (default), gzip; none: whatever the directory says',
+  CODEC_DEFAULT,
+  parseChoice(...CODECS, 'none'),
+);
 
 export const recursive = toggle('Directories with all that is below them', 'r');

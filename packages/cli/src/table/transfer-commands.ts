@@ -1,7 +1,7 @@
 /** Bytes in and out. */
 import { any, command, many, one, toggle, value } from '../command.js';
 import { parseCount, parseDigest, parseInteger, parseMode, parseRange, parseSize, parseText } from '../quantities.js';
-import { momentFlags, mutationFlags, recursive, transferFlags } from './shared-flags.js';
+import { compress, momentFlags, mutationFlags, recursive, transferFlags } from './shared-flags.js';
 
 const put = command({
   name: 'put',
@@ -20,6 +20,7 @@ const put = command({
     parents: toggle('Make missing parents', 'p'),
     contentType: value('TYPE', 'Content type to record, such as application/json', parseText),
     mode: value('MODE', 'Permissions of the file, octal; default: those of the source', parseMode),
+    compress,
     ...transferFlags,
     ...mutationFlags,
   },

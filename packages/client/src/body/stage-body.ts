@@ -1,6 +1,6 @@
 /** Bodies on their way in: small ones inline, others as blocks of a recorded upload. */
 import { digestOf, uploadBody } from '@nokv/object';
-import type { Body, InodeNumber, RequestId, UploadId } from '@nokv/types';
+import type { Body, Codec, InodeNumber, RequestId, UploadId } from '@nokv/types';
 import { INLINE_BYTES_MAX, NokvError } from '@nokv/types';
 import type { ClientContext } from '../client-context.js';
 import type { StageOptions, StagedBody } from '../nokv-client.js';
@@ -44,6 +44,7 @@ export async function stageBody(context: ClientContext, source: PutSource, optio
       signal,
       inlineBytesMax,
       blockBytes,
+      ...compressing(options.compress),
       onProgress: (stored) => meter.add(0, stored - meter.bytes),
     });
     const upload = await lease.upload();
@@ -63,6 +64,11 @@ export async function stageBody(context: ClientContext, source: PutSource, optio
     lease.release();
     stop();
   }
+}
+
+/** What an upload is told. */
+export function compressing(compress: StageOptions['compress']): { readonly compress?: Codec } {
+  return compress === undefined || compress === 'none' ? {} : { compress };
 }
 
 /** An inline body. The bytes are borrowed until it is published. */

@@ -5,16 +5,18 @@
  * The commit puts the bytes into the body that it finds, so appends of many clients never conflict and land once each. Only where a
  * small body moves from the metadata into blocks is it read and published as a whole, under the condition that it is still the same.
  */
-import { PackedUpload, uploadBody } from '@nokv/object';
+import { PackedUpload, compressPiece, uploadBody } from '@nokv/object';
 import {
   INLINE_BYTES_MAX,
   NokvError,
+  isHole,
   isNokvError,
   joinExtents,
   lengthOf,
   sliceExtents,
   spliceExtents,
   type Body,
+  type Codec,
   type Extent,
   type NodeRef,
   type PublishArgs,
@@ -23,6 +25,7 @@ import {
   type Splice,
 } from '@nokv/types';
 import { bodySourceOf, sizeOf } from '../body/body-source.js';
+import { compressing } from '../body/stage-body.js';
 import { rewriteRanges } from '../body/rewrite-ranges.js';
 import { UploadLease, endUpload } from '../body/upload-lease.js';
 import type { ClientContext } from '../client-context.js';
@@ -66,6 +69,7 @@ export async function spliceBody(
 class BodyChange {
   readonly #context: ClientContext;
   #node: NodeRef;
+  #compress: SpliceOptions['compress'];
   readonly #offset: number | undefined;
   readonly #lease: UploadLease;
   readonly #signal: AbortSignal;
@@ -94,6 +98,7 @@ class BodyChange {
   async run(source: PutSource): Promise<SpliceOutcome> {
     // Looked at first: nothing is sent for a file that is not there or that changed.
     let plan = await this.#plan();
+    this.#compress = this.#options.compress ?? codecOf(plan?.body);
     let sent = await this.#stage(source);
     const size = sent.kind === 'inline' ? sent.bytes.length : sent.manifest.size;
     this.#meter.phase('publish');
@@ -152,6 +157,7 @@ class BodyChange {
       blockBytes,
       // Of the whole body nobody knows a digest without reading it.
       digest: 'none',
+      ...compressing(this.#compress),
       onProgress: (stored) => this.#meter.add(0, stored - this.#meter.bytes),
     });
     return body;
@@ -228,7 +234,8 @@ class BodyChange {
     const packed = new PackedUpload({ session: this.#lease.session, signal: this.#signal, blockBytes, inlineBytesMax: 0 });
     const stored = [];
     for (const part of parts) {
-      const added = packed.add(part);
+      const codec = compressing(this.#compress).compress;
+      const added = packed.add(part, codec === undefined ? undefined : await compressPiece(part, codec));
       await added.accepted;
       stored.push(added.stored);
     }
@@ -253,6 +260,13 @@ function needsBlocks(plan: ReadPlan | undefined, sent: Body, offset: number | un
   if (sent.kind === 'blocks' || sent.bytes.length === 0) return false;
   const size = plan?.attributes.size ?? 0;
   return plan?.body.kind === 'blocks' || Math.max(size, (offset ?? size) + sent.bytes.length) > INLINE_BYTES_MAX;
+}
+
+/** What was compressed stays so. */
+function codecOf(body: Body | undefined): Codec | undefined {
+  if (body?.kind !== 'blocks') return undefined;
+  for (const extent of body.manifest.extents) if (!isHole(extent) && extent.compression !== undefined) return extent.compression.codec;
+  return undefined;
 }
 
 /** The body moved between metadata and blocks, or was written anew where we wrote it anew: with a fresh plan it goes. */

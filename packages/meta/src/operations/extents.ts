@@ -3,7 +3,7 @@
  * An extent without references whose upload is over waits in the gc queue; from there it never comes back, since only a
  * stored body or an open upload can lend its pieces to a new body.
  */
-import { assert, isHole, type Body, type UploadId } from '@nokv/types';
+import { assert, isHole, storedBytes, type Body, type UploadId } from '@nokv/types';
 import { GC_KIND, gcUploadKey } from '../key.js';
 import type { Retention } from '../command.js';
 import type { Transaction } from '../transaction.js';
@@ -60,7 +60,7 @@ function measure(body: Extract<Body, { kind: 'blocks' }>, upload: UploadId): { r
   for (const extent of body.manifest.extents) {
     if (isHole(extent) || extent.upload !== upload) continue;
     blocks = Math.max(blocks, extent.index + 1);
-    bytes += extent.take;
+    bytes += storedBytes(extent);
   }
   return { blocks, bytes };
 }

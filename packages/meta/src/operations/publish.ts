@@ -2,8 +2,10 @@
 import {
   INLINE_BYTES_MAX,
   NokvError,
+  PLAIN_BYTES_MAX,
   UPLOAD_BLOCKS_MAX,
   isHole,
+  plainLength,
   type Body,
   type Generation,
   type InodeNumber,
@@ -171,8 +173,9 @@ function checkPieces(transaction: Transaction, args: PublishCommand['args'], tar
 }
 
 /** What a piece is stored as; which part of it a file shows may differ. */
-function pieceId({ upload, index, offset, length, crc32c }: Piece): string {
-  return `${upload}/${index}/${offset}/${length}/${crc32c}`;
+function pieceId({ upload, index, offset, length, crc32c, compression }: Piece): string {
+  const form = compression === undefined ? '' : `/${compression.codec}/${compression.plainLength}/${compression.plainCrc32c}`;
+  return `${upload}/${index}/${offset}/${length}/${crc32c}${form}`;
 }
 
 function checkArguments(args: PublishCommand['args']): void {
@@ -212,12 +215,16 @@ function checkManifest({ size, extents }: Manifest): void {
     throw badManifest(`it names ${uploads.size} uploads, ${UPLOADS_MAX} at most are possible; rewrite the file`);
 }
 
-function checkPiece({ index, offset, length, crc32c, skip, take }: Piece): void {
-  for (const value of [index, offset, length, crc32c, skip, take]) {
+function checkPiece(piece: Piece): void {
+  const { index, offset, length, crc32c, skip, take, compression } = piece;
+  for (const value of [index, offset, length, crc32c, skip, take, compression?.plainLength ?? 0, compression?.plainCrc32c ?? 0]) {
     if (!Number.isInteger(value) || value < 0 || value > UINT32_MAX) throw badManifest(`${value} is no field of a piece`);
   }
   if (index >= UPLOAD_BLOCKS_MAX) throw badManifest(`block ${index}; an upload has ${UPLOAD_BLOCKS_MAX} blocks at most`);
-  if (skip + take > length) throw badManifest(`a piece of ${length} bytes cannot show ${take} from ${skip} on`);
+  const plain = plainLength(piece);
+  if (compression !== undefined && (plain > PLAIN_BYTES_MAX || length === 0))
+    throw badManifest(`a compressed piece is made of ${PLAIN_BYTES_MAX} bytes at most, found ${plain} in ${length}`);
+  if (skip + take > plain) throw badManifest(`a piece of ${plain} bytes cannot show ${take} from ${skip} on`);
 }
 
 function badManifest(what: string): NokvError {

@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto';
 import {
   INLINE_BYTES_MAX,
   NokvError,
-  isHole,
   joinExtents,
   sliceExtents,
+  storedBytes,
   type Body,
   type Caller,
   type Generation,
@@ -73,7 +73,7 @@ export function replaceBody(transaction: Transaction, inode: Inode, body: NewBod
 export function allocatedBytes(body: Body): number {
   if (body.kind === 'inline') return body.bytes.length;
   let bytes = 0;
-  for (const extent of body.manifest.extents) if (!isHole(extent)) bytes += extent.take;
+  for (const extent of body.manifest.extents) bytes += storedBytes(extent);
   return bytes;
 }
 

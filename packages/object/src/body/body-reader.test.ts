@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { blockKey, makeUploadId, type Body, type Extent, type Piece } from '@nokv/types';
+import { blockKey, makeUploadId, sliceExtents, spliceExtents, type Body, type Extent, type Piece } from '@nokv/types';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { crc32c } from '../block-checksum.js';
@@ -354,5 +354,58 @@ describe('handles', () => {
     const random = far.reader.handle(far.body);
     for (const offset of [3_900_000, 1_500_000, 2_800_000]) await random.read(offset, 100);
     expect(far.store.calls.get).toBe(3);
+  });
+});
+
+describe('bodies that were changed in place', () => {
+  test.each([false, true])('a stream gets a piece once, however many slices of it there are (reuse: %s)', async (reuse) => {
+    const { store, body, bytes } = await make(4, { cacheBytes: 0 });
+    if (body.kind !== 'blocks') throw new Error('no blocks');
+    const other = await make(1, { cacheBytes: 0 });
+    const patch = other.bytes.subarray(0, 10);
+    await blocksOf(store).putBlock(upload, 9, patch, { crc32c: crc32c(patch) });
+    const small: Piece = { upload, index: 9, offset: 0, length: 10, crc32c: crc32c(patch), skip: 0, take: 10 };
+    const expected = Buffer.from(bytes);
+    let extents = body.manifest.extents;
+    for (let at = 500; at < bytes.length; at += 1000) {
+      extents = spliceExtents(extents, bytes.length, at, [small]);
+      expected.set(patch, at);
+    }
+    const changed: Body = { kind: 'blocks', manifest: { size: bytes.length, extents } };
+    const reader = new BodyReader({ store: blocksOf(store), cacheBytes: 0 });
+    expect(Buffer.compare(await collect(reader.stream(changed, { reuse })), expected)).toBe(0);
+    // Each of the four blocks once; the small piece is asked for again when it is long gone.
+    expect(reader.figures.store.bytes).toBeLessThanOrEqual(4 * 10_000 + 40 * 10);
+  });
+
+  test('compressed pieces: ranges, streams and slices, at the cost of the pieces that they touch', async () => {
+    const store = memoryStore();
+    const session = new UploadSession({ store: blocksOf(store), begin: async () => ({ upload }) });
+    const bytes = Buffer.from(Array.from({ length: 8000 }, (_, i) => `entry ${i}\n`).join(''));
+    // One block that does not get shorter among them.
+    bytes.set(randomBytes(10_000), 20_000);
+    const { body } = await uploadBody([bytes], { session, blockBytes: 10_000, inlineBytesMax: 0, compress: 'brotli' });
+    if (body.kind !== 'blocks') throw new Error('no blocks');
+    const forms = body.manifest.extents.map((extent) => !('hole' in extent) && extent.compression !== undefined);
+    expect(forms[2]).toBe(false);
+    expect(forms.filter((isCompressed) => !isCompressed)).toHaveLength(1);
+    const first = body.manifest.extents[0] as Piece;
+    for (const reuse of [false, true]) {
+      const reader = new BodyReader({ store: blocksOf(store) });
+      expect(Buffer.compare(await reader.read(body, 4000, 100), bytes.subarray(4000, 4100))).toBe(0);
+      expect(reader.figures.store).toEqual({ gets: 1, bytes: first.length });
+      expect(Buffer.compare(await reader.read(body, 9_990, 30_000), bytes.subarray(9_990, 39_990))).toBe(0);
+      const fresh = new BodyReader({ store: blocksOf(store), cacheBytes: 0 });
+      expect(Buffer.compare(await collect(fresh.stream(body, { reuse })), bytes)).toBe(0);
+      const answers = await fresh.readRanges([0, 5, 35_000, 60_000].map((offset) => ({ body, offset, length: 50 })));
+      for (const [at, offset] of [0, 5, 35_000, 60_000].entries()) {
+        const answer = answers[at];
+        expect(answer?.ok === true && Buffer.compare(answer.value, bytes.subarray(offset, offset + 50))).toBe(0);
+      }
+    }
+    const slices = sliceExtents(body.manifest.extents, 12_345, 54_321);
+    const part: Body = { kind: 'blocks', manifest: { size: 54_321 - 12_345, extents: slices } };
+    const reader = new BodyReader({ store: blocksOf(store) });
+    expect(Buffer.compare(await collect(reader.stream(part)), bytes.subarray(12_345, 54_321))).toBe(0);
   });
 });

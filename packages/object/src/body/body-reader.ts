@@ -11,8 +11,10 @@ import type { DiskCache, DiskCacheFigures } from '../cache/disk-cache.js';
 import { linkedSignal, throwIfAborted } from '../cancellation.js';
 import { PieceCache, type PieceCacheFigures } from './piece-cache.js';
 import { partsOf, type BodyPart } from './body-parts.js';
+import { plainBytesOf } from './compression.js';
 import { PieceSource, type PieceGroup, type StoreFigures } from './piece-source.js';
 import { planPieces, type PieceUse } from './piece-plan.js';
+import { hasRepeatedPieces, sharingPieces, type PartFetch } from './shared-pieces.js';
 import { READ_AHEAD_BYTES_FIRST, ReadAhead } from './read-ahead.js';
 
 export interface BodyReaderOptions {
@@ -154,8 +156,10 @@ export class BodyReader {
         try {
           if (others.length > 0) {
             const alone = parts[0]?.path;
-            const fetch = async (stop: AbortSignal) =>
-              (await fetchTogether(stop)).get(piece) ?? (await this.#source.fetch(piece, { path: alone, signal: stop }));
+            const fetch = async (stop: AbortSignal) => {
+              const stored = (await fetchTogether(stop)).get(piece) ?? (await this.#source.fetch(piece, { path: alone, signal: stop }));
+              return await plainBytesOf(piece, stored, alone);
+            };
             const bytes = await this.#cache.get(keyOf(piece), fetch, true, signal);
             for (const { range, at, part } of parts) results[range]?.set(bytes.subarray(part.start, part.start + part.length), at);
             return;
@@ -178,10 +182,11 @@ export class BodyReader {
     }
     const link = linkedSignal(options.signal);
     const { signal } = link;
-    const fetch =
+    const each =
       options.reuse === true && length > this.#cacheBytes / 4
         ? this.#reusing({ ...options, signal })
         : this.#keeping(length, { ...options, signal });
+    const fetch = hasRepeatedPieces(body.manifest) ? sharingPieces(each) : each;
     const ahead = new ReadAhead(partsOf(body.manifest, offset, length), this.#aheadBytesMax, fetch.part);
     try {
       for (;;) {
@@ -216,6 +221,8 @@ export class BodyReader {
       part: async (part) => {
         const { extent } = part;
         if (isHole(extent)) return new Uint8Array(part.length);
+        // What it is made of is in memory of its own.
+        if (extent.compression !== undefined) return await this.#part(part, false, { path, signal });
         const found = free.pop();
         const buffer = found !== undefined && found.byteLength >= extent.length ? found : Buffer.allocUnsafeSlow(extent.length).buffer;
         const fetch = (stop: AbortSignal) => this.#source.piece(extent, { path, signal: stop, into: new Uint8Array(buffer) });
@@ -278,14 +285,17 @@ export class BodyReader {
     const key = keyOf(extent);
     const cached = this.#cache.hit(key) ?? (await this.#chunks(key, extent, part, keep));
     if (cached?.length === part.length) return cached;
-    const bytes = cached ?? (await this.#cache.get(key, (stop) => this.#source.piece(extent, { path, signal: stop }), keep, signal));
+    const fetch = async (stop: AbortSignal) => await plainBytesOf(extent, await this.#source.piece(extent, { path, signal: stop }), path);
+    const bytes = cached ?? (await this.#cache.get(key, fetch, keep, signal));
     return bytes.subarray(part.start, part.start + part.length);
   }
 
   /** A small part of a large piece that is on the disk: its chunks alone, which then are in memory too. */
   async #chunks(key: string, piece: Piece, part: BodyPart, keep: boolean): Promise<Uint8Array | undefined> {
     const { disk } = this.#source;
-    if (disk === undefined || part.length * SMALL_PART > piece.length || piece.length <= CHUNK_BYTES || this.#cache.isFetching(key))
+    // Parts of what is compressed are nothing.
+    if (disk === undefined || piece.compression !== undefined) return undefined;
+    if (part.length * SMALL_PART > piece.length || piece.length <= CHUNK_BYTES || this.#cache.isFetching(key))
       return undefined;
     const chunk = Math.floor(part.start / CHUNK_BYTES);
     const isOne = part.start + part.length <= (chunk + 1) * CHUNK_BYTES;
@@ -325,13 +335,12 @@ function layOut(ranges: readonly BodyRangeRead[]): {
   return { results, uses };
 }
 
-interface PartFetch {
-  readonly part: (part: BodyPart) => Promise<Uint8Array>;
-  /** The caller is done with these bytes. */
-  readonly done: (bytes: Uint8Array) => void;
+/** In memory a piece is what it was made of: how that was stored belongs to the name. */
+function keyOf(piece: Piece): string {
+  const { compression } = piece;
+  const form = compression === undefined ? '' : `.${compression.codec}.${compression.plainLength}.${compression.plainCrc32c}`;
+  return `${entryName(piece)}${form}`;
 }
-
-const keyOf = entryName;
 
 function* zeros(length: number): Generator<Uint8Array> {
   const chunk = new Uint8Array(Math.min(length, HOLE_BYTES_MAX));

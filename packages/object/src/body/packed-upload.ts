@@ -8,6 +8,7 @@ import { setMaxListeners } from 'node:events';
 import { BLOCK_BYTES_DEFAULT, INLINE_BYTES_MAX, NokvError, type Body, type Piece } from '@nokv/types';
 import { crc32c } from '../block-checksum.js';
 import { digestOf } from './body-digest.js';
+import type { CompressedBytes } from './compression.js';
 import { InFlight, UPLOAD_PARALLEL_DEFAULT, isZero, type UploadedBody } from './upload-body.js';
 import type { UploadSession } from './upload-session.js';
 
@@ -45,8 +46,11 @@ export class PackedUpload {
     this.#puts = new InFlight(options.parallel ?? UPLOAD_PARALLEL_DEFAULT);
   }
 
-  /** Bodies up to a block's size; the bytes are copied before this returns. `accepted` gives back-pressure. */
-  add(bytes: Uint8Array): { readonly accepted: Promise<void>; readonly stored: Promise<UploadedBody> } {
+  /**
+   * Bodies up to a block's size; the bytes are copied before this returns. `accepted` gives back-pressure. What was compressed before is
+   * stored in that form.
+   */
+  add(bytes: Uint8Array, compressed?: CompressedBytes): { readonly accepted: Promise<void>; readonly stored: Promise<UploadedBody> } {
     const size = bytes.length;
     if (size > this.#blockBytes) {
       throw new NokvError(
@@ -58,12 +62,14 @@ export class PackedUpload {
     const plain = (body: Body) => ({ accepted: Promise.resolve(), stored: Promise.resolve({ body, size, digest }) });
     if (size <= this.#inlineBytesMax) return plain({ kind: 'inline', bytes: Uint8Array.from(bytes) });
     if (isZero(bytes)) return plain({ kind: 'blocks', manifest: { size, extents: [{ hole: true, take: size }] } });
-    const { segment, accepted } = this.#place(bytes);
-    const offset = segment.filled - size;
-    const checksum = crc32c(bytes);
+    const form = compressed?.bytes ?? bytes;
+    const { segment, accepted } = this.#place(form);
+    const offset = segment.filled - form.length;
+    const checksum = crc32c(form);
+    const compression = compressed === undefined ? {} : { compression: compressed.compression };
     const stored = segment.stored.promise.then(async (): Promise<UploadedBody> => {
       const { upload } = await this.#session.grant();
-      const piece: Piece = { upload, index: segment.index, offset, length: size, crc32c: checksum, skip: 0, take: size };
+      const piece: Piece = { upload, index: segment.index, offset, length: form.length, crc32c: checksum, skip: 0, take: size, ...compression };
       return { body: { kind: 'blocks', manifest: { size, extents: [piece] } }, size, digest };
     });
     stored.catch(() => undefined); // Its reader may await `accepted` first, which fails alike.

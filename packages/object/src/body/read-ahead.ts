@@ -2,7 +2,7 @@
  * Keeps fetches in flight ahead of a sequential reader. The window begins small and doubles with every chunk that the reader had to
  * wait for, so that it grows as far as the store's latency asks for and no further.
  */
-import { isHole } from '@nokv/types';
+import { isHole, plainLength } from '@nokv/types';
 import type { BodyPart } from './body-parts.js';
 
 /** Where read-ahead begins. */
@@ -68,5 +68,5 @@ export class ReadAhead {
 
 /** Memory that a part takes while it waits: its whole piece. */
 function costOf({ extent }: BodyPart): number {
-  return isHole(extent) ? 0 : extent.length;
+  return isHole(extent) ? 0 : plainLength(extent);
 }

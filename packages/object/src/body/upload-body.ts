@@ -5,11 +5,12 @@
  * awaited, and the first error is thrown; blocks that were written stay for the sweep of the upload: nobody here
  * deletes, because after an ambiguous failure only the request id of the publish decides.
  */
-import { BLOCK_BYTES_DEFAULT, INLINE_BYTES_MAX, NokvError, type Body, type Extent } from '@nokv/types';
+import { BLOCK_BYTES_DEFAULT, INLINE_BYTES_MAX, NokvError, type Body, type Codec, type Extent } from '@nokv/types';
 import { crc32c } from '../block-checksum.js';
 import { linkedSignal, orAborted, throwIfAborted } from '../cancellation.js';
 import { BlockBuffers } from './block-buffers.js';
 import { LOCAL_DIGEST_BYTES_MAX, digestOf, localDigest, sharedDigest, type BodyDigest } from './body-digest.js';
+import { compressPiece } from './compression.js';
 import { byteSourceOf, type BodySource, type ByteSource } from './byte-source.js';
 import type { UploadSession } from './upload-session.js';
 
@@ -22,7 +23,9 @@ export interface UploadBodyOptions {
   readonly inlineBytesMax?: number | undefined;
   /** `sha256` (default) of the whole body, or `none`. */
   readonly digest?: 'sha256' | 'none' | undefined;
-  /** Called with the bytes stored so far, after each block. */
+  /** Blocks that get shorter by it are stored compressed. */
+  readonly compress?: Codec | undefined;
+  /** Called with the bytes of the source that are stored so far, after each block. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
 }
 
@@ -54,7 +57,7 @@ export async function uploadBody(source: BodySource, options: UploadBodyOptions)
 }
 
 async function uploadBlocks(source: ByteSource, options: UploadBodyOptions): Promise<UploadedBody> {
-  const { session, signal, parallel = UPLOAD_PARALLEL_DEFAULT, blockBytes = BLOCK_BYTES_DEFAULT, onProgress } = options;
+  const { session, signal, parallel = UPLOAD_PARALLEL_DEFAULT, blockBytes = BLOCK_BYTES_DEFAULT, compress, onProgress } = options;
   const buffers = new BlockBuffers(parallel + 2, firstBufferBytes(source.sizeHint, blockBytes), blockBytes);
   const puts = new InFlight(parallel);
   const extents: Extent[] = [];
@@ -92,12 +95,17 @@ async function uploadBlocks(source: ByteSource, options: UploadBodyOptions): Pro
       const checksum = crc32c(block);
       const index = session.takeIndex();
       const { upload, ticket } = await session.grant();
-      extents.push({ upload, index, offset: 0, length: filled, crc32c: checksum, skip: 0, take: filled });
+      const place = extents.push({ upload, index, offset: 0, length: filled, crc32c: checksum, skip: 0, take: filled }) - 1;
+      const put = async (): Promise<void> => {
+        const packed = compress === undefined ? undefined : await compressPiece(block, compress, checksum);
+        if (packed === undefined) return await session.store.putBlock(upload, index, block, { crc32c: checksum, ticket, signal });
+        const { bytes, compression } = packed;
+        const stored = { upload, index, offset: 0, length: bytes.length, crc32c: crc32c(bytes) };
+        extents[place] = { ...stored, skip: 0, take: filled, compression };
+        await session.store.putBlock(upload, index, bytes, { crc32c: stored.crc32c, ticket, signal });
+      };
       await puts.start(async () => {
-        const results = await Promise.allSettled([
-          session.store.putBlock(upload, index, block, { crc32c: checksum, ticket, signal }),
-          hashed,
-        ]);
+        const results = await Promise.allSettled([put(), hashed]);
         // Released after a failure too, so that the loop above never waits for a buffer that does not come.
         buffers.release(buffer);
         for (const result of results) if (result.status === 'rejected') throw result.reason;

@@ -4,6 +4,7 @@ import type {
   Body,
   Caller,
   ChangeRecord,
+  Codec,
   EntryRef,
   Extent,
   Generation,
@@ -12,6 +13,7 @@ import type {
   Manifest,
   NodeCard,
   NodeRef,
+  Piece,
   Splice,
   Timespec,
   UploadId,
@@ -20,6 +22,7 @@ import type {
 import {
   CALLER_GROUPS_MAX,
   CHANGE_KINDS,
+  CODECS,
   INLINE_BYTES_MAX,
   INODE_TYPES,
   LOCAL_INODES_PER_SHARD,
@@ -288,10 +291,11 @@ export const nodeCard: Schema<NodeCard> = {
 
 /**
  * `[size, [upload, …], [extent, …]]` where an extent is a number (a hole of so many bytes) or
- * `[place of the upload in the list, index, offset, length, crc32c, skip, take]`: tens of bytes for a block.
+ * `[place of the upload in the list, index, offset, length, crc32c, skip, take]`: tens of bytes for a block; of a compressed one with
+ * `codec, plain length, plain crc32c` behind that.
  */
 export const manifest: Schema<Manifest> = {
-  shape: ['size', { list: 'upload' }, { list: ['hole', ['upload', 'index', 'offset', 'length', 'crc32c', 'skip', 'take']] }],
+  shape: ['size', { list: 'upload' }, { list: ['hole', ['upload', 'index', 'offset', 'length', 'crc32c', 'skip', 'take', { codecs: CODECS }, 'plainLength', 'plainCrc32c']] }],
   write: (to, value) => {
     const places = new Map<UploadId, number>();
     for (const extent of value.extents) {
@@ -317,7 +321,8 @@ export const manifest: Schema<Manifest> = {
 
 function writeExtent(to: MessageWriter, extent: Extent, places: ReadonlyMap<UploadId, number>): void {
   if (isHole(extent)) return count.write(to, extent.take);
-  to.arrayHeader(7);
+  const { compression } = extent;
+  to.arrayHeader(compression === undefined ? PIECE_LENGTH : COMPRESSED_LENGTH);
   to.int(places.get(extent.upload) as number);
   count.write(to, extent.index);
   count.write(to, extent.offset);
@@ -325,16 +330,24 @@ function writeExtent(to: MessageWriter, extent: Extent, places: ReadonlyMap<Uplo
   crc.write(to, extent.crc32c);
   count.write(to, extent.skip);
   count.write(to, extent.take);
+  if (compression === undefined) return;
+  codec.write(to, compression.codec);
+  count.write(to, compression.plainLength);
+  crc.write(to, compression.plainCrc32c);
 }
 
+const PIECE_LENGTH = 7;
+const COMPRESSED_LENGTH = 10;
+const codec: Schema<Codec> = coded(CODECS);
 const crc: Schema<number> = int(0, U32_MAX);
 
 function readExtent(from: MessageReader, uploads: readonly UploadId[]): Extent {
   if (from.isInt()) return { hole: true, take: count.read(from) };
-  if (from.arrayHeader() !== 7) throw from.invalid('expected a hole or the seven numbers of a piece');
+  const length = from.arrayHeader();
+  if (length !== PIECE_LENGTH && length !== COMPRESSED_LENGTH) throw from.invalid('expected a hole or the seven or ten numbers of a piece');
   const id = uploads[from.int()];
   if (id === undefined) throw from.invalid('a piece names an upload that is not in the list');
-  return {
+  const piece: Piece = {
     upload: id,
     index: count.read(from),
     offset: count.read(from),
@@ -343,6 +356,8 @@ function readExtent(from: MessageReader, uploads: readonly UploadId[]): Extent {
     skip: count.read(from),
     take: count.read(from),
   };
+  if (length === PIECE_LENGTH) return piece;
+  return { ...piece, compression: { codec: codec.read(from), plainLength: count.read(from), plainCrc32c: crc.read(from) } };
 }
 
 /** Extents that a splice is told to find: `[size, uploads, extents]` like a manifest. */

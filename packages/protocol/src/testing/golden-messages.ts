@@ -108,6 +108,22 @@ const manifest = {
     { upload: otherUpload, index: 3, offset: 128, length: 4_194_304, crc32c: 1, skip: 0, take: 4_194_304 },
   ],
 } as const;
+/** The same, compressed. */
+const compressed = {
+  size: 4_000_000,
+  extents: [
+    {
+      upload,
+      index: 7,
+      offset: 0,
+      length: 900_000,
+      crc32c: 2,
+      skip: 194_304,
+      take: 4_000_000,
+      compression: { codec: 'brotli', plainLength: 4_194_304, plainCrc32c: 0xcafe },
+    },
+  ],
+} as const;
 
 const range = { node: { ino: ino(9) }, session, owner: 2 ** 53 - 1, kind: 'range', start: 4096, end: 8192 } as const;
 
@@ -209,6 +225,7 @@ const ARGS: ArgsSamples = {
       mode: 0o644,
       splices: [{ offset: 4096, length: 1, over: manifest.extents }, { length: manifest.size - 1 }],
     },
+    { ...owner, node: path, body: { kind: 'blocks', manifest: compressed }, upload, mode: 0o644 },
   ],
   'begin-tree': [{ ...owner, mode: 0o700, ttlMs: 60_000 }],
   'publish-tree': [
