@@ -346,7 +346,9 @@ describe('names', () => {
     const [plain, brotli, gzip] = [await stat(`${top}/plain`), await stat(`${top}/brotli`), await stat(`${top}/gzip`)];
     expect(brotli).toMatchObject({ size: plain['size'], digest: plain['digest'] });
     for (const { blocks } of [brotli, gzip]) expect(blocks as number).toBeLessThan((plain['blocks'] as number) / 5);
-    expect(await server.must(['cat', `${top}/brotli`, '--range', '4194290-4194320'])).toBe(readFileSync(log, 'latin1').slice(4194290, 4194321));
+    expect(await server.must(['cat', `${top}/brotli`, '--range', '4194290-4194320'])).toBe(
+      readFileSync(log, 'latin1').slice(4194290, 4194321),
+    );
     await server.must(['cp', `${top}/gzip`, `${top}/copy`]);
     await server.must(['append', '-', `${top}/copy`], { input: 'end\n' });
     expect(await server.must(['tail', '-n', '2', `${top}/copy`])).toBe('step 1 loss 0.5\nend\n');

@@ -43,7 +43,10 @@ const refused = (...words: string[]) => {
 
 describe('the command line', () => {
   it('a switch that may have a value takes it behind "=" only', () => {
-    expect(parse('put', '--compress', 'a', '/b')).toMatchObject({ args: { sources: ['a'], destination: '/b' }, flags: { compress: 'brotli' } });
+    expect(parse('put', '--compress', 'a', '/b')).toMatchObject({
+      args: { sources: ['a'], destination: '/b' },
+      flags: { compress: 'brotli' },
+    });
     expect(parse('put', '--compress=gzip', 'a', '/b').flags).toMatchObject({ compress: 'gzip' });
     expect(parse('put', 'a', '/b').flags).toMatchObject({ compress: undefined });
   });

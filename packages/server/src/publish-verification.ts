@@ -11,7 +11,17 @@
  * Errors: `bad-upload` (a piece that cannot be, a block that is too short, too long or has other bytes), `no-object` (missing).
  */
 import { crc32c, formatCrc32c, type ObjectHead, type ObjectStore } from '@nokv/object';
-import { NokvError, UPLOAD_BLOCKS_MAX, blockKey, isHole, plainLength, uploadId, type Manifest, type Piece, type UploadId } from '@nokv/types';
+import {
+  NokvError,
+  UPLOAD_BLOCKS_MAX,
+  blockKey,
+  isHole,
+  plainLength,
+  uploadId,
+  type Manifest,
+  type Piece,
+  type UploadId,
+} from '@nokv/types';
 
 export interface NewBlocks {
   readonly upload: UploadId;

@@ -34,7 +34,14 @@ export function joinExtents(extents: readonly Extent[]): Extent[] {
 
 /** Whether both are stored as the same bytes; which part of them a file shows may differ. */
 function isSamePiece(a: Piece, b: Piece): boolean {
-  return a.upload === b.upload && a.index === b.index && a.offset === b.offset && a.length === b.length && a.crc32c === b.crc32c && isSameForm(a, b);
+  return (
+    a.upload === b.upload &&
+    a.index === b.index &&
+    a.offset === b.offset &&
+    a.length === b.length &&
+    a.crc32c === b.crc32c &&
+    isSameForm(a, b)
+  );
 }
 
 /** How it was compressed is part of what it is: a wrong manifest must not pass for another one. */

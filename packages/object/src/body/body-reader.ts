@@ -295,8 +295,7 @@ export class BodyReader {
     const { disk } = this.#source;
     // Parts of what is compressed are nothing.
     if (disk === undefined || piece.compression !== undefined) return undefined;
-    if (part.length * SMALL_PART > piece.length || piece.length <= CHUNK_BYTES || this.#cache.isFetching(key))
-      return undefined;
+    if (part.length * SMALL_PART > piece.length || piece.length <= CHUNK_BYTES || this.#cache.isFetching(key)) return undefined;
     const chunk = Math.floor(part.start / CHUNK_BYTES);
     const isOne = part.start + part.length <= (chunk + 1) * CHUNK_BYTES;
     const within = part.start - chunk * CHUNK_BYTES;

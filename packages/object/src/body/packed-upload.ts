@@ -69,7 +69,16 @@ export class PackedUpload {
     const compression = compressed === undefined ? {} : { compression: compressed.compression };
     const stored = segment.stored.promise.then(async (): Promise<UploadedBody> => {
       const { upload } = await this.#session.grant();
-      const piece: Piece = { upload, index: segment.index, offset, length: form.length, crc32c: checksum, skip: 0, take: size, ...compression };
+      const piece: Piece = {
+        upload,
+        index: segment.index,
+        offset,
+        length: form.length,
+        crc32c: checksum,
+        skip: 0,
+        take: size,
+        ...compression,
+      };
       return { body: { kind: 'blocks', manifest: { size, extents: [piece] } }, size, digest };
     });
     stored.catch(() => undefined); // Its reader may await `accepted` first, which fails alike.

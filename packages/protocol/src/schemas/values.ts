@@ -295,7 +295,11 @@ export const nodeCard: Schema<NodeCard> = {
  * `codec, plain length, plain crc32c` behind that.
  */
 export const manifest: Schema<Manifest> = {
-  shape: ['size', { list: 'upload' }, { list: ['hole', ['upload', 'index', 'offset', 'length', 'crc32c', 'skip', 'take', { codecs: CODECS }, 'plainLength', 'plainCrc32c']] }],
+  shape: [
+    'size',
+    { list: 'upload' },
+    { list: ['hole', ['upload', 'index', 'offset', 'length', 'crc32c', 'skip', 'take', { codecs: CODECS }, 'plainLength', 'plainCrc32c']] },
+  ],
   write: (to, value) => {
     const places = new Map<UploadId, number>();
     for (const extent of value.extents) {
