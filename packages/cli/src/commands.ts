@@ -12,6 +12,7 @@ import { upkeepCommands } from './table/upkeep-commands.js';
 import { transferCommands } from './table/transfer-commands.js';
 import { uploadCommands } from './table/upload-commands.js';
 import { tierCommands } from './table/tier-commands.js';
+import { treeCommands } from './table/tree-commands.js';
 import { watchCommands } from './table/watch-commands.js';
 
 export const COMMANDS: readonly AnyCommand[] = [
@@ -28,6 +29,10 @@ export const COMMANDS: readonly AnyCommand[] = [
   runs(uploadCommands.uploadUrls, async () => (await import('./commands/upload.js')).uploadUrls),
   runs(uploadCommands.uploadPublish, async () => (await import('./commands/upload.js')).uploadPublish),
   runs(uploadCommands.uploadEnd, async () => (await import('./commands/upload.js')).uploadEnd),
+  runs(treeCommands.putTree, async () => (await import('./commands/put-tree.js')).putTree),
+  runs(treeCommands.importTree, async () => (await import('./commands/sync.js')).importTree),
+  runs(treeCommands.exportTree, async () => (await import('./commands/sync.js')).exportTree),
+  runs(treeCommands.archive, async () => (await import('./commands/archive.js')).archive),
   runs(transferCommands.get, async () => (await import('./commands/get.js')).get),
   runs(transferCommands.cat, async () => (await import('./commands/cat.js')).cat),
   runs(transferCommands.head, async () => (await import('./commands/head-tail.js')).head),

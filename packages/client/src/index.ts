@@ -65,7 +65,20 @@ export type {
 export type { BodyHandle, BodyRange, BodyReuse } from './body-handle.js';
 export type { Progress, ProgressListener } from './progress.js';
 export type { PutSource } from './put-source.js';
-export type { GetTreeOptions, PutTreeOptions, TreeReport } from './trees.js';
+export type {
+  ArchiveOptions,
+  ExportOptions,
+  GetTreeOptions,
+  ImportOptions,
+  PutTreeOptions,
+  SyncOptions,
+  SyncReport,
+  TreeChange,
+  TreeFailure,
+  TreeFilterOptions,
+  TreeReport,
+  UnarchiveOptions,
+} from './trees.js';
 export type { ChangeChoice, PastChangesOptions, Watch, WatchEvent, WatchOptions } from './watch-event.js';
 export type { SentBody, UploadTicket, UploadTtl, Uploads } from './uploads.js';
 export type { CacheFigures, CacheOptions } from './cache-options.js';

@@ -69,7 +69,16 @@ import type { ProgressListener } from './progress.js';
 import type { Uploads } from './uploads.js';
 import type { PutSource } from './put-source.js';
 import type { ClientSession, SessionOptions } from './sessions.js';
-import type { GetTreeOptions, PutTreeOptions, TreeReport } from './trees.js';
+import type {
+  ArchiveOptions,
+  ExportOptions,
+  GetTreeOptions,
+  ImportOptions,
+  PutTreeOptions,
+  SyncReport,
+  TreeReport,
+  UnarchiveOptions,
+} from './trees.js';
 import type { PastChangesOptions, Watch, WatchEvent, WatchOptions } from './watch-event.js';
 
 export interface BackupOptions extends CallOptions {
@@ -203,6 +212,24 @@ export interface NokvClient extends AsyncDisposable {
   putInto(localDirectory: string, path: PathLike, options?: PutTreeOptions): Promise<TreeReport>;
   /** Restores a remote directory below a local one: contents, modes, times, symlinks, empty directories. */
   getTree(path: PathLike, localDirectory: string, options?: GetTreeOptions): Promise<TreeReport>;
+  /**
+   * Makes the directory at `path` what a local one is, entry by entry, like `rsync -a`: what is the same (size and time, or digest with
+   * `checksum`) stays, and nothing is sent a second time. Keeps owners, modes, times, symlinks, hard links, special files and extended
+   * attributes. An entry that cannot be moved is told in the report, the others are moved.
+   */
+  importTree(localDirectory: string, path: PathLike, options?: ImportOptions): Promise<SyncReport>;
+  /** The other direction: makes a local directory what the one at `path` is. Never writes through a symlink below the destination. */
+  exportTree(path: PathLike, localDirectory: string, options?: ExportOptions): Promise<SyncReport>;
+  /**
+   * What lies at `path` as a tar archive (pax format), in constant memory: names as bytes, owners, modes, nanoseconds, symlinks, hard
+   * links, extended attributes, special files. Each file is one state; with `at` all of it is. Chunks are borrowed until the next one.
+   */
+  archive(path: PathLike, options?: ArchiveOptions): AsyncIterable<Uint8Array>;
+  /**
+   * Makes in the directory at `path` what a tar archive holds; what is there already is written over. Errors: `unsupported-format` (no tar, or
+   * cut off), `outside-root` (a name that is absolute or has a "..").
+   */
+  unarchive(source: AsyncIterable<Uint8Array>, path: PathLike, options?: UnarchiveOptions): Promise<SyncReport>;
   /** Restores one file: written beside its destination, then renamed over it. */
   getFile(path: PathLike, localFile: string, options?: GetTreeOptions): Promise<TreeReport>;
 

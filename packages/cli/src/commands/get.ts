@@ -49,7 +49,17 @@ async function writeBody(call: Get, { path }: Address, body: BodyHandle, bar: Pr
     onBytes: (bytes) => bar.update({ phase: 'transfer', bytes, bytesTotal: body.size }),
   });
   bar[Symbol.dispose]();
-  const json = { path: showPath(path), destination: local, files: 1, directories: 0, symlinks: 0, bytes: body.size, skipped: [] };
+  const json = {
+    path: showPath(path),
+    destination: local,
+    files: 1,
+    directories: 0,
+    symlinks: 0,
+    links: 0,
+    specials: 0,
+    bytes: body.size,
+    skipped: [],
+  };
   await call.output.result(json, `${local}  ${formatSize(body.size)}`);
 }
 
@@ -68,8 +78,8 @@ async function restore(call: Get, client: NokvClient, address: Address, bar: Pro
   const report = await orAdvise('exists', 'use --replace to write over what is in the way', transfer);
   bar[Symbol.dispose]();
   const counts = type === 'directory' ? `${report.files} files, ${report.directories} directories, ${report.symlinks} symlinks, ` : '';
-  const { files, directories, symlinks, bytes, skipped } = report;
-  const json = { path: showPath(path), destination: local, files, directories, symlinks, bytes, skipped };
+  const { files, directories, symlinks, links, specials, bytes, skipped } = report;
+  const json = { path: showPath(path), destination: local, files, directories, symlinks, links, specials, bytes, skipped };
   await output.result(json, `${local}  ${counts}${formatSize(bytes)}`);
 }
 

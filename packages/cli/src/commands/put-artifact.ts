@@ -8,13 +8,12 @@ import { connectClient, transferOptions } from '../connection.js';
 import { orTellWhatExists } from '../destination-exists.js';
 import { localFailure } from '../local-failure.js';
 import { localFileOf, type LocalFile } from '../local-file.js';
-import { printable } from '../printable.js';
 import { progressBar } from '../progress-bar.js';
-import { formatSize } from '../quantities.js';
 import { lastName, remotePath, showPath } from '../remote-path.js';
 import type { transferCommands } from '../table/transfer-commands.js';
 import { usageError } from '../usage-error.js';
 import { tellPut } from './put.js';
+import { publishDirectory } from './put-tree.js';
 
 type PutArtifact = CallOf<typeof transferCommands.putArtifact>;
 
@@ -32,7 +31,8 @@ export async function putArtifact(call: PutArtifact): Promise<void> {
   }
   if (found.isDirectory()) checkDirectoryFlags(call);
   await using client = await connectClient(call);
-  if (found.isDirectory()) await publishDirectory(call, client, path, source);
+  if (found.isDirectory())
+    await publishDirectory(call, client, path, source, { ...call.flags, special: call.flags.skipSpecial ? 'skip' : 'refuse' });
   else await publishFile(call, client, path, localFileOf(source, found));
 }
 
@@ -40,30 +40,6 @@ function checkDirectoryFlags({ flags, args }: PutArtifact): void {
   for (const [flag, given] of Object.entries({ '--digest': flags.digest, '--content-type': flags.contentType })) {
     if (given !== undefined) throw usageError(`${flag} speaks of one file, but ${args.source} is a directory; leave it out`);
   }
-}
-
-async function publishDirectory(call: PutArtifact, client: NokvClient, path: Uint8Array, source: string): Promise<void> {
-  const { flags, io, output } = call;
-  using bar = progressBar(io, output, 'put-artifact', flags.progress);
-  const publish = async () =>
-    await client.putTree(source, path, {
-      ...transferOptions(call),
-      replace: flags.replace,
-      parents: true,
-      specialFiles: flags.skipSpecial ? 'skip' : 'refuse',
-      onProgress: (progress) => bar.update(progress),
-      ...(flags.jobs === undefined ? {} : { jobs: flags.jobs }),
-      ...(flags.producer === undefined ? {} : { producer: flags.producer }),
-      ...(flags.requestId === undefined ? {} : { requestId: flags.requestId }),
-    });
-  const report = await orTellWhatExists(client, path, publish, () => '--replace');
-  bar[Symbol.dispose]();
-  for (const { path: skipped, reason } of report.skipped) output.note(`nokv: put-artifact: left out ${skipped}: ${reason}`);
-  const counts = `${report.files} files, ${report.directories} directories, ${report.symlinks} symlinks`;
-  await output.result(
-    { path: showPath(path), type: 'directory', ...report },
-    `${printable(showPath(path))}  ${counts}, ${formatSize(report.bytes)}`,
-  );
 }
 
 async function publishFile(call: PutArtifact, client: NokvClient, path: Uint8Array, source: LocalFile): Promise<void> {

@@ -11,9 +11,14 @@ export async function bodySourceOf(source: PutSource, signal: AbortSignal): Prom
   if (source instanceof Blob) return untilAborted(checked(source.stream()), signal);
   if (typeof source === 'object' && source !== null) {
     if ('file' in source) return localFileSource(source.file);
-    if (Symbol.asyncIterator in source) return untilAborted(checked(source), signal);
+    if (Symbol.asyncIterator in source) return chunksOf(source, signal);
   }
   throw notBytes(source);
+}
+
+/** A stream's chunks, checked to be bytes; the signal ends the reading at once. */
+export function chunksOf(source: AsyncIterable<unknown>, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  return untilAborted(checked(source), signal);
 }
 
 /** Known before anything is read, where it is known. */

@@ -80,7 +80,7 @@ function split(mutations: readonly ListedMutation[]): BatchItem[][] {
   let part: BatchItem[] = [];
   let bytes = 0;
   for (const mutation of mutations) {
-    const more = bytesOf(mutation);
+    const more = mutationBytes(mutation);
     if (part.length > 0 && (part.length === BATCH_MAX || bytes + more > REQUEST_BYTES_MAX)) {
       parts.push(part);
       part = [];
@@ -93,7 +93,8 @@ function split(mutations: readonly ListedMutation[]): BatchItem[][] {
   return parts;
 }
 
-function bytesOf({ args }: ListedMutation): number {
+/** About what a mutation takes in a request. */
+export function mutationBytes({ args }: ListedMutation): number {
   let bytes = MUTATION_BYTES;
   for (const member of Object.values(args) as unknown[]) {
     if (member instanceof Uint8Array) bytes += member.length;

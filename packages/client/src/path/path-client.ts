@@ -23,7 +23,7 @@ import type {
   ShardFigures,
   ShardFiguresArgs,
 } from '@nokv/types';
-import { LIST_LIMIT_MAX, NokvError, SESSIONS_LIMIT_MAX, formatName, isNokvError } from '@nokv/types';
+import { LIST_LIMIT_MAX, NokvError, SESSIONS_LIMIT_MAX, formatName, isNokvError, splitPath } from '@nokv/types';
 import { openBody } from '../body/open-body.js';
 import { stageBody } from '../body/stage-body.js';
 import { endUpload } from '../body/upload-lease.js';
@@ -72,9 +72,20 @@ import type {
 import type { PutSource } from '../put-source.js';
 import { openSession } from '../held/session-lease.js';
 import type { ClientSession, SessionOptions } from '../sessions.js';
-import { getFile, getTree } from '../tree/get-tree.js';
-import { putInto, putTree } from '../tree/put-tree.js';
-import type { GetTreeOptions, PutTreeOptions, TreeReport } from '../trees.js';
+import { exportTree, getFile, getTree } from '../tree/get-tree.js';
+import { importTree, putInto, putTree } from '../tree/put-tree.js';
+import { archiveTree } from '../tree/tar/archive-tree.js';
+import { unarchiveTree } from '../tree/tar/unarchive-tree.js';
+import type {
+  ArchiveOptions,
+  ExportOptions,
+  GetTreeOptions,
+  ImportOptions,
+  PutTreeOptions,
+  SyncReport,
+  TreeReport,
+  UnarchiveOptions,
+} from '../trees.js';
 import { watchPath } from './watch-path.js';
 import type { PastChangesOptions, Watch, WatchEvent, WatchOptions } from '../watch-event.js';
 import type {
@@ -425,6 +436,23 @@ export class PathClient implements NokvClient {
 
   async getTree(path: PathLike, localDirectory: string, options: GetTreeOptions = {}): Promise<TreeReport> {
     return getTree(this.#context, at(path), localDirectory, options);
+  }
+
+  async importTree(localDirectory: string, path: PathLike, options: ImportOptions = {}): Promise<SyncReport> {
+    return importTree(this.#context, localDirectory, at(path), options);
+  }
+
+  async exportTree(path: PathLike, localDirectory: string, options: ExportOptions = {}): Promise<SyncReport> {
+    return exportTree(this.#context, at(path), localDirectory, options);
+  }
+
+  archive(path: PathLike, options: ArchiveOptions = {}): AsyncIterable<Uint8Array> {
+    const bytes = pathBytes(path);
+    return archiveTree(this.#context, { path: bytes }, splitPath(bytes).at(-1) ?? bytes, options);
+  }
+
+  async unarchive(source: AsyncIterable<Uint8Array>, path: PathLike, options: UnarchiveOptions = {}): Promise<SyncReport> {
+    return unarchiveTree(this.#context, source, at(path), options);
   }
 
   async getFile(path: PathLike, localFile: string, options: GetTreeOptions = {}): Promise<TreeReport> {

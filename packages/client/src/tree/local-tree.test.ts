@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { formatName } from '@nokv/types';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { localRoot, scanLocal, walkLocal } from './local-tree.js';
+import { localRoot, scanLocal, walkLocal, type LocalEntry, type WalkedDirectory } from './local-tree.js';
 
 let directory: string;
 
@@ -22,10 +22,10 @@ describe('a walk over a local directory', () => {
     await writeFile(join(directory, 'a/b/file'), 'four');
     await symlink('..', join(directory, 'a/up'));
     const seen: string[] = [];
-    for await (const entry of walkLocal(await localRoot(directory))) {
+    for (const entry of await collect(walkLocal(await localRoot(directory)))) {
       const parents: string[] = [];
       for (let at: typeof entry | undefined = entry; at?.parent !== undefined; at = at.parent) parents.unshift(formatName(at.name));
-      seen.push(`${parents.join('/')} ${entry.kind}`);
+      seen.push(`${parents.join('/')} ${entry.type}`);
     }
     expect(seen.toSorted()).toEqual(['a directory', 'a/b directory', 'a/b/file file', 'a/up symlink', 'empty directory']);
     expect(seen.indexOf('a directory')).toBeLessThan(seen.indexOf('a/b directory'));
@@ -37,7 +37,7 @@ describe('a walk over a local directory', () => {
     const root = await localRoot(directory);
     const entries = await collect(walkLocal(root));
     expect(entries).toHaveLength(1);
-    expect(entries[0]).toMatchObject({ kind: 'file', size: 1, mode: 0o640 });
+    expect(entries[0]).toMatchObject({ type: 'file', size: 1, mode: 0o640 });
     expect([...(entries[0]?.name ?? [])]).toEqual([0xff, 0x41]);
     expect(entries[0]?.mtime.nsec).toBeLessThan(1e9);
   });
@@ -47,7 +47,7 @@ describe('a walk over a local directory', () => {
     await writeFile(join(directory, 'd/1'), '1234');
     await writeFile(join(directory, '2'), '12');
     const root = await localRoot(directory);
-    expect(await scanLocal(root, { sizes: true })).toEqual({ entries: 4, bytes: 6, special: [] });
+    expect(await scanLocal(root, { sizes: true })).toEqual({ entries: 4, bytes: 6, special: [], specials: 0 });
     expect(await scanLocal(root, { sizes: false })).toMatchObject({ bytes: undefined });
   });
 
@@ -59,8 +59,8 @@ describe('a walk over a local directory', () => {
   });
 });
 
-async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
-  const all: Item[] = [];
-  for await (const item of items) all.push(item);
+async function collect(directories: AsyncIterable<WalkedDirectory>): Promise<LocalEntry[]> {
+  const all: LocalEntry[] = [];
+  for await (const { entries } of directories) all.push(...entries);
   return all;
 }

@@ -3,15 +3,18 @@
  *
  * `putTree` builds it in a staging directory that no path reaches and moves it into place in one commit: readers see
  * all of it or none. When it fails, what was staged stays for the server's sweep; nothing is deleted here.
- * `putInto` creates entry by entry at the destination itself.
+ * `putInto` creates entry by entry at the destination itself, and `importTree` does that only with what differs.
  */
-import type { EntryRef, InodeNumber, NodeRef } from '@nokv/types';
+import type { EntryRef, InodeNumber, NodeCard, NodeRef, RequestId } from '@nokv/types';
 import { NokvError, UPLOAD_TTL_MS_MAX, isNokvError } from '@nokv/types';
 import type { ClientContext } from '../client-context.js';
+import { derivedRequestId } from '../path/publish-body.js';
 import { transferSignal } from '../transfer-signal.js';
-import type { PutTreeOptions, TreeReport } from '../trees.js';
+import type { ImportOptions, PutTreeOptions, SyncReport, TreeReport } from '../trees.js';
+import { localCalls } from './local-calls.js';
 import { localRoot, type LocalEntry } from './local-tree.js';
-import { OWNER_WRITE, reportOf, sendBelow, startSending } from './send-tree.js';
+import { SendTree } from './send-tree.js';
+import { OWNER_WRITE } from './tree-writer.js';
 
 export async function putTree(
   context: ClientContext,
@@ -25,17 +28,19 @@ export async function putTree(
   try {
     const call = { signal: transfer.signal };
     const root = await openLocalDirectory(localDirectory);
-    if (options.replace !== true) await refuseExisting(context, to, call);
-    const staged = await context.metadata.mutate('begin-tree', { mode: root.mode | OWNER_WRITE, ttlMs: UPLOAD_TTL_MS_MAX, ...owner }, call);
-    const sending = await startSending(context, options, 'stage', transfer.signal);
-    await sendBelow(sending, root, staged.result.root);
-    sending.meter.phase('publish');
+    const into = await openStaging(context, root, owner, options.requestId, call);
+    if (into.isPublished !== true && options.replace !== true) await refuseExisting(context, to, call);
+    const existing = into.card === undefined ? ('fresh' as const) : ('update' as const);
+    // What is gone here since the earlier call is taken out of what that one staged.
+    const send = await SendTree.start(context, { ...sendOptions(options), owner, existing, chown: true, delete: true }, transfer.signal);
+    if (into.isPublished !== true) await send.send(root, into);
+    send.meter.phase('publish');
     const { version } = await context.metadata.mutate(
       'publish-tree',
-      { root: staged.result.root, to, replace: options.replace ?? false, parents: options.parents ?? true, ...owner },
+      { root: into.ino, to, replace: options.replace ?? false, parents: options.parents ?? true, ...owner },
       { ...call, requestId },
     );
-    return { ...reportOf(sending), version, requestId };
+    return { ...treeReport(send.report()), version, requestId };
   } finally {
     transfer.stop();
   }
@@ -50,40 +55,133 @@ export async function putInto(
   const owner = options.owner ?? context.owner;
   const transfer = transferSignal(context.clock, options);
   try {
-    const call = { signal: transfer.signal };
     const root = await openLocalDirectory(localDirectory);
-    const sending = await startSending(context, options, 'merge', transfer.signal);
-    const made = await makeDestination(context, to, root, { ...options, owner }, call);
-    await sendBelow(sending, root, made);
-    return reportOf(sending);
+    const send = await SendTree.start(context, { ...sendOptions(options), owner, existing: 'overwrite', chown: false }, transfer.signal);
+    await send.send(
+      root,
+      await openDestination(context, to, { mode: root.mode, owner, parents: options.parents ?? true }, transfer.signal),
+    );
+    return treeReport(send.report());
   } finally {
     transfer.stop();
   }
 }
 
-/** With `parents` (the default) like `mkdir -p`; else the destination may be there, its parent must. */
-async function makeDestination(
+export async function importTree(
   context: ClientContext,
+  localDirectory: string,
   to: EntryRef & NodeRef,
-  root: LocalEntry,
-  { owner, parents = true }: PutTreeOptions & { readonly owner: ClientContext['owner'] },
-  call: { readonly signal: AbortSignal },
-): Promise<InodeNumber> {
+  options: ImportOptions,
+): Promise<SyncReport> {
+  const transfer = transferSignal(context.clock, options);
   try {
-    const args = { entry: to, mode: root.mode | OWNER_WRITE, parents, ...owner };
-    return (await context.metadata.mutate('mkdir', args, call)).result.attributes.ino;
-  } catch (error) {
-    if (!isNokvError(error, 'exists')) throw error;
-    const existing = await context.metadata.read('stat', { node: to }, call);
-    if (existing.type !== 'directory') throw error;
-    return existing.ino;
+    const root = await openLocalDirectory(localDirectory);
+    // Whoever acts for somebody else, or was told an owner, does not hand out files to others.
+    const owner = options.owner ?? (isOwnProcess(context) ? undefined : context.owner);
+    const send = await SendTree.start(
+      context,
+      {
+        ...options,
+        owner,
+        existing: 'update',
+        chown: options.owner !== undefined || owner === undefined,
+        specialFiles: options.specialFiles ?? 'keep',
+        collectsFailures: true,
+      },
+      transfer.signal,
+    );
+    if ((await localCalls()) === undefined) send.skip('.', 'extended attributes are not read: the optional package koffi is not there');
+    const made = { mode: root.mode, owner: owner ?? { uid: root.uid, gid: root.gid }, parents: true, dryRun: options.dryRun };
+    await send.send(root, await openDestination(context, to, made, transfer.signal));
+    return send.report();
+  } finally {
+    transfer.stop();
   }
 }
 
-async function openLocalDirectory(localDirectory: string): Promise<LocalEntry> {
+/**
+ * The directory that the tree is staged in. Under the caller's own id it is asked for again by that id, so that a repeat finds what the
+ * earlier call sent; nobody else names that id.
+ */
+async function openStaging(
+  context: ClientContext,
+  root: LocalEntry,
+  owner: ClientContext['owner'],
+  requestId: RequestId | undefined,
+  call: { readonly signal: AbortSignal },
+): Promise<{ readonly ino: InodeNumber; readonly card?: NodeCard; readonly isPublished?: boolean }> {
+  const args = { mode: root.mode | OWNER_WRITE, ttlMs: UPLOAD_TTL_MS_MAX, ...owner };
+  const id = requestId === undefined ? undefined : derivedRequestId(requestId, 't');
+  const { result } = await context.metadata.mutate('begin-tree', args, { ...call, requestId: id });
+  const ino = result.root;
+  if (id === undefined) return { ino };
+  const card = await statOf(context, { ino }, call.signal);
+  // Published by the earlier call, and perhaps removed since: that commit is asked for again, or says that the tree was swept.
+  if (card === undefined || (await hasPath(context, ino, call))) return { ino, isPublished: true };
+  return card.children === 0 ? { ino } : { ino, card };
+}
+
+async function hasPath(context: ClientContext, ino: InodeNumber, call: { readonly signal: AbortSignal }): Promise<boolean> {
+  try {
+    await context.metadata.read('path-of', { ino }, call);
+    return true;
+  } catch (error) {
+    if (isNokvError(error, 'not-found')) return false;
+    throw error;
+  }
+}
+
+function sendOptions(options: PutTreeOptions) {
+  return { ...options, specialFiles: options.specialFiles ?? ('refuse' as const) };
+}
+
+function treeReport({ files, directories, symlinks, links, specials, bytes, skipped }: SyncReport): TreeReport {
+  return { files, directories, symlinks, links, specials, bytes, skipped };
+}
+
+/** Whether this client acts for the process itself and for nobody else. */
+export function isOwnProcess({ owner }: ClientContext): boolean {
+  return owner.uid === process.getuid?.() && owner.gid === process.getgid?.();
+}
+
+export interface DestinationOptions {
+  readonly mode: number;
+  readonly owner: ClientContext['owner'];
+  readonly parents: boolean;
+  readonly dryRun?: boolean | undefined;
+}
+
+/** Like `mkdir -p` with `parents`; else the destination may be there, its parent must. */
+export async function openDestination(
+  context: ClientContext,
+  to: EntryRef & NodeRef,
+  { mode, owner, parents, dryRun = false }: DestinationOptions,
+  signal: AbortSignal,
+): Promise<{ readonly ino?: NodeCard['ino']; readonly card?: NodeCard }> {
+  const existing = await statOf(context, to, signal);
+  if (existing !== undefined && existing.type !== 'directory') {
+    throw new NokvError('not-directory', `a ${existing.type} is at the destination; name a directory, or remove it`);
+  }
+  if (existing !== undefined) return { ino: existing.ino, card: existing };
+  if (dryRun) return {};
+  const args = { entry: to, mode: mode | OWNER_WRITE, parents, ...owner };
+  const { attributes } = (await context.metadata.mutate('mkdir', args, { signal })).result;
+  return { ino: attributes.ino };
+}
+
+async function statOf(context: ClientContext, node: NodeRef, signal: AbortSignal): Promise<NodeCard | undefined> {
+  try {
+    return await context.metadata.read('stat', { node }, { signal });
+  } catch (error) {
+    if (isNokvError(error, 'not-found')) return undefined;
+    throw error;
+  }
+}
+
+export async function openLocalDirectory(localDirectory: string | Uint8Array): Promise<LocalEntry> {
   const root = await localRoot(localDirectory);
-  if (root.kind !== 'directory')
-    throw new NokvError('not-directory', `expected a directory on this machine, ${localDirectory} is a ${root.kind}`);
+  if (root.type !== 'directory')
+    throw new NokvError('not-directory', `expected a directory on this machine, ${String(localDirectory)} is a ${root.type}`);
   return root;
 }
 

@@ -7,7 +7,10 @@ import { sharedSignal } from '../session/shared-signal.js';
 export class TaskPool {
   readonly #limit: number;
   readonly #abort = new AbortController();
-  readonly #running = new Set<Promise<void>>();
+  #running = 0;
+  /** Callers of `add` in the order they came; each is handed the slot of a task that ended. */
+  readonly #waiting: ((hasSlot: boolean) => void)[] = [];
+  readonly #idle: (() => void)[] = [];
   #failure: { readonly error: unknown } | undefined;
 
   /** @param signal fails the pool with its reason. */
@@ -26,16 +29,17 @@ export class TaskPool {
 
   /** Resolves once the task has a slot and runs. */
   async add(task: () => Promise<void>): Promise<void> {
-    while (this.#running.size >= this.#limit && this.#failure === undefined) await Promise.race(this.#running);
     this.throwIfFailed();
-    const run = this.#run(task);
-    this.#running.add(run);
-    void run.then(() => this.#running.delete(run));
+    if (this.#running < this.#limit) this.#running += 1;
+    else if (await new Promise<boolean>((resolve) => this.#waiting.push(resolve))) this.#releaseIfFailed();
+    this.throwIfFailed();
+    void this.#run(task);
   }
 
   fail(error: unknown): void {
     this.#failure ??= { error };
     this.#abort.abort(error);
+    for (const wake of this.#waiting.splice(0)) wake(false);
   }
 
   throwIfFailed(): void {
@@ -45,7 +49,7 @@ export class TaskPool {
   /** Waits for every task; rejects with the first failure. */
   async drain(): Promise<void> {
     // Ends when no task is left; tasks may add others, in bounded number.
-    while (this.#running.size > 0) await Promise.all(this.#running);
+    while (this.#running > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
     this.throwIfFailed();
   }
 
@@ -54,6 +58,19 @@ export class TaskPool {
       await task();
     } catch (error) {
       this.fail(error);
+    } finally {
+      this.#release();
     }
+  }
+
+  #release(): void {
+    const next = this.#waiting.shift();
+    if (next !== undefined) return next(true);
+    this.#running -= 1;
+    if (this.#running === 0) for (const wake of this.#idle.splice(0)) wake();
+  }
+
+  #releaseIfFailed(): void {
+    if (this.#failure !== undefined) this.#release();
   }
 }

@@ -13,6 +13,9 @@ export function transferJobs(jobs: number | undefined): number {
   return jobs;
 }
 
+/** Entries under way at once: more than jobs, since many share a request. Each small file among them is open for a moment. */
+export const TASKS_MAX = 512;
+
 /** Bodies from this size on are moved few at a time: each has several blocks in memory. */
 export const LARGE_FILE_BYTES_MIN = 1024 * 1024 + 1;
 export const LARGE_FILES_MAX = 3;
