@@ -72,6 +72,8 @@ export async function importArchive(call: Import, format: ArchiveFormat | 'auto'
   }
   const path = remotePath(args.destination);
   const source = args.source === '-' ? io.stdin : createReadStream(resolve(io.cwd, args.source));
+  // What goes wrong before anybody reads is met by the reader.
+  source.on('error', () => undefined);
   try {
     await using client = await connectClient(call);
     using bar = progressBar(io, output, 'import', flags.progress);
