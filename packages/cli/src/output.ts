@@ -20,6 +20,8 @@ type Colors = ReturnType<typeof createColors>;
 
 /** Text gathered before it is written: one write for many short lines. */
 const BUFFERED_CHARACTERS_MAX = 64 * 1024;
+/** One write of several MiB to a file costs the kernel twice as much as many of this size. */
+const WRITE_BYTES_MAX = 128 * 1024;
 
 export class Output {
   readonly json: boolean;
@@ -63,7 +65,8 @@ export class Output {
   /** Bytes of a body, as they are. */
   async bytes(chunk: Uint8Array): Promise<void> {
     await this.flush();
-    await write(this.io.stdout, chunk);
+    for (let from = 0; from < chunk.length; from += WRITE_BYTES_MAX)
+      await write(this.io.stdout, chunk.subarray(from, from + WRITE_BYTES_MAX));
   }
 
   async flush(): Promise<void> {

@@ -6,8 +6,6 @@ import type { BlockStore, GetBlockOptions } from '../block-store.js';
 export interface FetchPieceOptions extends GetBlockOptions {
   /** Whose body it is, for the message. */
   readonly path?: string | undefined;
-  /** How the checksum is made; default: over all bytes at once. */
-  readonly checksumOf?: ((bytes: Uint8Array) => number) | undefined;
 }
 
 /**
@@ -35,10 +33,10 @@ interface Mismatch {
 }
 
 async function fetchOnce(store: BlockStore, piece: Piece, options: FetchPieceOptions): Promise<Uint8Array | Mismatch> {
-  const { checksumOf = crc32c, signal, into } = options;
+  const { signal, into } = options;
   try {
     const bytes = await store.getBlock(piece.upload, piece.index, piece.offset, piece.length, { signal, into });
-    const checksum = checksumOf(bytes);
+    const checksum = crc32c(bytes);
     if (checksum === piece.crc32c && bytes.length === piece.length) return bytes;
     return { found: `${bytes.length} bytes with crc32c ${formatCrc32c(checksum)}` };
   } catch (cause) {

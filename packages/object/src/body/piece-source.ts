@@ -5,7 +5,6 @@
 import { isNokvError, type Piece } from '@nokv/types';
 import { crc32c } from '../block-checksum.js';
 import type { BlockStore } from '../block-store.js';
-import { encodeHeader, runningChecksum } from '../cache/cache-entry.js';
 import type { DiskCache } from '../cache/disk-cache.js';
 import { throwIfAborted } from '../cancellation.js';
 import { FetchBudget } from './fetch-budget.js';
@@ -87,14 +86,8 @@ export class PieceSource {
   async fetch(piece: Piece, { path, signal, into }: SourceOptions): Promise<Uint8Array> {
     return await this.#budget.run(async () => {
       throwIfAborted(signal);
-      let header: Uint8Array | undefined;
-      const checksumOf = (bytes: Uint8Array): number => {
-        if (!this.#fillsDisk()) return crc32c(bytes);
-        header = encodeHeader(bytes);
-        return runningChecksum(header);
-      };
-      const bytes = await fetchPiece(this.#store, piece, { path, signal, into, checksumOf });
-      await this.#toDisk(piece, bytes, header);
+      const bytes = await fetchPiece(this.#store, piece, { path, signal, into });
+      await this.#toDisk(piece, bytes);
       return bytes;
     });
   }
@@ -130,9 +123,9 @@ export class PieceSource {
     return this.disk !== undefined && !(this.#skipLocal && this.#store.isLocal === true);
   }
 
-  async #toDisk(piece: Piece, bytes: Uint8Array, header?: Uint8Array): Promise<void> {
+  async #toDisk(piece: Piece, bytes: Uint8Array): Promise<void> {
     if (this.disk === undefined || !this.#fillsDisk()) return;
-    const { written } = await this.disk.put(piece, bytes, header);
+    const { written } = await this.disk.put(piece, bytes);
     const { buffer } = bytes;
     const before = this.#unwritten.get(buffer);
     const unused = Promise.all([before, written]).finally(() => {

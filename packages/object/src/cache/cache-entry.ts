@@ -1,20 +1,19 @@
 /**
- * One cached piece as a file: a header with running checksums, then the piece's bytes.
+ * One cached piece as a file: a header with a checksum for each chunk, then the piece's bytes.
  *
- * Layout, little-endian: 8 bytes `nokvpc01` · u32 length of the piece · u32 bytes of a chunk · u32 number of chunks · for each
- * chunk the crc32c of all bytes from the start of the piece to the end of that chunk · u32 crc32c of the header before it · the bytes.
+ * Layout, little-endian: 8 bytes `nokvpc01` · u32 length of the piece · u32 bytes of a chunk · u32 number of chunks · u32 crc32 of the
+ * entry's name · for each chunk its crc32 · u32 crc32 of the header before it · the bytes.
  *
- * Invariants: the last running checksum is that of the piece, which its name (and the manifest) says, so a header belongs to its
- * piece; and a chunk is proved by the running checksums before and behind it, so that a part is read without the rest. Whatever
- * does not match is no entry.
+ * Invariants: bytes were compared with the manifest's crc32c before they were written; the name, and so the checksum in it, is part of the
+ * header; and each chunk is proved alone, so that a part is read without the rest. Whatever does not match is no entry.
  */
 import { uploadId, type Piece } from '@nokv/types';
-import { crc32c, formatCrc32c, parseCrc32c } from '../block-checksum.js';
+import { crc32, formatCrc32c, parseCrc32c } from '../block-checksum.js';
 
 /** What a small range costs to read from the disk. */
 export const CHUNK_BYTES = 64 * 1024;
 const MAGIC = Buffer.from('nokvpc01', 'latin1');
-const FIXED_BYTES = MAGIC.length + 12;
+const FIXED_BYTES = MAGIC.length + 16;
 /** Files take whole blocks of a file system. */
 const DISK_BLOCK_BYTES = 4096;
 
@@ -48,48 +47,44 @@ export function entryDiskBytes(length: number): number {
   return Math.ceil((headerBytes(length) + length) / DISK_BLOCK_BYTES) * DISK_BLOCK_BYTES;
 }
 
-export function encodeHeader(bytes: Uint8Array): Uint8Array {
+/** @param bytes of the piece, compared with its checksum. */
+export function encodeHeader(piece: PieceKey, bytes: Uint8Array): Uint8Array {
   const count = chunkCount(bytes.length);
   const header = Buffer.alloc(headerBytes(bytes.length));
   MAGIC.copy(header);
   header.writeUInt32LE(bytes.length, 8);
   header.writeUInt32LE(CHUNK_BYTES, 12);
   header.writeUInt32LE(count, 16);
-  let running = 0;
+  header.writeUInt32LE(nameChecksum(piece), 20);
   for (let chunk = 0; chunk < count; chunk += 1) {
-    running = crc32c(bytes.subarray(chunk * CHUNK_BYTES, (chunk + 1) * CHUNK_BYTES), running);
-    header.writeUInt32LE(running, FIXED_BYTES + chunk * 4);
+    header.writeUInt32LE(crc32(bytes.subarray(chunk * CHUNK_BYTES, (chunk + 1) * CHUNK_BYTES)), FIXED_BYTES + chunk * 4);
   }
-  header.writeUInt32LE(crc32c(header.subarray(0, header.length - 4)), header.length - 4);
+  header.writeUInt32LE(crc32(header.subarray(0, header.length - 4)), header.length - 4);
   return header;
 }
 
-/** The checksum of the whole piece, as its header has it. */
-export function runningChecksum(header: Uint8Array): number {
-  const view = Buffer.from(header.buffer, header.byteOffset, header.length);
-  return view.length < FIXED_BYTES + 8 ? 0 : view.readUInt32LE(view.length - 8);
-}
-
-/** The running checksums; undefined for what is no header of this piece. */
+/** The checksums of the chunks; undefined for what is no header of this piece. */
 export function decodeHeader(header: Uint8Array, piece: PieceKey): Uint32Array | undefined {
   const count = chunkCount(piece.length);
   if (header.length !== headerBytes(piece.length)) return undefined;
   const view = Buffer.from(header.buffer, header.byteOffset, header.length);
   if (!view.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
-  if (view.readUInt32LE(view.length - 4) !== crc32c(view.subarray(0, view.length - 4))) return undefined;
+  if (view.readUInt32LE(view.length - 4) !== crc32(view.subarray(0, view.length - 4))) return undefined;
   if (view.readUInt32LE(8) !== piece.length || view.readUInt32LE(12) !== CHUNK_BYTES || view.readUInt32LE(16) !== count) return undefined;
-  const running = Uint32Array.from({ length: count }, (_, chunk) => view.readUInt32LE(FIXED_BYTES + chunk * 4));
-  return (running.at(-1) ?? 0) === piece.crc32c ? running : undefined;
+  if (view.readUInt32LE(20) !== nameChecksum(piece)) return undefined;
+  return Uint32Array.from({ length: count }, (_, chunk) => view.readUInt32LE(FIXED_BYTES + chunk * 4));
 }
 
 /** Whether the bytes are those of the chunks from `first` on. */
-export function matchesChunks(running: Uint32Array, first: number, bytes: Uint8Array): boolean {
-  let at = first === 0 ? 0 : running[first - 1];
+export function matchesChunks(checksums: Uint32Array, first: number, bytes: Uint8Array): boolean {
   for (let start = 0, chunk = first; start < bytes.length; start += CHUNK_BYTES, chunk += 1) {
-    at = crc32c(bytes.subarray(start, start + CHUNK_BYTES), at);
-    if (at !== running[chunk]) return false;
+    if (crc32(bytes.subarray(start, start + CHUNK_BYTES)) !== checksums[chunk]) return false;
   }
   return true;
+}
+
+function nameChecksum(piece: PieceKey): number {
+  return crc32(Buffer.from(entryName(piece)));
 }
 
 function chunkCount(length: number): number {

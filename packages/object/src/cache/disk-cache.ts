@@ -7,12 +7,12 @@
  *
  * Layout of the directory: `data/<2 hex>/<entry>` (see `cache-entry`), `tmp/` for what is being written, `pins/` (see `cache-pins`).
  */
-import { close, futimes, open, rename } from 'node:fs';
+import { close, futimes, open, readv, rename } from 'node:fs';
 import { chmod, mkdir, stat, unlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { systemClock, systemRandom, type Clock, type Random } from '@nokv/types';
-import { crc32c } from '../block-checksum.js';
+import { crc32 } from '../block-checksum.js';
 import { readFully, writeFully } from '../file/file-bytes.js';
 import { isErrno } from '../file/file-errors.js';
 import { ownTag, sweepLeftovers } from '../file/leftovers.js';
@@ -33,6 +33,7 @@ const openFile = promisify(open);
 const closeFile = promisify(close);
 const renameFile = promisify(rename);
 const stampFile = promisify(futimes);
+const readInto = promisify(readv);
 
 export interface DiskCacheOptions {
   /** Made when it is missing, for this user alone. */
@@ -85,7 +86,7 @@ export class DiskCache {
   readonly #note: (line: string) => void;
   readonly #room: CacheRoom;
   readonly #noted = new Set<string>();
-  /** Running checksums of entries that were read in part, and when entries were last stamped; both forgotten when they become many. */
+  /** Checksums of entries that were read in part, and when entries were last stamped; both forgotten when they become many. */
   readonly #headers = new Map<string, Uint32Array>();
   readonly #stamped = new Map<string, number>();
   readonly #writing = new Map<string, Promise<boolean>>();
@@ -144,8 +145,11 @@ export class DiskCache {
     const bytes = await this.#open(piece, async (fd) => {
       const target =
         into !== undefined && into.length >= piece.length ? into.subarray(0, piece.length) : Buffer.allocUnsafeSlow(piece.length);
-      const got = await readFully(fd, target, headerBytes(piece.length));
-      return got === piece.length && crc32c(target) === piece.crc32c ? target : undefined;
+      const header = Buffer.alloc(headerBytes(piece.length));
+      const { bytesRead } = await readInto(fd, [header, target], 0);
+      if (bytesRead !== header.length + target.length) return undefined;
+      const checksums = decodeHeader(header, piece);
+      return checksums !== undefined && matchesChunks(checksums, 0, target) ? target : undefined;
     });
     return this.#count(bytes);
   }
@@ -160,11 +164,11 @@ export class DiskCache {
     const from = first * CHUNK_BYTES;
     const to = Math.min(piece.length, Math.ceil((start + length) / CHUNK_BYTES) * CHUNK_BYTES);
     const bytes = await this.#open(piece, async (fd) => {
-      const running = await this.#runningOf(fd, piece);
-      if (running === undefined) return undefined;
+      const checksums = await this.#checksumsOf(fd, piece);
+      if (checksums === undefined) return undefined;
       const target = Buffer.allocUnsafeSlow(to - from);
       const got = await readFully(fd, target, headerBytes(piece.length) + from);
-      return got === target.length && matchesChunks(running, first, target) ? target : undefined;
+      return got === target.length && matchesChunks(checksums, first, target) ? target : undefined;
     });
     const found = this.#count(bytes);
     return found === undefined ? undefined : { first, bytes: found };
@@ -182,10 +186,8 @@ export class DiskCache {
   /**
    * Writes a verified piece behind the reader's back. Resolves when it was taken, which waits while many bytes are unwritten; `written`
    * says whether it came to be in the cache, and that the bytes are not needed any more. Neither ever fails.
-   *
-   * @param header of `encodeHeader`, where it has been made.
    */
-  async put(piece: PieceKey, bytes: Uint8Array, header?: Uint8Array): Promise<{ readonly written: Promise<boolean> }> {
+  async put(piece: PieceKey, bytes: Uint8Array): Promise<{ readonly written: Promise<boolean> }> {
     const name = entryName(piece);
     const known = this.#writing.get(name);
     if (known !== undefined) return { written: known };
@@ -194,7 +196,7 @@ export class DiskCache {
       await new Promise<void>((go) => this.#waiting.push(go));
     }
     this.#unwritten += bytes.length;
-    const written = this.#write(piece, bytes, header).finally(() => {
+    const written = this.#write(piece, bytes).finally(() => {
       this.#unwritten -= bytes.length;
       this.#writing.delete(name);
       for (const go of this.#waiting.splice(0)) go();
@@ -260,14 +262,14 @@ export class DiskCache {
     return undefined;
   }
 
-  async #runningOf(fd: number, piece: PieceKey): Promise<Uint32Array | undefined> {
+  async #checksumsOf(fd: number, piece: PieceKey): Promise<Uint32Array | undefined> {
     const name = entryName(piece);
     const known = this.#headers.get(name);
     if (known !== undefined) return known;
     const header = Buffer.alloc(headerBytes(piece.length));
-    const running = (await readFully(fd, header, 0)) === header.length ? decodeHeader(header, piece) : undefined;
-    if (running !== undefined) remember(this.#headers, name, running);
-    return running;
+    const checksums = (await readFully(fd, header, 0)) === header.length ? decodeHeader(header, piece) : undefined;
+    if (checksums !== undefined) remember(this.#headers, name, checksums);
+    return checksums;
   }
 
   /** The time of its last use is the file's mtime. */
@@ -279,14 +281,14 @@ export class DiskCache {
     await stampFile(fd, now / 1000, now / 1000).catch(() => undefined);
   }
 
-  async #write(piece: PieceKey, bytes: Uint8Array, made: Uint8Array | undefined): Promise<boolean> {
+  async #write(piece: PieceKey, bytes: Uint8Array): Promise<boolean> {
     const size = entryDiskBytes(piece.length);
     if (this.#clock.monotonicMs() < this.#restUntilMs || size > this.bytesMax) {
       this.#refused += 1;
       return false;
     }
     try {
-      const refusal = await this.#entered(piece, made ?? encodeHeader(bytes), bytes, size);
+      const refusal = await this.#entered(piece, bytes, size);
       if (refusal === undefined) {
         this.#writes += 1;
         this.#writtenBytes += bytes.length;
@@ -302,7 +304,7 @@ export class DiskCache {
     return false;
   }
 
-  async #entered(piece: PieceKey, header: Uint8Array, bytes: Uint8Array, size: number): Promise<Refusal | undefined> {
+  async #entered(piece: PieceKey, bytes: Uint8Array, size: number): Promise<Refusal | undefined> {
     for (let attempt = 0; ; attempt += 1) {
       try {
         const tag = await (this.#prepared ??= this.#prepare());
@@ -310,7 +312,7 @@ export class DiskCache {
         if (refusal !== undefined) return refusal;
         const draft = join(this.#tmp, `${tag}-${this.#drafts++}`);
         try {
-          await writeEntry(draft, header, bytes);
+          await writeEntry(draft, encodeHeader(piece, bytes), bytes);
           await this.#place(draft, this.#path(piece));
           this.#room.settle(size, true);
           return undefined;
@@ -362,7 +364,7 @@ export class DiskCache {
 
   #path(piece: PieceKey): string {
     const name = entryName(piece);
-    const shard = (crc32c(Buffer.from(name)) & 0xff).toString(16).padStart(2, '0');
+    const shard = (crc32(Buffer.from(name)) & 0xff).toString(16).padStart(2, '0');
     return join(this.#data, shard, name);
   }
 }
