@@ -7,9 +7,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { connect, type NokvClient } from '@nokv/client';
-import { blockKey, makeUploadId, systemRandom, type FsckItem, type UploadId } from '@nokv/types';
+import { blockKey, makeUploadId, systemRandom, type UploadId } from '@nokv/types';
 import { bodyFor, digestOf, sha256 } from '../crash/bodies.js';
 import { readMetric, startServerProcess, until, type ServerProcess } from '../services/server.js';
+import { findingsOf } from '../services/known-blocks.js';
 import { keysOfDirectory } from '../services/store-keys.js';
 
 const HOUR_MS = 3600 * 1000;
@@ -48,12 +49,6 @@ function strayId(ageMs: number): UploadId {
   return makeUploadId(Date.now() - ageMs, systemRandom.bytes(10));
 }
 
-async function findings(client: NokvClient): Promise<string[]> {
-  const found: string[] = [];
-  for await (const item of client.fsck() as AsyncIterable<FsckItem>) if (item.kind === 'finding') found.push(`${item.class} ${item.where}`);
-  return found;
-}
-
 it('tells of stray blocks and foreign objects, and removes nothing before its time', { timeout: 60_000 }, async () => {
   const { client } = await start(HOUR_MS);
   await client.put('/kept', bodyFor('kept', 300_000));
@@ -62,7 +57,7 @@ it('tells of stray blocks and foreign objects, and removes nothing before its ti
   await place(blockKey(stray, 1), bodyFor('y', 500));
   await place('blocks/notes.txt', Buffer.from('mine'));
   const before = await keys();
-  expect(await findings(client)).toEqual(
+  expect(await findingsOf(client)).toEqual(
     expect.arrayContaining([`stray-object object ${blockKey(stray, 0)}`, 'stray-object object blocks/notes.txt']),
   );
   const plan = await client.collect({ dryRun: true });
@@ -79,7 +74,7 @@ it('tells of stray blocks and foreign objects, and removes nothing before its ti
     expect.objectContaining({ kind: 'extent', what: `blocks of upload ${stray}`, state: 'waiting', blocks: 2, bytes: 1500 }),
   );
   expect(queued.filter(({ kind }) => kind === 'stray')).toEqual([]);
-  expect(await findings(client)).toEqual(['stray-object object blocks/notes.txt']);
+  expect(await findingsOf(client)).toEqual(['stray-object object blocks/notes.txt']);
   expect(await keys()).toEqual(before);
 });
 

@@ -4,11 +4,12 @@
  */
 import { connect, type NokvClient } from '@nokv/client';
 import { startServer, type RunningServer } from '@nokv/server';
-import { blockKey, isHole, systemClock, timespecFromMs, type Clock } from '@nokv/types';
+import { systemClock, timespecFromMs, type At, type Clock, type Version } from '@nokv/types';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { blocksNamedBy } from '../services/known-blocks.js';
 import { until } from '../services/server.js';
 import { keysOfDirectory } from '../services/store-keys.js';
 import { patternBytes } from './client-fixture.js';
@@ -79,14 +80,8 @@ function blocks(): Promise<string[]> {
   return keysOfDirectory(join(directory, 'data', 'objects'), 'blocks/');
 }
 
-/** The blocks that a body names, of a moment where one is given. */
-async function namedBy(path: string, at?: { version: number } | { snapshot: number }): Promise<string[]> {
-  const { body } = await client.metadata.read('open-read', {
-    node: { path: Buffer.from(path) },
-    ...(at === undefined ? {} : { at }),
-  } as never);
-  if (body.kind === 'inline') return [];
-  return body.manifest.extents.flatMap((extent) => (isHole(extent) ? [] : [blockKey(extent.upload, extent.index)]));
+function namedBy(path: string, at?: At): Promise<string[]> {
+  return blocksNamedBy(client, path, at);
 }
 
 async function generations(path: string): Promise<number[]> {
@@ -106,7 +101,7 @@ test('keep-last leaves that many superseded bodies in the store, and evidence of
   await client.retention.set('/a', { keepLast: 2, keepMs: 0 });
   await overwrite('/a/f', 8);
   const all = await generations('/a/f');
-  const kept = await Promise.all(all.slice(0, 3).map((version) => namedBy('/a/f', { version })));
+  const kept = await Promise.all(all.slice(0, 3).map((version) => namedBy('/a/f', { version: version as Version })));
   expect((await blocks()).length).toBe(8);
   await expectBlocks(kept.flat());
   expect(await generations('/a/f')).toEqual(all.slice(0, 3));
@@ -126,7 +121,7 @@ test('keep-for keeps superseded bodies just so long', async () => {
 test('a policy that is set later takes what waits by the one before, in its directory only', async () => {
   await overwrite('/a/deep/f', 5);
   await overwrite('/b/f', 3);
-  const inB = (await Promise.all((await generations('/b/f')).map((version) => namedBy('/b/f', { version })))).flat();
+  const inB = (await Promise.all((await generations('/b/f')).map((version) => namedBy('/b/f', { version: version as Version })))).flat();
   await expectBlocks(await blocks());
   await client.retention.set('/a', { keepLast: 0, keepMs: 0 });
   await expectBlocks([...inB, ...(await namedBy('/a/deep/f'))]);

@@ -14,6 +14,7 @@ import { openDataDirectory, type DataDirectory } from './data-directory.js';
 import { watchDiskRoom } from './disk-room.js';
 import type { HitFailpoint } from './failpoints.js';
 import { heldKv } from './held-kv.js';
+import { heldStore } from './held-store.js';
 import { logStoreOf } from './log-store-of.js';
 import type { Logger } from './logger.js';
 import type { Latencies } from './metrics.js';
@@ -64,9 +65,11 @@ export async function openFoundations(config: ServerConfig, parts: FoundationPar
   const { random } = parts;
   const isShared = config.durability !== 'local';
   const data = closers.add(await openDataDirectory(config.data, random), (each) => each.close());
-  const opened = closers.add(await openStore(config.object, { ...parts, data, latencies: parts.storeLatencies, isShared }), ({ store }) =>
+  const stored = closers.add(await openStore(config.object, { ...parts, data, latencies: parts.storeLatencies, isShared }), ({ store }) =>
     store.close(),
   );
+  const { failpoint, isServing } = parts;
+  const opened = failpoint === undefined ? stored : { ...stored, store: heldStore(stored.store, failpoint, isServing) };
   if (isShared) {
     const shared = closers.add(await openShared(config, parts, data, opened), (each) => each.close());
     const coordinator = closers.add(await openCoordinator(config, parts, SHARED_RECORDS), (each) => each.close());

@@ -197,6 +197,7 @@ export function makeService(parts: ServiceParts): Service {
     context: { readonly signal?: AbortSignal | undefined },
   ): Promise<void> {
     if (upload === undefined || body.kind === 'inline' || !engine.hasUpload(upload)) return;
+    await failpoint?.('before-publish-verification');
     const { signal } = context;
     await verifyNewBlocks(parts.store, { upload, manifest: body.manifest, packed }, { readsBack: parts.readsBack, signal });
   }
