@@ -28,7 +28,6 @@ async function start(options: Partial<Parameters<typeof startServerProcess>[0]> 
 }
 
 const bodies = [bodyFor('a', BLOCK_BYTES_DEFAULT + 12_345), bodyFor('b', 100_000)] as const;
-const digests = new Set(bodies.map(sha256));
 
 const isLong = process.env['NOKV_TEST_LONG'] === '1';
 const PUTS = isLong ? 200 : 50;

@@ -154,3 +154,16 @@ test('what is removed below a directory that keeps nothing goes at once, files a
   await client.snapshots.retire(pin.id);
   await expectBlocks([]);
 }, 90_000);
+
+test('a snapshot of one directory delays nothing in another', async () => {
+  await client.retention.set('/', { keepLast: 0, keepMs: 0 });
+  await overwrite('/a/f', 2);
+  await overwrite('/b/f', 2);
+  const { pin } = await client.snapshots.create('/a', { ttlMs: 1000 * HOUR_MS });
+  const shown = await namedBy('/a/f');
+  await overwrite('/a/f', 1);
+  await overwrite('/b/f', 1);
+  await expectBlocks([...shown, ...(await namedBy('/a/f')), ...(await namedBy('/b/f'))]);
+  await client.snapshots.retire(pin.id);
+  await expectBlocks([...(await namedBy('/a/f')), ...(await namedBy('/b/f'))]);
+}, 60_000);
