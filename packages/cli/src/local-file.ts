@@ -3,13 +3,14 @@ import type { BigIntStats } from 'node:fs';
 import { timespecFromNs, type Timespec } from '@nokv/types';
 
 export interface LocalFile {
-  readonly file: string;
+  /** Bytes where the path is not UTF-8. */
+  readonly file: string | Uint8Array;
   /** The 12 permission bits. */
   readonly mode: number;
   readonly mtime: Timespec;
   readonly size: number;
 }
 
-export function localFileOf(file: string, found: BigIntStats): LocalFile {
+export function localFileOf(file: string | Uint8Array, found: BigIntStats): LocalFile {
   return { file, mode: Number(found.mode & 0o7777n), mtime: timespecFromNs(found.mtimeNs), size: Number(found.size) };
 }

@@ -44,6 +44,7 @@ export type {
   PublishOptions,
   PutOptions,
   PutOutcome,
+  ResumeOptions,
   SpliceOptions,
   SpliceOutcome,
   StageOptions,

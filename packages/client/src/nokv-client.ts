@@ -332,6 +332,8 @@ export interface PutOutcome extends NodeOutcome {
   readonly created: boolean;
   /** `sha256:<hex>` of the body, as computed while it was sent; absent for a shared copy of a body without one. */
   readonly digest?: string;
+  /** Bytes that an earlier put had sent (`resume`). */
+  readonly resumedBytes?: number;
 }
 
 export interface ListOptions extends CallOptions, AtOption {
@@ -384,9 +386,26 @@ export interface PublishOptions extends MutationOptions {
   readonly mtime?: Timespec | Date | undefined;
   readonly contentType?: string | undefined;
   readonly producer?: string | undefined;
+  /** Extended attributes to set in the same commit. */
+  readonly xattrs?: Readonly<Record<string, string | Uint8Array>> | undefined;
 }
 
-export interface PutOptions extends PublishOptions, StageOptions {}
+export interface PutOptions extends PublishOptions, StageOptions {
+  /** For a local file (`{ file }`) in blocks: go on where an earlier put of it ended, and leave notes for a later one. */
+  readonly resume?: ResumeOptions | undefined;
+}
+
+export interface ResumeOptions {
+  /** Path on this machine for the notes: one for each file and destination. Removed when the body is published. */
+  readonly stateFile: string;
+  /**
+   * `go-on` (default): what the notes say was sent, and is unchanged here and there, is not sent again; after a failure that may pass the
+   * upload stays open for its time to live. `note`: begin anew, so that a later put can go on if this process is killed.
+   */
+  readonly mode?: 'go-on' | 'note' | undefined;
+  /** How long the upload outlives its client: default 24 h, the most there is, for `go-on`; 15 minutes for `note`. */
+  readonly ttlMs?: number | undefined;
+}
 
 export interface SpliceOptions extends MutationOptions {
   readonly onProgress?: ProgressListener | undefined;

@@ -29,7 +29,15 @@ export { openLocalFile, type BodySource, type ByteSource } from './body/byte-sou
 export { digestOf } from './body/body-digest.js';
 export { compressPiece, plainBytesOf, type CompressedBytes } from './body/compression.js';
 export { UploadSession, type UploadGrant, type UploadSessionOptions } from './body/upload-session.js';
-export { UPLOAD_PARALLEL_DEFAULT, uploadBody, type UploadBodyOptions, type UploadedBody } from './body/upload-body.js';
+export {
+  UPLOAD_PARALLEL_DEFAULT,
+  uploadBody,
+  type BlockPlace,
+  type ResumeHooks,
+  type StoredBlock,
+  type UploadBodyOptions,
+  type UploadedBody,
+} from './body/upload-body.js';
 export { PackedUpload, type PackedUploadOptions } from './body/packed-upload.js';
 export type { PresignedPut, PresignedRequest, S3Presigner } from './s3/presign.js';
 export { S3_CLIENTS, openS3Store, type S3ClientKind, type S3Store, type S3StoreOptions } from './s3/s3-object-store.js';

@@ -71,6 +71,7 @@ export const ERROR_KINDS = {
   'cursor-too-old': 'conflict',
   'directory-in-use': 'conflict',
   'tag-mismatch': 'conflict',
+  'source-changed': 'conflict',
   'merge-conflict': 'conflict',
   'lock-conflict': 'conflict',
   deadlock: 'conflict',

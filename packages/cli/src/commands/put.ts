@@ -1,38 +1,40 @@
 /** `put`: files, trees and standard input; each file becomes visible in one step. */
-import { stat as statLocal } from 'node:fs/promises';
-import { basename, resolve } from 'node:path';
-import type { NokvClient, PutOutcome } from '@nokv/client';
-import { NokvError, generation } from '@nokv/types';
+import type { NokvClient, PutOptions, PutOutcome } from '@nokv/client';
+import { NokvError, generation, isNokvError, joinPath, splitPath, type NodeCard } from '@nokv/types';
 import { orAdvise } from '../advise.js';
 import { mapInOrder } from '../bounded.js';
 import type { CallOf } from '../command.js';
 import { connectClient, transferOptions } from '../connection.js';
 import { orTellWhatExists } from '../destination-exists.js';
-import { localFailure } from '../local-failure.js';
-import { localFileOf, type LocalFile } from '../local-file.js';
 import { printable } from '../printable.js';
 import { type ProgressBar, progressBar } from '../progress-bar.js';
+import { filesBelow, nameOfSource, readSource, type FileSource, type Source } from '../put-sources.js';
 import { formatSize } from '../quantities.js';
-import { childPath, nameOfLocal, remotePath, showPath } from '../remote-path.js';
+import { childPath, remotePath, showPath } from '../remote-path.js';
 import type { transferCommands } from '../table/transfer-commands.js';
+import { tagXattrs } from '../tags.js';
+import { removeOldUploadState, uploadStateFile } from '../upload-state.js';
 import { usageError } from '../usage-error.js';
 
 type Put = CallOf<typeof transferCommands.put>;
-type Source =
-  | { readonly kind: 'stdin' }
-  | ({ readonly kind: 'file' } & LocalFile)
-  | { readonly kind: 'directory'; readonly directory: string };
 
 const JOBS_DEFAULT = 32;
+/** Below it notes of what was sent cost more than sending it again. */
+const NOTED_BYTES_MIN = 16 * 1024 * 1024;
 
 export async function put(call: Put): Promise<void> {
   const { args, flags } = call;
   checkFlags(call);
-  const sources = await Promise.all(args.sources.map((text) => readSource(call, text)));
+  const sources = await Promise.all(args.sources.map((text) => readSource(call.io.cwd, text, flags.recursive)));
+  checkSources(call, sources);
   const destination = remotePath(args.destination);
-  const goesInto = sources.length > 1 || /\/\.?$/.test(args.destination);
   await using client = await connectClient(call);
+  const goesInto = sources.length > 1 || /\/\.?$/.test(args.destination) || (await takesFile(call, client, sources, destination));
   const plan = sources.map((source) => ({ source, path: goesInto ? childPath(destination, nameOfSource(source)) : destination }));
+  if (flags.dryRun) {
+    for (const { source, path } of plan) await tellPlan(call, client, source, path);
+    return;
+  }
   // Files of one command go up side by side; a tree already fills the line by itself.
   const filesAtOnce = sources.some(({ kind }) => kind === 'directory') ? 1 : Math.min(8, flags.jobs ?? JOBS_DEFAULT);
   const total = sources.reduce((sum, source) => sum + (source.kind === 'file' ? source.size : 0), 0);
@@ -41,6 +43,7 @@ export async function put(call: Put): Promise<void> {
   for await (const { json, text } of mapInOrder(plan, filesAtOnce, ({ source, path }) => putOne(call, client, source, path, sent))) {
     await call.output.result(json, text);
   }
+  if (total >= NOTED_BYTES_MIN) await removeOldUploadState(call.io);
 }
 
 function checkFlags({ args, flags }: Put): void {
@@ -54,75 +57,135 @@ function checkFlags({ args, flags }: Put): void {
     }
   }
   if (args.sources.filter((text) => text === '-').length > 1) throw usageError('standard input can be put once, found "-" twice');
+  if (flags.noClobber && flags.ifGeneration !== undefined)
+    throw usageError('--no-clobber is --if-generation 0 that goes on; give one of them');
 }
 
-async function readSource({ io, flags }: Put, text: string): Promise<Source> {
-  if (text === '-') return { kind: 'stdin' };
-  const file = resolve(io.cwd, text);
-  const found = await statLocal(file, { bigint: true }).catch((error: unknown) => {
-    throw localFailure(error, text);
-  });
-  if (found.isDirectory()) {
-    if (flags.recursive) return { kind: 'directory', directory: file };
-    throw new NokvError('is-directory', `${text}: is a directory; use -r, or put-artifact to publish it at once`);
+/** Flags that speak of single files, whose bytes can be read twice. */
+function checkSources({ flags }: Put, sources: readonly Source[]): void {
+  if (flags.resume && sources.some(({ kind }) => kind === 'stdin'))
+    throw usageError('--resume reads its source again, which standard input cannot be');
+  if (!sources.some(({ kind }) => kind === 'directory')) return;
+  const given = {
+    '--resume': flags.resume,
+    '--no-clobber': flags.noClobber,
+    '--tag': flags.tag.length > 0,
+    '--allow-changed': flags.allowChanged,
+  };
+  for (const [flag, isGiven] of Object.entries(given)) {
+    if (isGiven) throw usageError(`${flag} speaks of files, found a directory; put the files in it by name`);
   }
-  if (!found.isFile())
-    throw new NokvError('not-regular-file', `${text}: expected a file, found a device, fifo or socket; pipe it into "nokv put -"`);
-  return { kind: 'file', ...localFileOf(file, found) };
 }
 
-function nameOfSource(source: Source): Uint8Array {
-  if (source.kind === 'stdin') throw usageError('standard input has no name; name the file: nokv put - /path/file');
-  return nameOfLocal(basename(source.kind === 'file' ? source.file : source.directory));
+/** Like cp: a directory that is there takes a single file under its own name. Asked before anything is sent. */
+async function takesFile(call: Put, client: NokvClient, [source]: readonly Source[], destination: Uint8Array): Promise<boolean> {
+  if (source?.kind !== 'file') return false;
+  return (await cardAt(call, client, destination))?.type === 'directory';
+}
+
+async function cardAt({ signal }: Put, client: NokvClient, path: Uint8Array): Promise<NodeCard | undefined> {
+  try {
+    return await client.stat(path, { signal, follow: true });
+  } catch (error) {
+    if (isNokvError(error, 'not-found')) return undefined;
+    throw error;
+  }
 }
 
 interface Told<Json = object> {
   readonly json: Json;
-  readonly text: string;
+  /** Nothing for people. */
+  readonly text: string | undefined;
 }
 
 async function putOne(call: Put, client: NokvClient, source: Source, path: Uint8Array, sent: SentBytes): Promise<Told> {
   if (source.kind === 'directory') return await putDirectory(call, client, source.directory, path, sent);
+  await refuseEarly(call, client, source, path);
   try {
     return await putFile(call, client, source, path, sent);
   } catch (error) {
-    // Like cp: a directory that is there takes the file under its own name.
-    if (!(error instanceof NokvError && error.code === 'is-directory') || source.kind === 'stdin') throw error;
-    return await putFile(call, client, source, childPath(path, nameOfSource(source)), sent);
+    if (call.flags.noClobber && isNokvError(error, 'exists')) return left(path, sent);
+    if (source.kind === 'stdin' && isNokvError(error, 'is-directory'))
+      throw new NokvError('is-directory', `${showPath(path)}: is a directory; name the file that standard input becomes`, { cause: error });
+    throw error;
   }
 }
 
-async function putFile(
-  call: Put,
-  client: NokvClient,
-  source: Exclude<Source, { kind: 'directory' }>,
-  path: Uint8Array,
-  sent: SentBytes,
-): Promise<Told> {
-  const { flags, io } = call;
-  const mode = flags.mode ?? (source.kind === 'file' ? source.mode : undefined);
-  const publish = async () =>
-    await client.put(path, source.kind === 'file' ? { file: source.file } : (io.stdin as AsyncIterable<Uint8Array>), {
-      ...transferOptions(call),
-      target: showPath(path),
-      onProgress: ({ bytes, phase }) => sent.note(path, bytes, phase === 'done'),
-      ...(flags.ifGeneration === undefined ? {} : { ifGeneration: generation(flags.ifGeneration) }),
-      ...(flags.ifDigest === undefined ? {} : { ifDigest: flags.ifDigest }),
-      ...(flags.contentType === undefined ? {} : { contentType: flags.contentType }),
-      ...(flags.requestId === undefined ? {} : { requestId: flags.requestId }),
-      ...(mode === undefined ? {} : { mode }),
-      ...(flags.compress === undefined ? {} : { compress: flags.compress }),
-      ...(source.kind === 'file' ? { mtime: source.mtime } : {}),
-      parents: flags.parents,
-    });
-  const publishOrAdvise = async () => await orAdvise('not-found', 'use --parents to make what is missing', publish);
-  const outcome = await orTellWhatExists(
-    client,
-    path,
-    publishOrAdvise,
-    (found) => `--if-generation ${found ?? 'with its generation'}, or leave --if-generation out`,
+/** What the publish would refuse is refused before a large body is sent. A repeat by its request id is for the server to know. */
+async function refuseEarly(call: Put, client: NokvClient, source: FileSource, path: Uint8Array): Promise<void> {
+  const { ifGeneration, requestId } = call.flags;
+  if (ifGeneration === undefined || ifGeneration === 0 || requestId !== undefined || source.kind === 'stdin') return;
+  const found = (await cardAt(call, client, path))?.generation ?? 0;
+  if (found === ifGeneration) return;
+  throw new NokvError(
+    'generation-mismatch',
+    `${showPath(path)}: expected generation ${ifGeneration}, found ${found}; read it again and decide`,
+    { details: { expected: ifGeneration, generation: found } },
   );
-  return tellPut(showPath(path), outcome);
+}
+
+function left(path: Uint8Array, sent: SentBytes): Told {
+  sent.note(path, 0, true);
+  return { json: { path: showPath(path), skipped: 'exists' }, text: `${printable(showPath(path))}  is there already, left alone` };
+}
+
+async function putFile(call: Put, client: NokvClient, source: FileSource, path: Uint8Array, sent: SentBytes): Promise<Told> {
+  const { flags, io } = call;
+  const options: PutOptions = {
+    ...transferOptions(call),
+    target: showPath(path),
+    onProgress: ({ bytes, phase }) => sent.note(path, bytes, phase === 'done'),
+    parents: flags.parents,
+    ...publishFlags(call),
+    ...(source.kind === 'file' ? { mode: flags.mode ?? source.mode, mtime: source.mtime, ...resumeOf(call, source, path) } : {}),
+  };
+  const body =
+    source.kind === 'file'
+      ? { file: source.file, ifChanged: flags.allowChanged ? ('accept' as const) : ('refuse' as const) }
+      : (io.stdin as AsyncIterable<Uint8Array>);
+  const publish = async () => await client.put(path, body, options);
+  const publishOrAdvise = async () => {
+    const advised = async () => await orAdvise('source-changed', '--allow-changed does', publish);
+    return await orAdvise('not-found', 'use --parents to make what is missing', advised);
+  };
+  try {
+    const outcome = flags.noClobber
+      ? await publishOrAdvise()
+      : await orTellWhatExists(
+          client,
+          path,
+          publishOrAdvise,
+          (found) => `--if-generation ${found ?? 'with its generation'}, or leave --if-generation out`,
+        );
+    sent.note(path, outcome.attributes.size, true);
+    return tellPut(showPath(path), outcome);
+  } catch (error) {
+    if (flags.resume && isNokvError(error) && error.kind === 'unavailable')
+      call.output.note(`nokv: put: what was sent is kept for 24 hours; the same command with --resume goes on from there`);
+    throw error;
+  }
+}
+
+function publishFlags({ flags }: Put): PutOptions {
+  const { ifDigest, contentType, requestId, mode, tag, compress } = flags;
+  const ifGeneration = flags.noClobber ? 0 : flags.ifGeneration;
+  return {
+    ...(ifGeneration === undefined ? {} : { ifGeneration: generation(ifGeneration) }),
+    ...(ifDigest === undefined ? {} : { ifDigest }),
+    ...(contentType === undefined ? {} : { contentType }),
+    ...(requestId === undefined ? {} : { requestId }),
+    ...(mode === undefined ? {} : { mode }),
+    ...(compress === undefined ? {} : { compress }),
+    ...(tag.length === 0 ? {} : { xattrs: tagXattrs(tag) }),
+  };
+}
+
+/** Notes are left of every large file: whoever is killed may not have asked for them. */
+function resumeOf(call: Put, source: FileSource & { readonly kind: 'file' }, path: Uint8Array): Pick<PutOptions, 'resume'> {
+  const { flags, io, settings } = call;
+  if (!flags.resume && source.size < NOTED_BYTES_MIN) return {};
+  const stateFile = uploadStateFile(io, settings.must('server'), showPath(path), source.file);
+  return { resume: { stateFile, mode: flags.resume ? 'go-on' : 'note' } };
 }
 
 async function putDirectory(call: Put, client: NokvClient, directory: string, path: Uint8Array, sent: SentBytes): Promise<Told> {
@@ -140,10 +203,46 @@ async function putDirectory(call: Put, client: NokvClient, directory: string, pa
   };
 }
 
+/** With `--dry-run`: what would lie where, and what would be left alone or refused. */
+async function tellPlan(call: Put, client: NokvClient, source: Source, path: Uint8Array): Promise<void> {
+  const tell = async (to: Uint8Array, from: string, more: object = {}) => {
+    const shown = showPath(to);
+    await call.output.result({ dryRun: true, path: shown, source: from, ...more }, `would put ${printable(from)} as ${printable(shown)}`);
+  };
+  if (source.kind === 'directory') {
+    for await (const names of filesBelow(Buffer.from(source.directory)))
+      await tell(joinPath([...splitPath(path), ...names]), [source.directory, ...names.map((name) => showPath(name))].join('/'));
+    return;
+  }
+  await refuseEarly(call, client, source, path);
+  const { noClobber, ifGeneration } = call.flags;
+  if ((noClobber || ifGeneration === 0) && (await cardAt(call, client, path)) !== undefined) {
+    const shown = showPath(path);
+    if (!noClobber)
+      throw new NokvError('exists', `${shown}: exists; leave --if-generation out to replace it`, { details: { path: shown } });
+    await call.output.result({ path: shown, skipped: 'exists' }, `${printable(shown)}  is there already, would be left alone`);
+    return;
+  }
+  if (source.kind === 'stdin') await tell(path, '-');
+  else await tell(path, source.shown, { size: source.size });
+}
+
 /** What `put` and `put-artifact` say of one file. */
-export function tellPut(path: string, { generation: made, version, created, attributes, digest, requestId }: PutOutcome): Told {
-  const json = { path, generation: made, version, created, size: attributes.size, digest: digest ?? null, requestId };
-  return { json, text: `${printable(path)}@${made}  ${formatSize(attributes.size)}${digest === undefined ? '' : `  ${digest}`}` };
+export function tellPut(path: string, outcome: PutOutcome): { readonly json: object; readonly text: string } {
+  const { generation: made, version, created, attributes, digest, requestId, resumedBytes } = outcome;
+  const resumed = resumedBytes === undefined || resumedBytes === 0 ? undefined : resumedBytes;
+  const json = {
+    path,
+    generation: made,
+    version,
+    created,
+    size: attributes.size,
+    digest: digest ?? null,
+    requestId,
+    ...(resumed === undefined ? {} : { resumedBytes: resumed }),
+  };
+  const before = resumed === undefined ? '' : `  (${formatSize(resumed)} sent before)`;
+  return { json, text: `${printable(path)}@${made}  ${formatSize(attributes.size)}${digest === undefined ? '' : `  ${digest}`}${before}` };
 }
 
 /** Adds up the progress of files that go up side by side. */

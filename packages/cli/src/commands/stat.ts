@@ -1,4 +1,4 @@
-import type { NokvClient } from '@nokv/client';
+import type { AtLike, NokvClient } from '@nokv/client';
 import { READ_MANY_MAX, formatTimespec, type NodeCard } from '@nokv/types';
 import { type Address, addressesOf, atOf, readingAddress } from '../address.js';
 import { mapInOrder } from '../bounded.js';
@@ -9,25 +9,31 @@ import { columns } from '../output.js';
 import { printable } from '../printable.js';
 import { formatSize } from '../quantities.js';
 import { showPath } from '../remote-path.js';
+import { tagOfXattr } from '../tags.js';
 import type { transferCommands } from '../table/transfer-commands.js';
 
 type Stat = CallOf<typeof transferCommands.stat>;
 
+interface Asked {
+  readonly path: string;
+  readonly card: NodeCard;
+  readonly address: Address;
+  readonly at: AtLike | undefined;
+}
+
 export async function stat(call: Stat): Promise<void> {
   const addresses = addressesOf(call, call.args.paths);
   await using client = await connectClient(call);
-  for await (const { path, card } of cardsOf(call, client, addresses)) {
-    if (call.output.json) await call.output.object(entryJson(path, card));
-    else await call.output.line(describe(entryJson(path, card), card));
+  for await (const asked of cardsOf(call, client, addresses)) {
+    const { path, card } = asked;
+    const entry = { ...entryJson(path, card), tags: await tagsOf(call, client, asked) };
+    if (call.output.json) await call.output.object(entry);
+    else await call.output.line(describe(entry, card));
   }
 }
 
 /** Of now many in one request; a moment may be another for each. */
-async function* cardsOf(
-  call: Stat,
-  client: NokvClient,
-  addresses: readonly Address[],
-): AsyncGenerator<{ readonly path: string; readonly card: NodeCard }> {
+async function* cardsOf(call: Stat, client: NokvClient, addresses: readonly Address[]): AsyncGenerator<Asked> {
   const options = { signal: call.signal, follow: call.flags.dereference };
   if (addresses.every(({ moment }) => moment === undefined)) {
     for (let from = 0; from < addresses.length; from += READ_MANY_MAX) {
@@ -36,7 +42,7 @@ async function* cardsOf(
       const cards = await client.statMany(paths, options);
       for (const [at, address] of asked.entries()) {
         const card = cards[at];
-        if (card?.ok === true) yield { path: showPath(address.path), card: card.value };
+        if (card?.ok === true) yield { path: showPath(address.path), card: card.value, address, at: undefined };
         else await readingAddress(address, () => Promise.reject(card?.error));
       }
     }
@@ -45,8 +51,25 @@ async function* cardsOf(
   yield* mapInOrder(addresses, 64, async (address) => {
     const { path } = address;
     const at = await atOf(call, client, address);
-    return { path: showPath(path), card: await readingAddress(address, async () => await client.stat(path, { ...options, at })) };
+    return {
+      path: showPath(path),
+      card: await readingAddress(address, async () => await client.stat(path, { ...options, at })),
+      address,
+      at,
+    };
   });
+}
+
+/** What `put --tag` set. A symlink has none of its own. */
+async function tagsOf(
+  { signal }: Stat,
+  client: NokvClient,
+  { card, address: { path }, at }: Asked,
+): Promise<Readonly<Record<string, string>>> {
+  if (card.type !== 'file') return {};
+  const names = (await client.listXattrs(path, { signal, at })).filter((name) => tagOfXattr(name) !== undefined);
+  const values = await Promise.all(names.map(async (name) => await client.getXattr(path, name, { signal, at })));
+  return Object.fromEntries(names.map((name, i) => [tagOfXattr(name) ?? '', Buffer.from(values[i] ?? []).toString()]));
 }
 
 function describe(entry: EntryJson, card: NodeCard): string {
@@ -65,6 +88,7 @@ function describe(entry: EntryJson, card: NodeCard): string {
     ...(entry.generation === 0 ? [] : [['generation', `${entry.generation} (body ${entry.ordinal} of this file)`] as const]),
     ...(entry.digest === null ? [] : [['digest', entry.digest] as const]),
     ...(entry.contentType === null ? [] : [['content type', entry.contentType] as const]),
+    ...Object.entries(entry.tags).map(([key, value]) => ['tag', `${key}=${value}`] as const),
     ...(entry.type === 'file' ? [['stored', entry.inline ? 'with the metadata' : `${entry.blocks * 512} bytes in blocks`] as const] : []),
   ];
   return columns(rows.map(([name, text]) => [name, printable(text)])).join('\n');

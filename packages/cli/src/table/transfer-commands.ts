@@ -1,6 +1,6 @@
 /** Bytes in and out. */
-import { any, command, many, one, toggle, value } from '../command.js';
-import { parseCount, parseDigest, parseInteger, parseMode, parseRange, parseSize, parseText } from '../quantities.js';
+import { any, command, many, one, toggle, value, values } from '../command.js';
+import { parseCount, parseDigest, parseInteger, parseMode, parseRange, parseSize, parseLabel, parseText } from '../quantities.js';
 import { compress, momentFlags, mutationFlags, recursive, transferFlags } from './shared-flags.js';
 
 const put = command({
@@ -9,8 +9,10 @@ const put = command({
   summary: 'store files, directories or standard input',
   notes: [
     'DST names the result. Behind several sources, when it ends in "/", or when a directory is there and a file is put,',
-    'the result lies in DST under the name of its source. "-" is standard input.',
-    'A body is published in one step: readers see the old one or the new one. Modes and times are kept.',
+    'the result lies in DST under the name of its source. "-" is standard input. Odd bytes of a local name are written \\xHH.',
+    'A body is published in one step: readers see the old one or the new one. Modes and times are kept. A file that changes while it is',
+    'read is refused, and nothing is published. --resume sends only what an earlier put of the same file, killed or cut off, had not',
+    'sent yet; for 24 hours behind one with --resume, for 15 minutes behind others. A file that was written to since is sent anew.',
   ],
   args: { sources: many('SRC', 'local file, directory (with -r) or -'), destination: one('DST', 'remote path') },
   flags: {
@@ -21,6 +23,11 @@ const put = command({
     contentType: value('TYPE', 'Content type to record, such as application/json', parseText),
     mode: value('MODE', 'Permissions of the file, octal; default: those of the source', parseMode),
     compress,
+    tag: values('K=V', 'Label to set with the file, in the same step; may be repeated', parseLabel),
+    resume: toggle('Go on where an earlier put of this file ended'),
+    noClobber: toggle('Leave files alone that are there already', 'n'),
+    allowChanged: toggle('Publish what was read of a file that changes meanwhile'),
+    dryRun: toggle('Say what would be put, and do nothing'),
     ...transferFlags,
     ...mutationFlags,
   },

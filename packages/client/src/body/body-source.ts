@@ -2,23 +2,27 @@
 import type { BodySource } from '@nokv/object';
 import { NokvError } from '@nokv/types';
 import type { PutSource } from '../put-source.js';
-import { localFileSource } from './local-file-source.js';
+import { localFileSource, type LocalFile } from './local-file-source.js';
 
 /** @param signal ends the reading of streams at once, even of one that never yields again. */
-export async function bodySourceOf(source: PutSource, signal: AbortSignal): Promise<BodySource> {
+export async function bodySourceOf(source: PutSource, signal: AbortSignal): Promise<BodySource | LocalFile> {
   if (source instanceof Uint8Array) return [source];
   if (typeof source === 'string') return [Buffer.from(source, 'utf8')];
   if (source instanceof Blob) return untilAborted(checked(source.stream()), signal);
   if (typeof source === 'object' && source !== null) {
-    if ('file' in source) return localFileSource(source.file);
-    if (Symbol.asyncIterator in source) return chunksOf(source, signal);
+    if ('file' in source) return localFileSource(source);
+    if (Symbol.asyncIterator in source || Symbol.iterator in source) return chunksOf(source, signal);
   }
   throw notBytes(source);
 }
 
 /** A stream's chunks, checked to be bytes; the signal ends the reading at once. */
-export function chunksOf(source: AsyncIterable<unknown>, signal: AbortSignal): AsyncIterable<Uint8Array> {
+export function chunksOf(source: AsyncIterable<unknown> | Iterable<unknown>, signal: AbortSignal): AsyncIterable<Uint8Array> {
   return untilAborted(checked(source), signal);
+}
+
+export function isLocalFile(body: BodySource | LocalFile): body is LocalFile {
+  return 'identity' in body;
 }
 
 /** Known before anything is read, where it is known. */
@@ -52,7 +56,7 @@ function untilAborted(chunks: AsyncGenerator<Uint8Array>, signal: AbortSignal): 
 }
 
 /** Programs in plain JavaScript may stream anything: what is no bytes is refused here, by name. */
-async function* checked(chunks: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
+async function* checked(chunks: AsyncIterable<unknown> | Iterable<unknown>): AsyncGenerator<Uint8Array> {
   for await (const chunk of chunks) {
     if (!(chunk instanceof Uint8Array)) throw notBytes(chunk);
     yield chunk;

@@ -6,6 +6,7 @@
 import { UploadSession, type BlockStore } from '@nokv/object';
 import { UPLOAD_TTL_MS_DEFAULT, isNokvError, type RequestId, type UploadId } from '@nokv/types';
 import type { ClientContext } from '../client-context.js';
+import type { ResumedGrant } from './resumable-upload.js';
 
 export interface UploadLeaseOptions {
   /** Shown to operators. */
@@ -13,6 +14,12 @@ export interface UploadLeaseOptions {
   readonly signal: AbortSignal;
   /** Of `begin-upload`: under the same id a repeat meets the upload that it began before, even one that was published. */
   readonly requestId?: RequestId | undefined;
+  /** How long the upload outlives its client; default 15 minutes. */
+  readonly ttlMs?: number | undefined;
+  /** An open upload that is gone on with instead of a new one. */
+  readonly resumed?: ResumedGrant | undefined;
+  /** Called before any block is sent. */
+  readonly onBegun?: ((upload: UploadId) => Promise<void>) | undefined;
 }
 
 /** What a courtesy may take. */
@@ -42,11 +49,21 @@ export class UploadLease {
   }
 
   async #begin() {
+    const { resumed, onBegun } = this.#options;
+    const { upload, ticket } = resumed ?? (await this.#record());
+    await onBegun?.(upload);
+    void this.#renew(upload);
+    return { upload, ticket };
+  }
+
+  async #record(): Promise<{ readonly upload: UploadId; readonly ticket: string }> {
     const { target, signal, requestId } = this.#options;
-    const args = { target: clippedTarget(target), ttlMs: UPLOAD_TTL_MS_DEFAULT };
-    const { result } = await this.#context.metadata.mutate('begin-upload', args, { signal, requestId });
-    void this.#renew(result.upload);
-    return { upload: result.upload, ticket: result.ticket };
+    const args = { target: clippedTarget(target), ttlMs: this.#ttlMs };
+    return (await this.#context.metadata.mutate('begin-upload', args, { signal, requestId })).result;
+  }
+
+  get #ttlMs(): number {
+    return this.#options.ttlMs ?? UPLOAD_TTL_MS_DEFAULT;
   }
 
   /** Ends with `release`, or when the upload is gone: then the next put or the publish says so. */
@@ -54,8 +71,8 @@ export class UploadLease {
     const { clock, metadata } = this.#context;
     try {
       for (;;) {
-        await clock.sleep(UPLOAD_TTL_MS_DEFAULT / 3, this.#stop.signal);
-        const { result } = await metadata.mutate('renew-upload', { upload, ttlMs: UPLOAD_TTL_MS_DEFAULT }, { signal: this.#stop.signal });
+        await clock.sleep(Math.min(this.#ttlMs, UPLOAD_TTL_MS_DEFAULT) / 3, this.#stop.signal);
+        const { result } = await metadata.mutate('renew-upload', { upload, ttlMs: this.#ttlMs }, { signal: this.#stop.signal });
         this.session.renewed({ upload, ticket: result.ticket });
       }
     } catch {

@@ -1,13 +1,15 @@
 /** The commit that makes a body visible, and what goes before it. */
-import type { NodeRef, PublishArgs, RequestId } from '@nokv/types';
+import type { NodeRef, PublishArgs, PublishResult, RequestId } from '@nokv/types';
 import { NokvError, isNokvError, requestId as checkRequestId } from '@nokv/types';
 import type { ClientContext } from '../client-context.js';
+import type { MutateOptions, Mutated } from '../metadata-client.js';
 import type { PublishOptions, PutOptions, PutOutcome, StagedBody } from '../nokv-client.js';
 import type { PutSource } from '../put-source.js';
+import { ResumableUpload } from '../body/resumable-upload.js';
 import { stageBody } from '../body/stage-body.js';
 import { endUpload } from '../body/upload-lease.js';
 import { transferSignal } from '../transfer-signal.js';
-import { expectedGeneration, timespec } from './arguments.js';
+import { expectedGeneration, nameBytes, timespec, valueBytes } from './arguments.js';
 
 const FILE_MODE = 0o644;
 
@@ -20,11 +22,16 @@ export async function putBody(context: ClientContext, node: NodeRef, source: Put
   try {
     // Under the caller's own id the upload is asked for again too: a repeat meets the blocks that it sent before.
     const uploadRequestId = options.requestId === undefined ? undefined : derivedRequestId(options.requestId, 'u');
-    const body = await stageBody(context, source, { ...call, uploadRequestId });
+    const resumable = options.resume === undefined ? undefined : new ResumableUpload(options.resume);
+    const body = await stageBody(context, source, { ...call, uploadRequestId, resumable });
     try {
-      return await publishBody(context, node, body, call);
+      const outcome = await publishBody(context, node, body, call);
+      await resumable?.close(true);
+      return resumable === undefined ? outcome : { ...outcome, resumedBytes: resumable.resumedBytes };
     } catch (error) {
-      if (isNokvError(error) && error.outcome === 'not-applied') await endUpload(context, body.staged.upload);
+      const isKept = resumable?.keepsAfter(error) === true;
+      if (!isKept && isNokvError(error) && error.outcome === 'not-applied') await endUpload(context, body.staged.upload);
+      await resumable?.close(!isKept);
       throw error;
     }
   } finally {
@@ -34,13 +41,30 @@ export async function putBody(context: ClientContext, node: NodeRef, source: Put
 
 export async function publishBody(context: ClientContext, node: NodeRef, body: Publishable, options: PublishOptions): Promise<PutOutcome> {
   const requestId = options.requestId ?? context.requestIds.draw();
-  const { version, result } = await context.metadata.mutate('publish', publishArgs(context, node, body, options), {
-    signal: options.signal,
-    timeoutMs: options.timeoutMs,
-    requestId,
-  });
+  const args = publishArgs(context, node, body, options);
+  const call = { signal: options.signal, timeoutMs: options.timeoutMs, requestId };
+  const { version, result } = await publishWith(context, args, Object.entries(options.xattrs ?? {}), call);
   const { attributes, generation, created } = result;
   return { version, requestId, attributes, generation, created, ...(body.digest === undefined ? {} : { digest: body.digest }) };
+}
+
+async function publishWith(
+  { metadata }: ClientContext,
+  args: PublishArgs,
+  xattrs: readonly (readonly [name: string, value: string | Uint8Array])[],
+  call: MutateOptions,
+): Promise<Mutated<PublishResult>> {
+  if (xattrs.length === 0) return metadata.mutate('publish', args, call);
+  const { node } = args;
+  const set = xattrs.map(([name, value]) => ({
+    operation: 'xattr-set' as const,
+    args: { node, name: nameBytes(name), value: valueBytes(value), mode: 'set' as const },
+  }));
+  const { version, result } = await metadata.mutate('transact', { operations: [{ operation: 'publish', args }, ...set] }, call);
+  const [first] = result.results;
+  if (first?.operation !== 'publish')
+    throw new NokvError('internal', 'a transaction came back without its first result', { outcome: 'unknown' });
+  return { version, result: first.result };
 }
 
 type Publishable = Omit<StagedBody, 'size' | 'digest'> & { readonly digest?: string | undefined };

@@ -5,7 +5,16 @@
  * awaited, and the first error is thrown; blocks that were written stay for the sweep of the upload: nobody here
  * deletes, because after an ambiguous failure only the request id of the publish decides.
  */
-import { BLOCK_BYTES_DEFAULT, INLINE_BYTES_MAX, NokvError, type Body, type Codec, type Extent } from '@nokv/types';
+import {
+  BLOCK_BYTES_DEFAULT,
+  INLINE_BYTES_MAX,
+  NokvError,
+  type Body,
+  type Codec,
+  type Extent,
+  type Piece,
+  type UploadId,
+} from '@nokv/types';
 import { crc32c } from '../block-checksum.js';
 import { linkedSignal, orAborted, throwIfAborted } from '../cancellation.js';
 import { BlockBuffers } from './block-buffers.js';
@@ -27,7 +36,30 @@ export interface UploadBodyOptions {
   readonly compress?: Codec | undefined;
   /** Called with the bytes of the source that are stored so far, after each block. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
+  /** For an upload that may be gone on with. */
+  readonly resume?: ResumeHooks | undefined;
 }
+
+/**
+ * The body has the upload to itself, and each block the number of its place. So a block that was on its way when an earlier run ended
+ * is met again under its own number, and no other is left behind.
+ */
+export interface ResumeHooks {
+  /** As what this very block was stored before: it is not sent again. */
+  storedBefore(block: BlockPlace): StoredBlock | undefined;
+  /** Called when a block is stored; the body waits for it. */
+  stored(block: BlockPlace, as: StoredBlock): Promise<void>;
+}
+
+/** Where in the body a block begins, and what is in it. */
+export interface BlockPlace {
+  readonly position: number;
+  readonly length: number;
+  readonly crc32c: number;
+}
+
+/** What lies in the store for it. */
+export type StoredBlock = Pick<Piece, 'length' | 'crc32c' | 'compression'>;
 
 export interface UploadedBody {
   readonly body: Body;
@@ -93,16 +125,27 @@ async function uploadBlocks(source: ByteSource, options: UploadBodyOptions): Pro
         continue;
       }
       const checksum = crc32c(block);
-      const index = session.takeIndex();
+      const place = { position: size - filled, length: filled, crc32c: checksum };
+      const index = options.resume === undefined ? session.takeIndex() : session.indexAt(place.position / blockBytes);
       const { upload, ticket } = await session.grant();
-      const place = extents.push({ upload, index, offset: 0, length: filled, crc32c: checksum, skip: 0, take: filled }) - 1;
+      const noted = options.resume?.storedBefore(place);
+      const at = extents.push(pieceOf(upload, index, noted ?? { length: filled, crc32c: checksum }, filled)) - 1;
+      if (noted !== undefined) {
+        await hashed;
+        buffers.release(buffer);
+        written();
+        continue;
+      }
       const put = async (): Promise<void> => {
         const packed = compress === undefined ? undefined : await compressPiece(block, compress, checksum);
-        if (packed === undefined) return await session.store.putBlock(upload, index, block, { crc32c: checksum, ticket, signal });
-        const { bytes, compression } = packed;
-        const stored = { upload, index, offset: 0, length: bytes.length, crc32c: crc32c(bytes) };
-        extents[place] = { ...stored, skip: 0, take: filled, compression };
-        await session.store.putBlock(upload, index, bytes, { crc32c: stored.crc32c, ticket, signal });
+        const bytes = packed?.bytes ?? block;
+        const as: StoredBlock =
+          packed === undefined
+            ? { length: filled, crc32c: checksum }
+            : { length: bytes.length, crc32c: crc32c(bytes), compression: packed.compression };
+        extents[at] = pieceOf(upload, index, as, filled);
+        await session.store.putBlock(upload, index, bytes, { crc32c: as.crc32c, ticket, signal });
+        await options.resume?.stored(place, as);
       };
       await puts.start(async () => {
         const results = await Promise.allSettled([put(), hashed]);
@@ -119,6 +162,10 @@ async function uploadBlocks(source: ByteSource, options: UploadBodyOptions): Pro
     await puts.settle();
     throw puts.failure ?? error;
   }
+}
+
+function pieceOf(upload: UploadId, index: number, stored: StoredBlock, take: number): Piece {
+  return { upload, index, offset: 0, ...stored, skip: 0, take };
 }
 
 /** A body of known small size does not take a whole block of memory; one byte more than the hint shows its end. */

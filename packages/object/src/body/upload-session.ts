@@ -54,9 +54,12 @@ export class UploadSession {
   }
 
   takeIndex(): number {
-    if (this.#nextIndex >= UPLOAD_BLOCKS_MAX) {
-      throw new NokvError('too-large', `expected at most ${UPLOAD_BLOCKS_MAX} blocks in one upload; begin another`);
-    }
-    return this.#nextIndex++;
+    return this.indexAt(this.#nextIndex++);
+  }
+
+  /** For a body that has the upload to itself and numbers its blocks. */
+  indexAt(index: number): number {
+    if (index < UPLOAD_BLOCKS_MAX) return index;
+    throw new NokvError('too-large', `expected at most ${UPLOAD_BLOCKS_MAX} blocks in one upload; begin another`);
   }
 }
