@@ -1,9 +1,10 @@
 /** A store of the user's own, as the command meets it: which client speaks to it, what is refused at the door, what the doctor says. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startS3Double, type S3Double, type S3DoubleOptions } from '@nokv/object/testing';
+import { TEST_CERTIFICATE, startS3Double, type S3Double, type S3DoubleOptions } from '@nokv/object/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readMetric } from '../services/server.js';
 import { nokv, startCliServer, type Ran } from './cli-runner.js';
 
 const env = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'hush', HOME: '/nonexistent' };
@@ -54,6 +55,30 @@ describe('--s3-client', () => {
     const { code, stderr } = await nokv(['status', '--s3-client', 'fast']);
     expect(code).toBe(2);
     expect(stderr).toMatch(/--s3-client.*lean.*sdk/);
+  });
+});
+
+describe('a store behind a certificate of one’s own', () => {
+  it('is reached by a server with ca=…, by clients with AWS_CA_BUNDLE, and by others through the server', { timeout: 60_000 }, async () => {
+    await start({ tls: TEST_CERTIFICATE });
+    const ca = join(directory, 'ours.pem');
+    await writeFile(ca, TEST_CERTIFICATE.cert);
+    await using server = await startCliServer({ data: join(directory, 'data'), flags: ['--object', `${double.url}&ca=${ca}`], env });
+    const HOME = '/nonexistent';
+    for (const [path, client, way] of [
+      ['/direct', { ...env, AWS_CA_BUNDLE: ca }, 'authorization'],
+      ['/signed', { HOME, AWS_CA_BUNDLE: ca }, 'X-Amz-Signature'],
+      ['/proxied', { HOME }, 'authorization'],
+    ] as const) {
+      double.seen.length = 0;
+      await server.must(['put', '-', path], { input: BODY, env: client });
+      expect(await server.must(['cat', path], { env: client })).toBe(BODY);
+      const puts = double.seen.filter(({ method }) => method === 'PUT');
+      expect(puts).toHaveLength(1);
+      expect(puts[0]?.url.includes('X-Amz-Signature') ? 'X-Amz-Signature' : 'authorization').toBe(way);
+    }
+    const proxied = await readMetric(server.http, 'nokv_http_request_seconds_count', 'route="/objects/"');
+    expect(proxied).toBeGreaterThan(0);
   });
 });
 

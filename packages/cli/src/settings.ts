@@ -89,7 +89,7 @@ export const SERVER_SETTINGS = {
   object: setting({
     label: 'URL',
     env: 'NOKV_OBJECT',
-    help: 'Where bodies live: file:///dir or s3://bucket/prefix?endpoint=URL&region=R&pathStyle=true; default: under the data directory',
+    help: 'Where bodies live: file:///dir or s3://bucket/prefix?endpoint=URL&region=R&pathStyle=true (also storageClass, sse, sseKmsKeyId, ca); default: under the data directory',
     parse: parseText,
   }),
   control: setting({

@@ -17,6 +17,7 @@ import type { ObjectStore } from './object-store.js';
 import { presignedBlockStore, readSignedMarker } from './presigned-block-store.js';
 import { proxiedBlockStore } from './proxied-block-store.js';
 import type { RetryPolicy } from './retries.js';
+import { trustedCertificates } from './s3/certificates.js';
 import { hasOwnCredentials, type Env } from './s3/s3-credentials.js';
 import { openS3Store } from './s3/s3-object-store.js';
 import type { UrlSigner } from './signed-urls.js';
@@ -108,7 +109,8 @@ function openProxied(way: BlockAccess & { readonly kind: 'proxied' }, options: O
 async function openPresigned(way: BlockAccess & { readonly kind: 'presigned' }, options: OpenBlockStoreOptions): Promise<BlockStore> {
   const { clock, random, presign } = options;
   if (presign === undefined) throw new NokvError('unsupported', 'found nobody who asks for signed URLs');
-  checkMarker(await readSignedMarker(way.markerUrl, way.description, options), way.marker, way.description);
+  const certificates = await trustedCertificates(options.env['AWS_CA_BUNDLE'] || undefined);
+  checkMarker(await readSignedMarker(way.markerUrl, way.description, { clock, random, certificates }), way.marker, way.description);
   const readToken = readTokens(way, options);
   const signer: UrlSigner = {
     puts: (args) => presign.puts(args),
@@ -121,7 +123,7 @@ async function openPresigned(way: BlockAccess & { readonly kind: 'presigned' }, 
       }
     },
   };
-  return presignedBlockStore({ description: way.description, signer, clock, random });
+  return presignedBlockStore({ description: way.description, signer, certificates, clock, random });
 }
 
 /** The current token of a way; a fresh one when little is left of it or it was refused, asked for once for all who wait. */

@@ -19,6 +19,8 @@ export interface PresignedBlockStoreOptions {
   /** For people: the bucket. */
   readonly description: string;
   readonly signer: UrlSigner;
+  /** Authorities (PEM) that are trusted; default: the usual ones. */
+  readonly certificates?: readonly string[] | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: Random | undefined;
   readonly retry?: Partial<RetryPolicy> | undefined;
@@ -39,9 +41,9 @@ export function presignedBlockStore(options: PresignedBlockStoreOptions): BlockS
 export async function readSignedMarker(
   url: string,
   description: string,
-  { clock = systemClock, random = systemRandom }: { readonly clock?: Clock | undefined; readonly random?: Random | undefined },
+  { clock = systemClock, random = systemRandom, certificates }: Pick<PresignedBlockStoreOptions, 'clock' | 'random' | 'certificates'>,
 ): Promise<string> {
-  const exchanges = new SignedExchanges(description, clock);
+  const exchanges = new SignedExchanges(description, clock, certificates);
   try {
     const retries = new Retries({ ...RETRY_POLICY_DEFAULT, ...PROBE_RETRY }, clock, random);
     return await retries.run(`${description}: look for the bucket`, undefined, async ({ signal }) => {
@@ -64,7 +66,7 @@ class PresignedBlockStore implements BlockStore {
     const { clock = systemClock, random = systemRandom } = options;
     this.description = `${options.description} by signed URLs`;
     this.#urls = new SignedUrls(options.signer, clock);
-    this.#exchanges = new SignedExchanges(options.description, clock);
+    this.#exchanges = new SignedExchanges(options.description, clock, options.certificates);
     this.#retries = new Retries({ ...RETRY_POLICY_DEFAULT, ...options.retry }, clock, random);
   }
 
@@ -152,11 +154,13 @@ interface SendOptions {
 class SignedExchanges {
   readonly #where: string;
   readonly #clock: Clock;
+  readonly #certificates: readonly string[] | undefined;
   readonly #endpoints = new Map<string, HttpEndpoint>();
 
-  constructor(where: string, clock: Clock) {
+  constructor(where: string, clock: Clock, certificates: readonly string[] | undefined) {
     this.#where = where;
     this.#clock = clock;
+    this.#certificates = certificates;
   }
 
   async send(method: 'GET' | 'PUT', { url, headers }: Pick<SignedRequest, 'url' | 'headers'>, options: SendOptions): Promise<HttpAnswer> {
@@ -198,7 +202,7 @@ class SignedExchanges {
     const known = this.#endpoints.get(url.origin);
     if (known !== undefined) return known;
     if (this.#endpoints.size >= ENDPOINTS_MAX) this.close();
-    const endpoint = new HttpEndpoint(url);
+    const endpoint = new HttpEndpoint(url, { certificates: this.#certificates });
     this.#endpoints.set(url.origin, endpoint);
     return endpoint;
   }

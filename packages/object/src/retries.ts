@@ -46,6 +46,8 @@ export interface Attempt {
 }
 
 const BUDGET_MAX = 500;
+/** Given as the reason, because a default one with its stack is made anew for each call. */
+const CALL_ENDED = new Error('the call has ended');
 const RETRY_COST = 5;
 
 export class Retries {
@@ -102,7 +104,7 @@ export class Retries {
         }
       }
     } finally {
-      timer.abort();
+      timer.abort(CALL_ENDED);
       signal?.removeEventListener('abort', onAbort);
     }
   }
