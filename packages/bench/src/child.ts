@@ -37,21 +37,14 @@ export interface BenchServer extends Child {
 }
 
 /** `nokv serve` in a process of its own, as a user starts it. */
-export async function startServer(data: string, flags: readonly string[] = []): Promise<BenchServer> {
+export async function startServer(data: string, flags: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Promise<BenchServer> {
   const before = performance.now();
   const script = new URL('../../cli/bin/nokv.mjs', import.meta.url);
-  const child = startNode(script, [
-    'serve',
-    '--json',
-    '--quiet',
-    '--data',
-    data,
-    '--listen',
-    '127.0.0.1:0',
-    '--http',
-    '127.0.0.1:0',
-    ...flags,
-  ]);
+  const child = startNode(
+    script,
+    ['serve', '--json', '--quiet', '--data', data, '--listen', '127.0.0.1:0', '--http', '127.0.0.1:0', ...flags],
+    { ...process.env, ...env },
+  );
   const ready = JSON.parse(await child.line()) as { rpc: string; http: string };
   return { ...child, rpc: ready.rpc, http: ready.http, startMs: performance.now() - before };
 }

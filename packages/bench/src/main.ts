@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { latencyBench, s3Bench } from './bodies.js';
 import { fsckBench } from './check.js';
 import { createBench } from './create.js';
 import type { Bench, Figure } from './figure.js';
@@ -32,6 +33,8 @@ const BENCHES: readonly Bench[] = [
   rollbackBench,
   growthBench,
   transferBench,
+  s3Bench,
+  latencyBench,
   mountBench,
   watchBench,
 ];
