@@ -305,10 +305,22 @@ describe('opening', () => {
     const before = kv.dump();
     await expect(TestShard.open(kv)).rejects.toMatchObject({
       code: 'unsupported-format',
-      message: expect.stringMatching(new RegExp(`format 2.*format ${found}`)) as string,
-      details: { expected: 2, found },
+      message: expect.stringMatching(new RegExp(`formats 2 to 3.*format ${found}`)) as string,
+      details: { expected: 3, found },
     });
     expect(kv.dump()).toEqual(before);
+  });
+
+  test('format 2 becomes format 3, with all that is in it', async () => {
+    const shard = await TestShard.open();
+    await shard.mkdir('/kept');
+    const key = Uint8Array.of(1, 1);
+    const row = Buffer.from(shard.kv.get(key) ?? []);
+    row.writeUInt16BE(2, 4);
+    await shard.kv.commit([{ key, value: row }]).flushed;
+    const again = await TestShard.open((shard.kv as MemoryKv).powerCut());
+    expect(Buffer.from(again.kv.get(key) ?? []).readUInt16BE(4)).toBe(3);
+    expect((await again.stat('/kept')).type).toBe('directory');
   });
 
   test('something else than a shard is refused and left alone', async () => {

@@ -36,7 +36,9 @@ import { readU64 } from './row-reader.js';
 import { RowWriter, isPackable } from './row-writer.js';
 
 /** Number of all layouts in `key.ts` and `value*.ts` together; raised by any change of one of them. */
-export const SHARD_FORMAT = 2;
+export const SHARD_FORMAT = 3;
+/** Rows of formats from here on are rows of the newest, too; a shard of an older one becomes one of the newest when it is opened. */
+export const SHARD_FORMAT_OLDEST = 2;
 
 export const FAMILY = {
   system: 0x01,

@@ -373,7 +373,7 @@ function refuseOtherLayouts(db: RootDatabase<Uint8Array, Uint8Array>): void {
     if (known.has(Buffer.from(key).toString('latin1').replace('\0', ''))) continue;
     throw new NokvError(
       'unsupported-format',
-      'this build reads shard format 2, the environment has format 1 or is none of nokv; use the build that wrote it or migrate it',
+      'this build reads shard formats from 2 on, the environment has format 1 or is none of nokv; use the build that wrote it or migrate it',
       { details: { expected: 2, found: 1 } },
     );
   }

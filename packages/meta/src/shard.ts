@@ -152,9 +152,9 @@ export async function openShard(options: ShardOptions): Promise<ShardEngine> {
   const { kv, shard, clock } = options;
   const roots = rootsOf(shard);
   const format = kv.get(systemKey(SYSTEM_ITEM.format));
+  const newFormat = format === undefined ? undefined : checkFormat(format, shard);
   if (format === undefined) await bootstrapShard(kv, shard, clock);
-  else checkFormat(format, shard);
-  const state = await reserve(kv, roots);
+  const state = await reserve(kv, roots, newFormat);
   return new Shard(options, roots, state);
 }
 
@@ -761,7 +761,8 @@ export async function bootstrapShard(kv: OrderedKv, shard: ShardId, clock: Clock
   ]).flushed;
 }
 
-function checkFormat(bytes: Uint8Array, shard: ShardId): void {
+/** The row to be written in its place, where it is of an older format that can still be read. */
+function checkFormat(bytes: Uint8Array, shard: ShardId): Buffer | undefined {
   const format = decodeFormat(bytes);
   if (format.shard !== shard) {
     throw new NokvError(
@@ -769,17 +770,22 @@ function checkFormat(bytes: Uint8Array, shard: ShardId): void {
       `expected the environment of shard ${shard}, found that of shard ${format.shard}; choose its own data directory`,
     );
   }
+  const newest = encodeFormat(format);
+  return newest.equals(bytes) ? undefined : newest;
 }
 
 /** Continues above everything that was ever handed out, and makes that durable before anything new is. */
-async function reserve(kv: OrderedKv, roots: ShardRoots): Promise<PipelineState> {
+async function reserve(kv: OrderedKv, roots: ShardRoots, newFormat: Buffer | undefined): Promise<PipelineState> {
   const progressRow = kv.get(systemKey(SYSTEM_ITEM.progress));
   assert(progressRow !== undefined, 'a shard has a progress row');
   const progress = reserveFrom(decodeProgress(progressRow));
   const countersRow = kv.get(countersKey(roots.root));
   assert(countersRow !== undefined, 'a shard has a counters row');
   const counters = decodeCounters(countersRow);
-  await kv.commit([{ key: systemKey(SYSTEM_ITEM.progress), value: encodeProgress(progress) }]).flushed;
+  const writes: KvWrite[] = [{ key: systemKey(SYSTEM_ITEM.progress), value: encodeProgress(progress) }];
+  // From now on rows are written that a build of an older format would misread.
+  if (newFormat !== undefined) writes.push({ key: systemKey(SYSTEM_ITEM.format), value: newFormat });
+  await kv.commit(writes).flushed;
   return { counters, progress };
 }
 

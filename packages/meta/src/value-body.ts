@@ -7,6 +7,7 @@
  *         kind 2 blocks: size u64, count of upload ids u16, the ids (16 bytes each), count of extents u32, then for each
  *           hole 00, take u64 | piece 01, number of the upload id u16, index u32, offset u32, length u32, crc32c u32, skip u32, take u32
  *           compressed piece 02, the same as of a piece, codec u8 (1 gzip, 2 brotli), plain length u32, plain crc32c u32
+ *           piece in chunks 03, the same as of a piece, log2 of a chunk's bytes u8, its running checksums (u32 for each chunk but the last)
  * extent: references u32 (bodies that name the upload), blocks u32, bytes u64
  * upload: state u8 (1 open, 2 ended), begun ms u64, expires (sec u64, nsec u32), actor (text8), target (to the end)
  * xattr:  birth u64, the bytes
@@ -14,7 +15,18 @@
  * A digest is 00 for none, 01 and the 32 bytes of a sha256, or 02 and a text8 for any other.
  * text8 is a length u8 and that many bytes of UTF-8. Offsets inside a block fit 32 bits: a block is at most 4 GiB.
  */
-import { NokvError, type Body, type Codec, type Extent, type Piece, type Timespec, type UploadId, type Version } from '@nokv/types';
+import {
+  NokvError,
+  chunkCount,
+  isChunksOf,
+  type Body,
+  type Codec,
+  type Extent,
+  type Piece,
+  type Timespec,
+  type UploadId,
+  type Version,
+} from '@nokv/types';
 import { RowReader, corruptRow } from './row-reader.js';
 import { RowWriter, copyBytes } from './row-writer.js';
 
@@ -22,6 +34,7 @@ export const TEXT8_BYTES_MAX = 255;
 const KIND_INLINE = 1;
 const KIND_BLOCKS = 2;
 const KIND_LOST = 3;
+const EXTENT_BYTES_MAX = 52;
 
 export interface BodyRow {
   readonly birth: Version;
@@ -54,6 +67,7 @@ export interface UploadRow {
 const EXTENT_HOLE = 0;
 const EXTENT_PIECE = 1;
 const EXTENT_COMPRESSED = 2;
+const EXTENT_CHUNKED = 3;
 /** Codecs by their numbers in rows, from 1 on; a new one goes to the end. */
 const ROW_CODECS: readonly Codec[] = ['gzip', 'brotli'];
 
@@ -84,9 +98,9 @@ export function encodeBody(row: BodyRow): Buffer {
     if ('hole' in extent) {
       head.u8(EXTENT_HOLE).u64(extent.take);
     } else {
-      const { compression } = extent;
+      const { chunks, compression } = extent;
       head
-        .u8(compression === undefined ? EXTENT_PIECE : EXTENT_COMPRESSED)
+        .u8(formOf(extent))
         .u16(uploads.get(extent.upload) ?? 0)
         .u32(extent.index)
         .u32(extent.offset)
@@ -95,6 +109,7 @@ export function encodeBody(row: BodyRow): Buffer {
         .u32(extent.skip)
         .u32(extent.take);
       if (compression !== undefined) head.u8(codecNumber(compression.codec)).u32(compression.plainLength).u32(compression.plainCrc32c);
+      else if (chunks !== undefined) head.u8(Math.log2(chunks.bytes)).bytes(chunks.running);
     }
   }
   return head.end();
@@ -230,7 +245,12 @@ export function checkText8(text: string | undefined, what: string): void {
 /** Room for the row; generous, since what is not used is not taken. */
 function bodyBytesMax(row: BodyRow): number {
   const { body } = row;
-  return 8 + 16 + 1 + 4 * 256 + 15 + (body.kind === 'inline' ? body.bytes.length : body.manifest.extents.length * 52);
+  const fixed = 8 + 16 + 1 + 4 * 256 + 15;
+  if (body.kind === 'inline') return fixed + body.bytes.length;
+  let extents = 0;
+  for (const extent of body.manifest.extents)
+    extents += EXTENT_BYTES_MAX + ('hole' in extent ? 0 : 1 + (extent.chunks?.running.length ?? 0));
+  return fixed + extents;
 }
 
 export function text8(row: RowWriter, text: string | undefined): void {
@@ -253,6 +273,11 @@ let lastBytes: Uint8Array = Buffer.alloc(0);
 export function readText8(row: RowReader): string | undefined {
   const length = row.u8();
   return length === 0 ? undefined : row.utf8(length);
+}
+
+function formOf({ chunks, compression }: Piece): number {
+  if (compression !== undefined) return EXTENT_COMPRESSED;
+  return chunks === undefined ? EXTENT_PIECE : EXTENT_CHUNKED;
 }
 
 function readBody(row: RowReader, kind: number): Body {
@@ -279,6 +304,14 @@ function readExtent(row: RowReader, uploads: readonly UploadId[]): Extent {
       const codec = ROW_CODECS[row.u8() - 1];
       if (codec === undefined) throw corruptRow('a piece is compressed in a way that is not known; a newer version wrote it');
       return { ...piece, compression: { codec, plainLength: row.u32(), plainCrc32c: row.u32() } };
+    }
+    case EXTENT_CHUNKED: {
+      const piece = readPiece(row, uploads);
+      const bytes = 2 ** row.u8();
+      if (bytes >= piece.length) throw corruptRow(`a piece of ${piece.length} bytes in chunks of ${bytes}`);
+      const chunks = { bytes, running: row.bytes(4 * (chunkCount(piece.length, bytes) - 1)) };
+      if (!isChunksOf(chunks, piece.length)) throw corruptRow(`a piece of ${piece.length} bytes in chunks of ${bytes}`);
+      return { ...piece, chunks };
     }
     default:
       throw corruptRow(`${kind} is no kind of extent`);

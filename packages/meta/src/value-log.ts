@@ -15,7 +15,7 @@
  * gc:       of a body the version at which it was superseded u64 and the time in ms u64; nothing for the rest
  */
 import { CHANGE_KINDS, INODE_TYPES, NokvError, type ChangeRecord, type Generation, type InodeNumber, type Version } from '@nokv/types';
-import { SHARD_FORMAT } from './key.js';
+import { SHARD_FORMAT, SHARD_FORMAT_OLDEST } from './key.js';
 import { RowReader, corruptRow } from './row-reader.js';
 import { RowWriter, isPackable } from './row-writer.js';
 import { readText8, text8 } from './value-body.js';
@@ -153,10 +153,10 @@ export function decodeFormat(bytes: Uint8Array): FormatRow {
     );
   }
   const format = row.u16();
-  if (format !== SHARD_FORMAT) {
+  if (format < SHARD_FORMAT_OLDEST || format > SHARD_FORMAT) {
     throw new NokvError(
       'unsupported-format',
-      `this build reads shard format ${SHARD_FORMAT}, the environment has format ${format}; use the build that wrote it or migrate it`,
+      `this build reads shard formats ${SHARD_FORMAT_OLDEST} to ${SHARD_FORMAT}, the environment has format ${format}; use the build that wrote it or migrate it`,
       { details: { expected: SHARD_FORMAT, found: format } },
     );
   }

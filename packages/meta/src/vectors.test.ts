@@ -1,5 +1,5 @@
 /**
- * Golden vectors: what the rows of format 2 look like, byte by byte. A change of `vectors/*.json` is a change of the stored format
+ * Golden vectors: what the rows of format 3 look like, byte by byte. A change of `vectors/*.json` is a change of the stored format
  * and needs a new format number.
  */
 import { readFileSync } from 'node:fs';
@@ -169,6 +169,13 @@ const compressedBody = {
     },
   },
 };
+const chunkedPiece = {
+  ...piece,
+  length: 300_000,
+  take: 299_999,
+  chunks: { bytes: 131_072, running: Uint8Array.of(0, 1, 2, 3, 0xff, 0xfe, 0xfd, 0xfc) },
+};
+const chunkedBody = { ...blocksBody, body: { kind: 'blocks' as const, manifest: { size: 299_999, extents: [chunkedPiece] } } };
 const lostBody = {
   ...inlineBody,
   digest: undefined,
@@ -313,6 +320,7 @@ const VALUES: Record<string, Buffer> = {
   'body inline': encodeBody(inlineBody),
   'body blocks': encodeBody(blocksBody),
   'body compressed': encodeBody(compressedBody),
+  'body in chunks': encodeBody(chunkedBody),
   'body lost': encodeBody(lostBody),
   extent: encodeExtent({ references: 2, blocks: 4, bytes: 2 ** 34 }),
   'upload open': encodeUpload(uploadRow),
@@ -439,8 +447,8 @@ describe('golden vectors', () => {
     expect(hexOf(rows)).toEqual(vectors('results'));
   });
 
-  test('are those of format 2', () => {
-    expect(SHARD_FORMAT).toBe(2);
+  test('are those of format 3', () => {
+    expect(SHARD_FORMAT).toBe(3);
   });
 });
 
@@ -460,6 +468,7 @@ describe('decoding', () => {
     expect(decodeBody(value('body inline'))).toEqual(inlineBody);
     expect(decodeBody(value('body blocks'))).toEqual(blocksBody);
     expect(decodeBody(value('body compressed'))).toEqual(compressedBody);
+    expect(decodeBody(value('body in chunks'))).toEqual(chunkedBody);
     expect(decodeBody(value('body lost'))).toEqual(lostBody);
     expect(decodeExtent(value('extent'))).toEqual({ references: 2, blocks: 4, bytes: 2 ** 34 });
     expect(decodeUpload(value('upload open'))).toEqual(uploadRow);

@@ -1,8 +1,9 @@
 /** The checksum of blocks and pieces: CRC-32C (Castagnoli, RFC 3720 appendix B.4). The only file that knows the library. */
 import { crc32 as localChecksum, crc32c as checksum } from '@node-rs/crc32';
 
-export function crc32c(bytes: Uint8Array): number {
-  return checksum(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+/** @param before the checksum of the bytes before these, to go on from. */
+export function crc32c(bytes: Uint8Array, before = 0): number {
+  return checksum(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), before);
 }
 
 /** CRC-32 (ISO-HDLC, as zip has it): four times as fast as the other in this library, for files that never leave the machine. */

@@ -52,6 +52,11 @@ const node = fc.oneof(fc.record({ ino: inode }), entry);
 const extent = fc.oneof(
   fc.record({ hole: fc.constant(true as const), take: whole }),
   fc.record({ upload: hex, index: whole, offset: whole, length: whole, crc32c: u32, skip: whole, take: whole }),
+  fc.tuple(hex, u32, fc.integer({ min: 2, max: 64 })).map(([upload, crc32c, count]) => {
+    const length = count * 65_536;
+    const chunks = { bytes: 65_536, running: new Uint8Array(4 * (count - 1)).fill(crc32c) };
+    return { upload, index: 0, offset: 0, length, crc32c, skip: 1, take: length - 1, chunks };
+  }),
 );
 const bodyValue = fc.oneof(
   fc.record({ kind: fc.constant('inline' as const), bytes: bytes(0, 16_384) }),

@@ -22,6 +22,33 @@ export interface Piece {
   readonly take: number;
   /** Absent: the piece is stored as it is. */
   readonly compression?: Compression;
+  /** Makes small parts of a large piece readable by themselves; never with `compression`. */
+  readonly chunks?: PieceChunks;
+}
+
+/**
+ * Checksums within a piece: a part of it is verified by those before and behind it, without the rest. They are no second truth: the
+ * last running checksum is the piece's own, and where they contradict its bytes, `crc32c` decides.
+ */
+export interface PieceChunks {
+  /** Bytes of a chunk: {@link CHUNK_BYTES_MIN} times a power of two; the last one of a piece may be shorter. */
+  readonly bytes: number;
+  /** For each chunk but the last the crc32c of the piece from its start to the end of that chunk; 4 bytes each, big-endian. */
+  readonly running: Uint8Array;
+}
+
+export const CHUNK_BYTES_MIN = 64 * 1024;
+
+/** Chunks of a piece of so many bytes. */
+export function chunkCount(length: number, chunkBytes: number): number {
+  return Math.ceil(length / chunkBytes);
+}
+
+/** Whether chunks are such as a piece of so many bytes can have: at least two. */
+export function isChunksOf({ bytes, running }: PieceChunks, length: number): boolean {
+  const factor = bytes / CHUNK_BYTES_MIN;
+  if (!Number.isInteger(factor) || factor < 1 || !Number.isInteger(Math.log2(factor)) || bytes >= length) return false;
+  return running.length === 4 * (chunkCount(length, bytes) - 1);
 }
 
 /**

@@ -65,12 +65,15 @@ export { NAME_BYTES_MAX, PATH_BYTES_MAX, checkName, compareBytes, formatName, jo
 export { INODE_TYPES, INODE_TYPE_BITS, type Attributes, type InodeType, type NodeCard } from './attributes.js';
 export {
   BLOCK_BYTES_DEFAULT,
+  CHUNK_BYTES_MIN,
   CODECS,
   CODEC_DEFAULT,
   INLINE_BYTES_MAX,
   PLAIN_BYTES_MAX,
   blockKey,
   bodySize,
+  chunkCount,
+  isChunksOf,
   isHole,
   plainLength,
   storedBytes,
@@ -82,6 +85,7 @@ export {
   type Hole,
   type Manifest,
   type Piece,
+  type PieceChunks,
 } from './body.js';
 export { isSameExtents, joinExtents, lengthOf, sliceExtents, spliceExtents } from './extents.js';
 export {

@@ -3,7 +3,7 @@
  * commit that ends it: a store that was filled half-way holds no shard, and is told apart by that.
  */
 import { NokvError, type ShardId } from '@nokv/types';
-import { FAMILY, SHARD_FORMAT, SYSTEM_ITEM, systemKey } from '../key.js';
+import { FAMILY, SHARD_FORMAT, SHARD_FORMAT_OLDEST, SYSTEM_ITEM, systemKey } from '../key.js';
 import type { KvReader, KvWrite, OrderedKv } from '../ordered-kv.js';
 import { readBlock, rowsOfBlock, type ImageManifest } from './image.js';
 import type { LogPosition } from './log-position.js';
@@ -49,10 +49,10 @@ export async function loadImage(
   if (image.shard !== shard) {
     throw new NokvError('unsupported-format', `expected an image of shard ${shard} at ${prefix}, found one of shard ${image.shard}`);
   }
-  if (image.shardFormat !== SHARD_FORMAT) {
+  if (image.shardFormat < SHARD_FORMAT_OLDEST || image.shardFormat > SHARD_FORMAT) {
     throw new NokvError(
       'unsupported-format',
-      `this build reads shard format ${SHARD_FORMAT}, the image ${prefix} has format ${image.shardFormat}; use the build that wrote it`,
+      `this build reads shard formats ${SHARD_FORMAT_OLDEST} to ${SHARD_FORMAT}, the image ${prefix} has format ${image.shardFormat}; use the build that wrote it`,
       { details: { expected: SHARD_FORMAT, found: image.shardFormat } },
     );
   }

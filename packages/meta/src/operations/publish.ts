@@ -4,6 +4,7 @@ import {
   NokvError,
   PLAIN_BYTES_MAX,
   UPLOAD_BLOCKS_MAX,
+  isChunksOf,
   isHole,
   plainLength,
   type Body,
@@ -216,11 +217,13 @@ function checkManifest({ size, extents }: Manifest): void {
 }
 
 function checkPiece(piece: Piece): void {
-  const { index, offset, length, crc32c, skip, take, compression } = piece;
+  const { index, offset, length, crc32c, skip, take, compression, chunks } = piece;
   for (const value of [index, offset, length, crc32c, skip, take, compression?.plainLength ?? 0, compression?.plainCrc32c ?? 0]) {
     if (!Number.isInteger(value) || value < 0 || value > UINT32_MAX) throw badManifest(`${value} is no field of a piece`);
   }
   if (index >= UPLOAD_BLOCKS_MAX) throw badManifest(`block ${index}; an upload has ${UPLOAD_BLOCKS_MAX} blocks at most`);
+  if (chunks !== undefined && (compression !== undefined || !isChunksOf(chunks, length)))
+    throw badManifest(`a piece of ${length} bytes has no such chunks`);
   const plain = plainLength(piece);
   if (compression !== undefined && (plain > PLAIN_BYTES_MAX || length === 0))
     throw badManifest(`a compressed piece is made of ${PLAIN_BYTES_MAX} bytes at most, found ${plain} in ${length}`);

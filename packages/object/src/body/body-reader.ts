@@ -6,9 +6,10 @@
  */
 import { bodySize, isHole, toNokvError, type Body, type Piece, type Settled } from '@nokv/types';
 import type { BlockStore } from '../block-store.js';
-import { CHUNK_BYTES, entryName } from '../cache/cache-entry.js';
+import { entryName } from '../cache/cache-entry.js';
 import type { DiskCache, DiskCacheFigures } from '../cache/disk-cache.js';
 import { linkedSignal, throwIfAborted } from '../cancellation.js';
+import { PartReads } from './part-reads.js';
 import { PieceCache, type PieceCacheFigures } from './piece-cache.js';
 import { partsOf, type BodyPart } from './body-parts.js';
 import { plainBytesOf } from './compression.js';
@@ -75,14 +76,15 @@ const FETCHES_DEFAULT = 32;
 const GROUPS_AT_ONCE = 16;
 /** A kernel may send the reads of a sequential reader slightly out of order. */
 const SEQUENTIAL_SLACK_BYTES = 1024 * 1024;
-/** A part of a piece on the disk is read alone when it is at most this fraction of it. */
-const SMALL_PART = 4;
+/** So many small parts of one piece are read one by one, more with all of it. */
+const LONE_PARTS_MAX = 4;
 /** Zeros are handed out in parts of this size. */
 const HOLE_BYTES_MAX = 1024 * 1024;
 
 export class BodyReader {
   readonly #source: PieceSource;
   readonly #cache: PieceCache;
+  readonly #parts: PartReads;
   readonly #cacheBytes: number;
   readonly #aheadBytesMax: number;
 
@@ -91,6 +93,7 @@ export class BodyReader {
     this.#source = new PieceSource({ store, disk, skipLocal, fetchesMax });
     this.#cacheBytes = options.cacheBytes ?? CACHE_BYTES_DEFAULT;
     this.#cache = new PieceCache(this.#cacheBytes);
+    this.#parts = new PartReads(this.#source, this.#cache);
     this.#aheadBytesMax = options.readAheadBytesMax ?? READ_AHEAD_BYTES_DEFAULT;
   }
 
@@ -100,12 +103,16 @@ export class BodyReader {
 
   /** Up to `length` bytes from `offset`: fewer at the end of the body, none beyond it. */
   async read(body: Body, offset: number, length: number, options: ReadOptions = {}): Promise<Uint8Array> {
+    return this.#read(body, offset, length, options, true);
+  }
+
+  async #read(body: Body, offset: number, length: number, options: ReadOptions, mayBeAlone: boolean): Promise<Uint8Array> {
     throwIfAborted(options.signal);
     if (body.kind === 'inline') return body.bytes.subarray(offset, offset + length);
     const parts = partsOf(body.manifest, offset, length);
     const first = parts.next();
     if (first.done === true) return new Uint8Array(0);
-    if (parts.next().done === true) return this.#part(first.value, true, options);
+    if (parts.next().done === true) return this.#part(first.value, true, options, mayBeAlone);
     const [answer] = await this.readRanges([{ body, offset, length, path: options.path }], options);
     if (answer?.ok === true) return answer.value;
     throw answer?.error;
@@ -164,7 +171,9 @@ export class BodyReader {
             for (const { range, at, part } of parts) results[range]?.set(bytes.subarray(part.start, part.start + part.length), at);
             return;
           }
-          for (const { range, at, part, path } of parts) results[range]?.set(await this.#part(part, true, { signal, path }), at);
+          const mayBeAlone = parts.length <= LONE_PARTS_MAX;
+          for (const { range, at, part, path } of parts)
+            results[range]?.set(await this.#part(part, true, { signal, path }, mayBeAlone), at);
         } catch (error) {
           for (const { range } of parts) if (!failures.has(range)) failures.set(range, error);
         }
@@ -210,7 +219,7 @@ export class BodyReader {
   /** Shared with other readers through the cache; a stream that would sweep the whole cache out leaves it alone. */
   #keeping(length: number, options: ReadOptions): PartFetch {
     const keep = length <= this.#cacheBytes / 4;
-    return { part: (part) => this.#part(part, keep, options), done: () => undefined };
+    return { part: (part) => this.#part(part, keep, options, true), done: () => undefined };
   }
 
   /** Into buffers of this stream alone, which come back when the caller is done with them and nobody else reads them. */
@@ -222,7 +231,7 @@ export class BodyReader {
         const { extent } = part;
         if (isHole(extent)) return new Uint8Array(part.length);
         // What it is made of is in memory of its own.
-        if (extent.compression !== undefined) return await this.#part(part, false, { path, signal });
+        if (extent.compression !== undefined) return await this.#part(part, false, { path, signal }, false);
         const found = free.pop();
         const buffer = found !== undefined && found.byteLength >= extent.length ? found : Buffer.allocUnsafeSlow(extent.length).buffer;
         const fetch = (stop: AbortSignal) => this.#source.piece(extent, { path, signal: stop, into: new Uint8Array(buffer) });
@@ -257,9 +266,11 @@ export class BodyReader {
     };
     return {
       read: (offset, length, signal) => {
-        const bytes = this.read(body, offset, length, { signal, path });
         const end = offset + length;
-        if (Math.abs(offset - expected) <= SEQUENTIAL_SLACK_BYTES) {
+        const isSequential = Math.abs(offset - expected) <= SEQUENTIAL_SLACK_BYTES;
+        // Who reads on soon wants the rest of the piece, too.
+        const bytes = this.#read(body, offset, length, { signal, path }, !isSequential);
+        if (isSequential) {
           window = Math.min(Math.max(window * 2, READ_AHEAD_BYTES_FIRST), this.#aheadBytesMax, this.#cacheBytes / 2);
           expected = Math.max(expected, end);
           prefetch(end);
@@ -276,37 +287,20 @@ export class BodyReader {
   #prefetch(part: BodyPart, path: string | undefined): void {
     if (isHole(part.extent)) return;
     // A failure shows when the piece is read: it is fetched again then.
-    this.#part(part, true, { path }).catch(() => undefined);
+    this.#part(part, true, { path }, false).catch(() => undefined);
   }
 
-  async #part(part: BodyPart, keep: boolean, { signal, path }: ReadOptions): Promise<Uint8Array> {
+  /** @param mayBeAlone a small part may come without the rest of its piece. */
+  async #part(part: BodyPart, keep: boolean, { signal, path }: ReadOptions, mayBeAlone: boolean): Promise<Uint8Array> {
     const { extent } = part;
     if (isHole(extent)) return new Uint8Array(part.length);
     const key = keyOf(extent);
-    const cached = this.#cache.hit(key) ?? (await this.#chunks(key, extent, part, keep));
-    if (cached?.length === part.length) return cached;
+    const cached = this.#cache.hit(key);
+    const alone = cached === undefined && mayBeAlone ? await this.#parts.read(key, extent, part, { keep, path, signal }) : undefined;
+    if (alone !== undefined) return alone;
     const fetch = async (stop: AbortSignal) => await plainBytesOf(extent, await this.#source.piece(extent, { path, signal: stop }), path);
     const bytes = cached ?? (await this.#cache.get(key, fetch, keep, signal));
     return bytes.subarray(part.start, part.start + part.length);
-  }
-
-  /** A small part of a large piece that is on the disk: its chunks alone, which then are in memory too. */
-  async #chunks(key: string, piece: Piece, part: BodyPart, keep: boolean): Promise<Uint8Array | undefined> {
-    const { disk } = this.#source;
-    // Parts of what is compressed are nothing.
-    if (disk === undefined || piece.compression !== undefined) return undefined;
-    if (part.length * SMALL_PART > piece.length || piece.length <= CHUNK_BYTES || this.#cache.isFetching(key)) return undefined;
-    const chunk = Math.floor(part.start / CHUNK_BYTES);
-    const isOne = part.start + part.length <= (chunk + 1) * CHUNK_BYTES;
-    const within = part.start - chunk * CHUNK_BYTES;
-    const known = isOne ? this.#cache.hit(`${key}#${chunk}`) : undefined;
-    if (known !== undefined) return known.subarray(within, within + part.length);
-    const found = await disk.readChunks(piece, part.start, part.length);
-    if (found === undefined) return undefined;
-    for (let start = 0, at = found.first; keep && start < found.bytes.length; start += CHUNK_BYTES, at += 1) {
-      this.#cache.keep(`${key}#${at}`, found.bytes.subarray(start, start + CHUNK_BYTES));
-    }
-    return found.bytes.subarray(within, within + part.length);
   }
 }
 

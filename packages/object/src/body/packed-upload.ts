@@ -9,6 +9,7 @@ import { BLOCK_BYTES_DEFAULT, INLINE_BYTES_MAX, NokvError, type Body, type Piece
 import { crc32c } from '../block-checksum.js';
 import { digestOf } from './body-digest.js';
 import type { CompressedBytes } from './compression.js';
+import { checksumsOf } from './piece-chunks.js';
 import { InFlight, UPLOAD_PARALLEL_DEFAULT, isZero, type UploadedBody } from './upload-body.js';
 import type { UploadSession } from './upload-session.js';
 
@@ -65,20 +66,10 @@ export class PackedUpload {
     const form = compressed?.bytes ?? bytes;
     const { segment, accepted } = this.#place(form);
     const offset = segment.filled - form.length;
-    const checksum = crc32c(form);
-    const compression = compressed === undefined ? {} : { compression: compressed.compression };
+    const checksums = compressed === undefined ? checksumsOf(form) : { crc32c: crc32c(form), compression: compressed.compression };
     const stored = segment.stored.promise.then(async (): Promise<UploadedBody> => {
       const { upload } = await this.#session.grant();
-      const piece: Piece = {
-        upload,
-        index: segment.index,
-        offset,
-        length: form.length,
-        crc32c: checksum,
-        skip: 0,
-        take: size,
-        ...compression,
-      };
+      const piece: Piece = { upload, index: segment.index, offset, length: form.length, ...checksums, skip: 0, take: size };
       return { body: { kind: 'blocks', manifest: { size, extents: [piece] } }, size, digest };
     });
     stored.catch(() => undefined); // Its reader may await `accepted` first, which fails alike.

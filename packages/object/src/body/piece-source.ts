@@ -78,7 +78,7 @@ export class PieceSource {
     const { disk } = this;
     if (disk === undefined || (await disk.read(piece)) !== undefined) return false;
     const bytes = await this.fetch(piece, options);
-    if (!this.#fillsDisk()) await disk.put(piece, bytes);
+    if (!this.fillsDisk) await disk.put(piece, bytes);
     return true;
   }
 
@@ -114,17 +114,26 @@ export class PieceSource {
     });
   }
 
+  /** Bytes of a piece as the store has them: unverified, and not for the disk. */
+  async range(piece: Piece, start: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
+    return await this.#budget.run(async () => {
+      throwIfAborted(signal);
+      return await this.#store.getBlock(piece.upload, piece.index, piece.offset + start, length, { signal });
+    });
+  }
+
   /** Resolves when nothing here needs the bytes any more. */
   unused(bytes: Uint8Array): Promise<unknown> | undefined {
     return this.#unwritten.get(bytes.buffer);
   }
 
-  #fillsDisk(): boolean {
+  /** Whether pieces from the store are kept on the disk. */
+  get fillsDisk(): boolean {
     return this.disk !== undefined && !(this.#skipLocal && this.#store.isLocal === true);
   }
 
   async #toDisk(piece: Piece, bytes: Uint8Array): Promise<void> {
-    if (this.disk === undefined || !this.#fillsDisk()) return;
+    if (this.disk === undefined || !this.fillsDisk) return;
     const { written } = await this.disk.put(piece, bytes);
     const { buffer } = bytes;
     const before = this.#unwritten.get(buffer);

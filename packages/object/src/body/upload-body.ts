@@ -21,6 +21,7 @@ import { BlockBuffers } from './block-buffers.js';
 import { LOCAL_DIGEST_BYTES_MAX, digestOf, localDigest, sharedDigest, type BodyDigest } from './body-digest.js';
 import { compressPiece } from './compression.js';
 import { byteSourceOf, type BodySource, type ByteSource } from './byte-source.js';
+import { checksumsOf, thinChunks, type PieceChecksum } from './piece-chunks.js';
 import type { UploadSession } from './upload-session.js';
 
 export interface UploadBodyOptions {
@@ -124,12 +125,13 @@ async function uploadBlocks(source: ByteSource, options: UploadBodyOptions): Pro
         written();
         continue;
       }
-      const checksum = crc32c(block);
+      const checksums = checksumsOf(block);
+      const checksum = checksums.crc32c;
       const place = { position: size - filled, length: filled, crc32c: checksum };
       const index = options.resume === undefined ? session.takeIndex() : session.indexAt(place.position / blockBytes);
       const { upload, ticket } = await session.grant();
       const noted = options.resume?.storedBefore(place);
-      const at = extents.push(pieceOf(upload, index, noted ?? { length: filled, crc32c: checksum }, filled)) - 1;
+      const at = extents.push(pieceOf(upload, index, noted ?? { length: filled, crc32c: checksum }, filled, checksums)) - 1;
       if (noted !== undefined) {
         await hashed;
         buffers.release(buffer);
@@ -143,7 +145,7 @@ async function uploadBlocks(source: ByteSource, options: UploadBodyOptions): Pro
           packed === undefined
             ? { length: filled, crc32c: checksum }
             : { length: bytes.length, crc32c: crc32c(bytes), compression: packed.compression };
-        extents[at] = pieceOf(upload, index, as, filled);
+        extents[at] = pieceOf(upload, index, as, filled, checksums);
         await session.store.putBlock(upload, index, bytes, { crc32c: as.crc32c, ticket, signal });
         await options.resume?.stored(place, as);
       };
@@ -156,7 +158,7 @@ async function uploadBlocks(source: ByteSource, options: UploadBodyOptions): Pro
       });
     }
     await puts.drain();
-    return { body: { kind: 'blocks', manifest: { size, extents: mergeHoles(extents) } }, size, digest: await hash?.finish() };
+    return { body: { kind: 'blocks', manifest: { size, extents: thinChunks(mergeHoles(extents)) } }, size, digest: await hash?.finish() };
   } catch (error) {
     hash?.abandon();
     await puts.settle();
@@ -164,8 +166,9 @@ async function uploadBlocks(source: ByteSource, options: UploadBodyOptions): Pro
   }
 }
 
-function pieceOf(upload: UploadId, index: number, stored: StoredBlock, take: number): Piece {
-  return { upload, index, offset: 0, ...stored, skip: 0, take };
+/** @param plain checksums of the bytes as they are shown: where they are stored so, parts of them can be read. */
+function pieceOf(upload: UploadId, index: number, stored: StoredBlock, take: number, plain: PieceChecksum): Piece {
+  return { upload, index, offset: 0, ...stored, ...(stored.compression === undefined ? plain : {}), skip: 0, take };
 }
 
 /** A body of known small size does not take a whole block of memory; one byte more than the hint shows its end. */

@@ -33,6 +33,7 @@ import {
   SYMLINK_TARGET_BYTES_MAX,
   XATTR_NAME_BYTES_MAX,
   checkName,
+  isChunksOf,
   isHole,
   lengthOf,
   uploadId,
@@ -289,16 +290,25 @@ export const nodeCard: Schema<NodeCard> = {
   },
 };
 
+const PIECE_SHAPE = ['upload', 'index', 'offset', 'length', 'crc32c', 'skip', 'take'] as const;
+
 /**
  * `[size, [upload, …], [extent, …]]` where an extent is a number (a hole of so many bytes) or
  * `[place of the upload in the list, index, offset, length, crc32c, skip, take]`: tens of bytes for a block; of a compressed one with
- * `codec, plain length, plain crc32c` behind that.
+ * `codec, plain length, plain crc32c` behind that, of one in chunks with `bytes of a chunk, running checksums`.
  */
 export const manifest: Schema<Manifest> = {
   shape: [
     'size',
     { list: 'upload' },
-    { list: ['hole', ['upload', 'index', 'offset', 'length', 'crc32c', 'skip', 'take', { codecs: CODECS }, 'plainLength', 'plainCrc32c']] },
+    {
+      list: [
+        'hole',
+        PIECE_SHAPE,
+        [...PIECE_SHAPE, 'chunkBytes', 'running'],
+        [...PIECE_SHAPE, { codecs: CODECS }, 'plainLength', 'plainCrc32c'],
+      ],
+    },
   ],
   write: (to, value) => {
     const places = new Map<UploadId, number>();
@@ -319,14 +329,24 @@ export const manifest: Schema<Manifest> = {
     for (let left = from.arrayHeader(); left > 0; left--) uploads.push(upload.read(from));
     const extents: Extent[] = [];
     for (let left = from.arrayHeader(); left > 0; left--) extents.push(readExtent(from, uploads));
+    checkUploads(from, uploads, extents);
     return { size, extents };
   },
 };
 
+/** Each is listed once, in the order in which pieces name them first: one value has one encoding. */
+function checkUploads(from: MessageReader, uploads: readonly UploadId[], extents: readonly Extent[]): void {
+  const named = new Set<UploadId>();
+  for (const extent of extents) if (!isHole(extent)) named.add(extent.upload);
+  if (named.size !== uploads.length || [...named].some((id, at) => uploads[at] !== id)) {
+    throw from.invalid('expected the uploads that the pieces name, each once, in the order of the pieces');
+  }
+}
+
 function writeExtent(to: MessageWriter, extent: Extent, places: ReadonlyMap<UploadId, number>): void {
   if (isHole(extent)) return count.write(to, extent.take);
-  const { compression } = extent;
-  to.arrayHeader(compression === undefined ? PIECE_LENGTH : COMPRESSED_LENGTH);
+  const { chunks, compression } = extent;
+  to.arrayHeader(compression !== undefined ? COMPRESSED_LENGTH : chunks !== undefined ? CHUNKED_LENGTH : PIECE_LENGTH);
   to.int(places.get(extent.upload) as number);
   count.write(to, extent.index);
   count.write(to, extent.offset);
@@ -334,21 +354,30 @@ function writeExtent(to: MessageWriter, extent: Extent, places: ReadonlyMap<Uplo
   crc.write(to, extent.crc32c);
   count.write(to, extent.skip);
   count.write(to, extent.take);
-  if (compression === undefined) return;
-  codec.write(to, compression.codec);
-  count.write(to, compression.plainLength);
-  crc.write(to, compression.plainCrc32c);
+  if (compression !== undefined) {
+    codec.write(to, compression.codec);
+    count.write(to, compression.plainLength);
+    crc.write(to, compression.plainCrc32c);
+  } else if (chunks !== undefined) {
+    count.write(to, chunks.bytes);
+    running.write(to, chunks.running);
+  }
 }
 
 const PIECE_LENGTH = 7;
+const CHUNKED_LENGTH = 9;
 const COMPRESSED_LENGTH = 10;
 const codec: Schema<Codec> = coded(CODECS);
+/** Of the largest block in the smallest chunks. */
+const RUNNING_BYTES_MAX = 4 * 65_536;
+const running: Schema<Uint8Array> = bytes(4, RUNNING_BYTES_MAX);
 const crc: Schema<number> = int(0, U32_MAX);
 
 function readExtent(from: MessageReader, uploads: readonly UploadId[]): Extent {
   if (from.isInt()) return { hole: true, take: count.read(from) };
   const length = from.arrayHeader();
-  if (length !== PIECE_LENGTH && length !== COMPRESSED_LENGTH) throw from.invalid('expected a hole or the seven or ten numbers of a piece');
+  if (length !== PIECE_LENGTH && length !== CHUNKED_LENGTH && length !== COMPRESSED_LENGTH)
+    throw from.invalid('expected a hole, or a piece of seven parts, nine in chunks, ten compressed');
   const id = uploads[from.int()];
   if (id === undefined) throw from.invalid('a piece names an upload that is not in the list');
   const piece: Piece = {
@@ -361,14 +390,22 @@ function readExtent(from: MessageReader, uploads: readonly UploadId[]): Extent {
     take: count.read(from),
   };
   if (length === PIECE_LENGTH) return piece;
-  return { ...piece, compression: { codec: codec.read(from), plainLength: count.read(from), plainCrc32c: crc.read(from) } };
+  if (length === COMPRESSED_LENGTH)
+    return { ...piece, compression: { codec: codec.read(from), plainLength: count.read(from), plainCrc32c: crc.read(from) } };
+  const chunks = { bytes: count.read(from), running: running.read(from) };
+  if (!isChunksOf(chunks, piece.length)) throw from.invalid(`a piece of ${piece.length} bytes has no such chunks`);
+  return { ...piece, chunks };
 }
 
 /** Extents that a splice is told to find: `[size, uploads, extents]` like a manifest. */
 const expectedExtents: Schema<readonly Extent[]> = {
   shape: manifest.shape,
   write: (to, value) => manifest.write(to, { size: lengthOf(value), extents: value }),
-  read: (from) => manifest.read(from).extents,
+  read: (from) => {
+    const { size, extents } = manifest.read(from);
+    if (size !== lengthOf(extents)) throw from.invalid(`expected extents of ${size} bytes, found ${lengthOf(extents)}`);
+    return extents;
+  },
 };
 
 export const splice: Schema<Splice> = object<Splice>({ offset: optional(count), length: count, over: optional(expectedExtents) });

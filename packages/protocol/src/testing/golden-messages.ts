@@ -101,11 +101,21 @@ const leanChange: ChangeRecord = {
 };
 
 const manifest = {
-  size: 9_000_000,
+  size: 9_300_000,
   extents: [
     { upload, index: 0, offset: 0, length: 4_194_304, crc32c: 0xdeadbeef, skip: 0, take: 4_194_304 },
     { hole: true, take: 611_392 },
     { upload: otherUpload, index: 3, offset: 128, length: 4_194_304, crc32c: 1, skip: 0, take: 4_194_304 },
+    {
+      upload,
+      index: 1,
+      offset: 0,
+      length: 300_000,
+      crc32c: 2,
+      skip: 0,
+      take: 300_000,
+      chunks: { bytes: 131_072, running: Uint8Array.of(0, 1, 2, 3, 0xff, 0xfe, 0xfd, 0xfc) },
+    },
   ],
 } as const;
 /** The same, compressed. */
