@@ -11,7 +11,7 @@ export interface CacheOptions {
   readonly freeBytesMin?: number | undefined;
   /** Blocks kept in memory; default 64 MiB. */
   readonly memoryBytes?: number | undefined;
-  /** Bytes fetched ahead of a sequential reader, at most; default 64 MiB. */
+  /** Bytes fetched ahead of a sequential reader, at most; default 32 MiB, which hides 20 ms of a store. */
   readonly readAheadBytesMax?: number | undefined;
   /** Do not copy blocks into the directory that lie on a disk of this machine already (the server's file store). Default false. */
   readonly skipLocal?: boolean | undefined;

@@ -50,6 +50,8 @@ export interface ConnectOptions {
 
 const TIMEOUT_MS_DEFAULT = 30_000;
 const ADDRESSES_MAX = 64;
+/** Eight blocks: hides 20 ms of a store, and a stream of any size that fills the disk cache meanwhile stays below 200 MB. */
+const READ_AHEAD_BYTES_MAX = 32 * 1024 * 1024;
 
 /**
  * Connects and shakes hands. Errors: `unavailable` (nobody listens), `bad-token`, `unsupported-version`,
@@ -92,7 +94,7 @@ export async function connect(to: string | readonly string[] | ConnectOptions = 
       disk,
       skipLocal: cache.skipLocal,
       cacheBytes: cache.memoryBytes,
-      readAheadBytesMax: cache.readAheadBytesMax,
+      readAheadBytesMax: cache.readAheadBytesMax ?? READ_AHEAD_BYTES_MAX,
     }),
     access: (call?: CallOptions) => blocks.access(call),
   };
