@@ -4,7 +4,7 @@ import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { connect, type CacheOptions, type NokvClient } from '@nokv/client';
 import { startS3, type S3Service } from '../services/s3.js';
 import { readMetric, startServerProcess, type ServerProcess } from '../services/server.js';
@@ -150,6 +150,42 @@ describe('over S3', () => {
       expect(after.cacheFigures.store.gets).toBe(2);
     },
   );
+
+  test('a server that was given a cache answers clients from it, verified; /metrics counts', { timeout: 60_000 }, async () => {
+    const data = await mkdtemp(join(tmpdir(), 'nokv-server-cache-'));
+    const cache = { directory: join(directory, 'cache'), freeBytesMin: 0 };
+    const caching = await startServerProcess({ data, object: s3.url, env: s3.env, logLevel: 'silent', cache });
+    try {
+      const body = patternBytes(5 * MIB, 11);
+      const openProxied = async (): Promise<NokvClient> => {
+        const client = await connect({ address: caching.rpc, ways: ['proxied'] });
+        clients.push(client);
+        return client;
+      };
+      await (await openProxied()).put('/served', body);
+      const gets = async (): Promise<number> => await readMetric(caching.http, 'nokv_store_request_seconds_count', 'call="get"');
+      const before = await gets();
+      const cold = await Promise.all(
+        Array.from({ length: 8 }, async () => Buffer.compare(await read(await openProxied(), '/served'), body)),
+      );
+      expect(new Set(cold)).toEqual(new Set([0]));
+      expect((await gets()) - before).toBe(2);
+      await vi.waitUntil(() => cacheFiles().length === 2);
+      for (const file of cacheFiles()) flip(file, MIB / 2);
+      // Larger than the memory of the server's cache, so that what it has is on the disk.
+      await (await openProxied()).put('/other', patternBytes(20 * MIB, 12));
+      await read(await openProxied(), '/other');
+      const again = await gets();
+      expect(Buffer.compare(await read(await openProxied(), '/served'), body)).toBe(0);
+      expect((await gets()) - again).toBe(2);
+      expect(await readMetric(caching.http, 'nokv_block_cache_corrupt_total')).toBe(2);
+      expect(await readMetric(caching.http, 'nokv_block_cache_hits_total')).toBeGreaterThan(0);
+      expect(await readMetric(caching.http, 'nokv_block_cache_bytes', 'place="disk"')).toBeGreaterThan(20 * MIB);
+    } finally {
+      await caching.kill();
+      await rm(data, { recursive: true, force: true });
+    }
+  });
 
   test('a byte that flips in the cache is fetched again; what cannot fit is refused and pins stay through pressure', async () => {
     const [a, b] = [patternBytes(4 * MIB, 8), patternBytes(4 * MIB, 9)];

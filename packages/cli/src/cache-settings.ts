@@ -15,6 +15,12 @@ export function cacheOptions({ settings, io }: Configured): Omit<CacheOptions, '
   return directory === undefined ? {} : { directory, bytesMax, skipLocal: source === 'default' };
 }
 
+/** Of a server: only where a directory was named. */
+export function serverCache({ settings, io }: Configured): { readonly directory: string; readonly bytesMax: number } | undefined {
+  const { directory, bytesMax, skipLocal = true } = cacheOptions({ settings, io });
+  return directory === undefined || bytesMax === undefined || skipLocal ? undefined : { directory, bytesMax };
+}
+
 /** `nokv` below `$XDG_CACHE_HOME`, which has to be absolute, else below `~/.cache` (XDG Base Directory Specification). */
 function userCacheDirectory(env: Readonly<Record<string, string | undefined>>): string | undefined {
   const { XDG_CACHE_HOME: given, HOME: home } = env;

@@ -19,7 +19,10 @@ export interface BlockStore {
 }
 
 /** `into` as in {@link GetOptions}. */
-export type GetBlockOptions = Pick<GetOptions, 'signal' | 'into'>;
+export interface GetBlockOptions extends Pick<GetOptions, 'signal' | 'into'> {
+  /** What the bytes must be: somebody on the way may then answer from a cache. Absent: the store is asked. */
+  readonly crc32c?: number | undefined;
+}
 
 export interface PutBlockOptions extends StoreCallOptions {
   readonly crc32c: number;

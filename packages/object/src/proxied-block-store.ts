@@ -2,7 +2,8 @@
  * Blocks through the server's HTTP port, for clients that reach no store themselves.
  *
  * `PUT <url>/<upload>/<index>` with `authorization: Bearer <ticket>` and `x-nokv-crc32c`: 201 created, 200 the same
- * bytes were there. `GET <url>/<upload>/<index>` with `authorization: Bearer <read token>` and `range`: 206. Errors are
+ * bytes were there. `GET <url>/<upload>/<index>` with `authorization: Bearer <read token>` and `range`: 206; with `x-nokv-crc32c` the
+ * server may answer from its cache. Errors are
  * JSON error records. Repeating a put is harmless, because a block is written once and compared.
  */
 import { NokvError, isErrorCode, systemClock, systemRandom, type Clock, type Random, type UploadId } from '@nokv/types';
@@ -72,7 +73,11 @@ class ProxiedBlockStore implements BlockStore {
     if (length === 0) return Promise.resolve(new Uint8Array(0));
     let isRefused = false;
     return this.#retries.run(`${this.description}: read block ${upload}/${index}`, options.signal, async (attempt) => {
-      const headers = { authorization: `Bearer ${await this.#readToken(isRefused)}`, range: `bytes=${offset}-${offset + length - 1}` };
+      const headers = {
+        authorization: `Bearer ${await this.#readToken(isRefused)}`,
+        range: `bytes=${offset}-${offset + length - 1}`,
+        ...(options.crc32c === undefined ? {} : { 'x-nokv-crc32c': formatCrc32c(options.crc32c) }),
+      };
       const answer = await this.#exchange('GET', upload, index, headers, undefined, length, attempt, options.into);
       if (answer.status === 206 && answer.body.length === length) return answer.body;
       if (answer.status < 300) {

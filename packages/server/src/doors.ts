@@ -3,6 +3,7 @@ import type { ServerInfo } from '@nokv/protocol';
 import type { ShardGate } from '@nokv/meta';
 import type { Clock, Random, UploadId } from '@nokv/types';
 import { accessWays } from './access-ways.js';
+import { openBlockCache } from './block-cache.js';
 import type { Closers } from './closers.js';
 import type { HitFailpoint } from './failpoints.js';
 import type { Foundations } from './foundations.js';
@@ -56,6 +57,8 @@ export async function openDoors(config: ServerConfig, foundations: Foundations, 
     [{ direction: 'in' }, carried.in],
     [{ direction: 'out' }, carried.out],
   ]);
+  const cache = openBlockCache(config.cache, { opened, clock, random: parts.random, log, metrics });
+  if (cache !== undefined) closers.add(cache, (each) => each.close());
   const http = closers.add(
     await listenHttp(config.http, {
       log,
@@ -71,6 +74,7 @@ export async function openDoors(config: ServerConfig, foundations: Foundations, 
           refusal: gate.refusal,
           hasUpload: (upload) => engine.hasUpload(upload),
           carried,
+          cache: cache?.reader,
         }),
       ],
     }),

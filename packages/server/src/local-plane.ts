@@ -1,6 +1,6 @@
 /** The verbs' view of the namespace from inside the process: no wire, the same rules. */
 import type { Plane, PlaneBody, PlaneEntry, PlaneOptions, PlanePage } from '@nokv/agent';
-import { BodyReader, blocksOf, type ObjectStore } from '@nokv/object';
+import { BodyReader, blocksOf, type DiskCache, type ObjectStore } from '@nokv/object';
 import {
   NokvError,
   bodySize,
@@ -20,6 +20,8 @@ import type { Service } from './service.js';
 export interface LocalPlaneParts {
   readonly service: Pick<Service, 'read'>;
   readonly store: ObjectStore;
+  /** Blocks kept on the disk, beside those in memory. */
+  readonly disk?: DiskCache | undefined;
 }
 
 /** As `PLANE_READ_BYTES_MAX` says; its package is not loaded by a server that runs no verbs. */
@@ -30,7 +32,12 @@ const CACHE_BYTES = 16 * 1024 * 1024;
 const READ_AHEAD_BYTES_MAX = 16 * 1024 * 1024;
 
 export function localPlane(parts: LocalPlaneParts): Plane {
-  const reader = new BodyReader({ store: blocksOf(parts.store), cacheBytes: CACHE_BYTES, readAheadBytesMax: READ_AHEAD_BYTES_MAX });
+  const reader = new BodyReader({
+    store: blocksOf(parts.store),
+    disk: parts.disk,
+    cacheBytes: CACHE_BYTES,
+    readAheadBytesMax: READ_AHEAD_BYTES_MAX,
+  });
 
   async function ask<Op extends ReadOperation>(
     operation: Op,

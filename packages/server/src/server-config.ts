@@ -30,6 +30,10 @@ export interface ServerConfig {
   readonly images?: Partial<ImagePolicy> | undefined;
   /** How much of the change log is kept for watchers and listings of what happened; results of requests no longer than that. */
   readonly changeWindow?: ChangeWindow | undefined;
+  /** Keeps blocks that clients read through this server on its disk; default: none are kept. */
+  readonly cache?:
+    | { readonly directory: string; readonly bytesMax?: number | undefined; readonly freeBytesMin?: number | undefined }
+    | undefined;
   /** JSON lines on stderr from this level on; default `info`. */
   readonly logLevel?: LogLevel | undefined;
 }

@@ -3,6 +3,7 @@ import type { RunningServer } from '@nokv/server';
 import { LOOPBACK, NokvError, RPC_PORT_DEFAULT } from '@nokv/types';
 import type { CallOf } from '../command.js';
 import { storeEnv } from '../connection.js';
+import { serverCache } from '../cache-settings.js';
 import { checkProcessLimits } from '../process-limits.js';
 import type { serverCommands } from '../table/server-commands.js';
 import { VERSION } from '../version.js';
@@ -35,6 +36,7 @@ export async function serve(call: Serve): Promise<void> {
         versions: settings.must('changeWindowVersions'),
       },
       logLevel: settings.must('logLevel'),
+      cache: serverCache({ settings, io }),
     },
     { clock: io.clock, random: io.random, env: storeEnv(call) },
   );

@@ -8,6 +8,7 @@ const serve = command({
   notes: [
     'With nothing given it keeps metadata and bodies under ./.nokv and listens on loopback only.',
     'Ctrl-C finishes what is in flight and stops; a second Ctrl-C stops at once.',
+    'With --cache-dir it keeps blocks of a bucket that clients read through it on its disk; unless named, a server has no such directory.',
     'Credentials of a bucket come from the usual AWS environment or profile, never from the URL.',
   ],
   args: {},

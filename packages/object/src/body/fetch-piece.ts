@@ -13,7 +13,7 @@ export interface FetchPieceOptions extends GetBlockOptions {
  * more, because the way may be at fault; then the error is `corrupt` with the block's key.
  */
 export async function fetchPiece(store: BlockStore, piece: Piece, options: FetchPieceOptions): Promise<Uint8Array> {
-  const first = await fetchOnce(store, piece, options);
+  const first = await fetchOnce(store, piece, { ...options, crc32c: piece.crc32c });
   if (first instanceof Uint8Array) return first;
   const second = await fetchOnce(store, piece, options);
   if (second instanceof Uint8Array) return second;
@@ -33,9 +33,9 @@ interface Mismatch {
 }
 
 async function fetchOnce(store: BlockStore, piece: Piece, options: FetchPieceOptions): Promise<Uint8Array | Mismatch> {
-  const { signal, into } = options;
+  const { signal, into, crc32c: expected } = options;
   try {
-    const bytes = await store.getBlock(piece.upload, piece.index, piece.offset, piece.length, { signal, into });
+    const bytes = await store.getBlock(piece.upload, piece.index, piece.offset, piece.length, { signal, into, crc32c: expected });
     const checksum = crc32c(bytes);
     if (checksum === piece.crc32c && bytes.length === piece.length) return bytes;
     return { found: `${bytes.length} bytes with crc32c ${formatCrc32c(checksum)}` };

@@ -59,6 +59,10 @@ export class CacheRoom {
     this.#options = options;
   }
 
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** Makes room for an entry; undefined: write it, and say what came of it with {@link settle}. */
   async admit(bytes: number): Promise<Refusal | undefined> {
     if (bytes <= this.#left) {

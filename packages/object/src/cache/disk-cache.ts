@@ -51,6 +51,8 @@ export interface DiskCacheOptions {
 export interface DiskCacheFigures {
   readonly directory: string;
   readonly bytesMax: number;
+  /** As of this process's last look at the directory, with what it wrote since. */
+  readonly bytes: number;
   readonly hits: number;
   readonly hitBytes: number;
   readonly misses: number;
@@ -127,6 +129,7 @@ export class DiskCache {
     return {
       directory: this.directory,
       bytesMax: this.bytesMax,
+      bytes: this.#room.bytes,
       hits: this.#hits,
       hitBytes: this.#hitBytes,
       misses: this.#misses,

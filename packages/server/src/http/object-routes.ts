@@ -1,8 +1,9 @@
 /**
  * `GET|PUT /objects/<upload>/<index>`: blocks through the server, for clients that reach no store themselves. The bearer
- * of an upload's ticket puts blocks of that upload; the bearer of a read token gets blocks.
+ * of an upload's ticket puts blocks of that upload; the bearer of a read token gets blocks. A get that tells in `x-nokv-crc32c` what the
+ * range's bytes must be may be answered from the server's cache, where it has one; without it the store is asked.
  */
-import { blocksOf, crc32c, formatCrc32c, parseCrc32c, type ObjectStore } from '@nokv/object';
+import { blocksOf, crc32c, formatCrc32c, parseCrc32c, type BodyReader, type ObjectStore } from '@nokv/object';
 import { NokvError, UPLOAD_BLOCKS_MAX, blockKey, uploadId, type Clock, type UploadId } from '@nokv/types';
 import { Slots } from '../slots.js';
 import type { Tickets } from '../tickets.js';
@@ -16,6 +17,8 @@ export interface ObjectRouteParts {
   /** Undefined while serving; else what every call gets. */
   readonly refusal: () => Error | undefined;
   readonly hasUpload: (upload: UploadId) => boolean;
+  /** Reads pieces whose checksum the client tells, where the server keeps some. */
+  readonly cache: BodyReader | undefined;
   /** Counts the bytes of blocks that came and went. */
   readonly carried: { in: number; out: number };
 }
@@ -72,7 +75,8 @@ export function objectRoutes(parts: ObjectRouteParts): HttpRoute {
     const range = parseRange(request.headers.range);
     const release = await slots.take(request.signal);
     try {
-      const bytes = await store.get(blockKey(upload, index), { ...range, signal: request.signal });
+      const cached = await readCached(request, upload, index, range);
+      const bytes = cached ?? (await store.get(blockKey(upload, index), { ...range, signal: request.signal }));
       parts.carried.out += bytes.length;
       const headers = { 'content-type': 'application/octet-stream', 'cache-control': 'private, immutable' };
       if (range === undefined) return { status: 200, headers, body: bytes, release };
@@ -82,6 +86,20 @@ export function objectRoutes(parts: ObjectRouteParts): HttpRoute {
       release();
       throw error;
     }
+  }
+
+  /** Undefined where the cache is not to be asked: the store is then. */
+  async function readCached(
+    request: HttpRequest,
+    upload: UploadId,
+    index: number,
+    range: Range | undefined,
+  ): Promise<Uint8Array | undefined> {
+    const checksum = request.headers['x-nokv-crc32c'];
+    if (parts.cache === undefined || range === undefined || range.length > parts.blockBytesMax || checksum === undefined) return undefined;
+    const piece = { upload, index, ...range, crc32c: parseChecksum(checksum), skip: 0, take: range.length };
+    const body = { kind: 'blocks', manifest: { size: range.length, extents: [piece] } } as const;
+    return await parts.cache.read(body, 0, range.length, { signal: request.signal });
   }
 
   function refuseUnlessServing(): void {
@@ -116,8 +134,13 @@ function parseChecksum(header: string | readonly string[] | undefined): number {
   return checksum;
 }
 
+interface Range {
+  readonly offset: number;
+  readonly length: number;
+}
+
 /** One range with both ends, as block readers ask for; undefined: the whole block. */
-function parseRange(header: string | undefined): { offset: number; length: number } | undefined {
+function parseRange(header: string | undefined): Range | undefined {
   if (header === undefined) return undefined;
   const match = /^bytes=(\d{1,15})-(\d{1,15})$/.exec(header);
   const offset = Number(match?.[1]);
