@@ -29,6 +29,7 @@ import type { PathLog } from './changes/path-log.js';
 import type { WriteImageOptions, WrittenImage } from './log/write-image.js';
 import type { CollectPlan } from './collect-plan.js';
 import type { StrayUpload } from './command.js';
+import type { BlockInventory, StoredBlock } from './fsck/block-inventory.js';
 import type { FsckOptions } from './fsck/fsck.js';
 
 export interface MutateContext {
@@ -119,6 +120,11 @@ export interface ShardEngine {
   unknownUploads(uploads: Iterable<UploadId>): readonly UploadId[];
   /** Queues the blocks of such uploads to be removed at their time; what has got a row by then is left alone. */
   adoptStrays(strays: readonly StrayUpload[]): Promise<void>;
+  /**
+   * Blocks in the store that no body names, of uploads that are over and of which others are named; see `dead-blocks.ts`. They stay so,
+   * and may be removed once readers under way have had their time. Throws `NokvError`, also while iterating.
+   */
+  deadBlocks(store: BlockInventory, signal?: AbortSignal): AsyncIterable<readonly StoredBlock[]>;
   /** Throws what the gate says now: asked before each step that cannot be taken back. */
   mustServe(): void;
   /**

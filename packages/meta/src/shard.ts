@@ -49,9 +49,11 @@ import {
   type UploadId,
   type Version,
 } from '@nokv/types';
+import { deadBlocks } from './dead-blocks.js';
 import { deferred } from './deferred.js';
 import { collectPlan, type CollectPlan } from './collect-plan.js';
 import { familyFigures, storeFigures } from './shard-figures.js';
+import type { BlockInventory, StoredBlock } from './fsck/block-inventory.js';
 import { fsck, type FsckOptions } from './fsck/fsck.js';
 import { freshInodesOf } from './operations/fresh-inodes.js';
 import { checkTransact } from './operations/transact.js';
@@ -392,6 +394,25 @@ class Shard implements ShardEngine {
   async adoptStrays(strays: readonly StrayUpload[]): Promise<void> {
     this.#refuseIfClosed();
     if (strays.length > 0) await this.#submitInternal('adopt-strays', { strays }).wait('durable');
+  }
+
+  async *deadBlocks(store: BlockInventory, signal?: AbortSignal): AsyncGenerator<readonly StoredBlock[], void> {
+    this.#refuseIfClosed();
+    const ended = deferred<void>();
+    this.#images.add(ended.promise);
+    const snapshot = this.#options.kv.snapshot();
+    const pause = async (): Promise<void> => {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      signal?.throwIfAborted();
+      this.#refuseIfClosed();
+    };
+    try {
+      yield* deadBlocks({ kv: snapshot, store, pause, signal });
+    } finally {
+      snapshot.release();
+      this.#images.delete(ended.promise);
+      ended.resolve();
+    }
   }
 
   mustServe(): void {

@@ -15,6 +15,7 @@ import {
 } from '@nokv/types';
 import { BLOCKS_PREFIX, describeObject } from './block-inventory.js';
 import { BlockRemoval } from './block-removal.js';
+import type { DeadBlockSweep } from './dead-block-sweep.js';
 import type { HitFailpoint } from './failpoints.js';
 import { ORPHAN_GRACE_MS_DEFAULT, strayUploads } from './orphan-sweep.js';
 
@@ -24,6 +25,7 @@ export interface CollectParts {
   readonly clock: Clock;
   readonly failpoint?: HitFailpoint;
   readonly orphanGraceMs?: number | undefined;
+  readonly deadBlocks?: DeadBlockSweep | undefined;
 }
 
 /** A call answers after about this long, done or not: the background goes on anyway. */
@@ -49,19 +51,27 @@ export async function collect(parts: CollectParts, { dryRun, limit }: CollectArg
       isUnfinished = more;
     } while (isUnfinished && clock.monotonicMs() < endMs);
   }
+  const { deadBlocks } = parts;
+  if (!dryRun && deadBlocks !== undefined) {
+    await deadBlocks.pass(endMs);
+    const removed = await deadBlocks.removeDue();
+    removal.blocks += removed.blocks;
+    removal.bytes += removed.bytes;
+  }
+  const dead = deadBlocks === undefined ? [] : deadRows(deadBlocks, clock.nowMs());
   const plan = engine.collectPlan(limit);
-  const rows = [...(await measured(parts, plan.rows, signal)), ...seen.rows].slice(0, limit);
+  const rows = [...(await measured(parts, plan.rows, signal)), ...dead, ...seen.rows].slice(0, limit);
   const due = { rows: 0, blocks: 0, bytes: 0 };
   for (const { state, kind, blocks = 0, bytes = 0 } of rows) {
     if (state !== 'due') continue;
     due.rows += 1;
     // A body that goes frees nothing by itself: its blocks come up when none names them.
-    if (kind === 'extent') {
+    if (kind === 'extent' || kind === 'dead') {
       due.blocks += blocks;
       due.bytes += bytes;
     }
   }
-  const more = plan.more || plan.rows.length + seen.rows.length > limit;
+  const more = plan.more || plan.rows.length + dead.length + seen.rows.length > limit;
   return { rows, more, slices, blocksRemoved: removal.blocks, bytesRemoved: removal.bytes, due, listed: seen.listed, isUnfinished };
 }
 
@@ -115,6 +125,15 @@ async function lookThrough(
     bytes,
   }));
   return { rows: [...rows, ...foreign], listed };
+}
+
+/** One row for all of them: they have no names but their keys. */
+function deadRows({ waiting: { blocks, bytes, dueMs } }: DeadBlockSweep, nowMs: number): CollectRow[] {
+  if (dueMs === undefined) return [];
+  const why = 'no body names them, though others of their uploads are named; they wait for readers under way';
+  return [
+    { kind: 'dead', what: `blocks beside others that are named`, state: dueMs <= nowMs ? 'due' : 'waiting', dueMs, why, blocks, bytes },
+  ];
 }
 
 function foreignRow(key: string, bytes: number): CollectRow {

@@ -5,6 +5,7 @@ import type { Clock, Random, UploadId } from '@nokv/types';
 import { accessWays } from './access-ways.js';
 import { openBlockCache } from './block-cache.js';
 import type { Closers } from './closers.js';
+import type { DeadBlockSweep } from './dead-block-sweep.js';
 import type { HitFailpoint } from './failpoints.js';
 import type { Foundations } from './foundations.js';
 import { listenHttp, type HttpListener } from './http/http-server.js';
@@ -40,6 +41,7 @@ export interface DoorParts {
   readonly metrics: Metrics;
   readonly failpoint: HitFailpoint;
   readonly life: ShardLife;
+  readonly deadBlocks: DeadBlockSweep;
   /** All that `server-info` tells but the HTTP address. */
   readonly info: () => Omit<ServerInfo, 'http' | 'software'>;
 }
@@ -99,6 +101,7 @@ export async function openDoors(config: ServerConfig, foundations: Foundations, 
     backup: { engine, clock, random: parts.random, env: parts.env, namespace: opened.marker },
     clock,
     orphanGraceMs: config.orphanGraceMs,
+    deadBlocks: parts.deadBlocks,
     onWatchLag: (elapsedMs) => watchLag.observe('0', elapsedMs),
   });
   addWatchMetrics(metrics, () => service.watchStats);

@@ -51,6 +51,7 @@ import {
 import { blockInventory } from './block-inventory.js';
 import { collect } from './collect.js';
 import { backupShard, type BackupParts } from './backup.js';
+import type { DeadBlockSweep } from './dead-block-sweep.js';
 import type { HitFailpoint } from './failpoints.js';
 import type { Presigning } from './presigning.js';
 import { verifyNewBlocks } from './publish-verification.js';
@@ -128,6 +129,7 @@ export interface ServiceParts {
   readonly clock: Clock;
   /** How long blocks that nothing knows stay after they were found. */
   readonly orphanGraceMs?: number | undefined;
+  readonly deadBlocks?: DeadBlockSweep | undefined;
   /** From the time of a commit until its changes are handed to those who watch by path. */
   readonly onWatchLag?: (elapsedMs: number) => void;
 }

@@ -10,6 +10,7 @@ import { NokvError, shardId, systemClock, systemRandom, type Clock, type Epoch }
 import { startBackground } from './background.js';
 import { parseBindAddress } from './bind-address.js';
 import { Closers } from './closers.js';
+import { DeadBlockSweep } from './dead-block-sweep.js';
 import { openDoors } from './doors.js';
 import { failpointsFrom } from './failpoints.js';
 import { openFoundations } from './foundations.js';
@@ -88,7 +89,13 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
       store: storeStatus(opened.store),
     },
   });
-  const doors = await openDoors(config, foundations, { gate, clock, random, env, log, metrics, failpoint, life, info }, closers);
+  const deadBlocks = new DeadBlockSweep({ engine, store: opened.store, clock, log, isServing });
+  const doors = await openDoors(
+    config,
+    foundations,
+    { gate, clock, random, env, log, metrics, failpoint, life, deadBlocks, info },
+    closers,
+  );
 
   const host = hostShard({
     shard: SHARD,
@@ -127,6 +134,10 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
     graceMs: config.orphanGraceMs ?? ORPHAN_GRACE_MS_DEFAULT,
   });
   closers.add(orphans, (each) => each.stop());
+  deadBlocks.start();
+  closers.add(deadBlocks, (each) => each.stop());
+  metrics.add('counter', 'nokv_dead_blocks_removed_total', 'Blocks that went before the rest of their upload.', () => deadBlocks.removed);
+  metrics.add('counter', 'nokv_dead_bytes_removed_total', 'Bytes of these blocks.', () => deadBlocks.bytesRemoved);
   metrics.add('counter', 'nokv_store_listed_total', 'Objects that were looked at for stray blocks.', () => orphans.listed);
   metrics.add('counter', 'nokv_stray_uploads_total', 'Uploads with blocks in the store that no row knew.', () => orphans.strays);
   metrics.add('gauge', 'nokv_foreign_objects', 'Objects among the blocks that are none, in the last pass.', () => orphans.foreign);
@@ -143,7 +154,7 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
 
   async function stop(graceMs: number): Promise<void> {
     log.info({ graceMs }, 'draining');
-    await Promise.all([background.stop(), orphans.stop()]);
+    await Promise.all([background.stop(), orphans.stop(), deadBlocks.stop()]);
     await host.stop(async () => {
       await doors.drain(graceMs);
       await flushed(engine, clock, graceMs);

@@ -70,7 +70,7 @@ export type CollectState = 'due' | 'waiting' | 'held';
 export interface CollectRow {
   /**
    * `upload`, `extent`, `body`, `tree`, `fork`, `policy` or `session`; `stray`: blocks that nothing knows and that do not wait in the queue yet;
-   * `foreign`: an object among the blocks whose key is none of a block, which is left alone.
+   * `dead`: blocks that no body names, of uploads of which others are named; `foreign`: an object among the blocks whose key is none of a block, which is left alone.
    */
   readonly kind: string;
   readonly what: string;

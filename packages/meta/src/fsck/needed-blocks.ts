@@ -44,6 +44,13 @@ export class NeededBlocks {
     else this.#odd.delete(`${upload}/${index}`);
   }
 
+  /** Certain that nothing that was added names it. */
+  isUnneeded(upload: UploadId, index: number): boolean {
+    const bit = this.#bit(upload, index);
+    if (bit >= 0) return ((this.#needed[Math.floor(bit / 8)] as number) & (1 << (bit & 7))) === 0;
+    return this.#odd.size < ODD_MAX && !this.#odd.has(`${upload}/${index}`);
+  }
+
   *missing(): Generator<NeededBlock> {
     let slot = 0;
     for (let byte = 0; byte < this.#needed.length; byte++) {
