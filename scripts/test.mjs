@@ -22,7 +22,7 @@ const seeds = Object.fromEntries(
 const total = { passed: 0, failed: 0, skipped: 0 };
 
 prepare();
-await ensureServices();
+await ensureServices({ long });
 
 if (args.length === 0) {
   const { runChecks } = await import('./check.mjs');

@@ -18,11 +18,14 @@ const PROGRAMS = [
   ['mount', 'mount', 'the mount'],
 ];
 
-export async function ensureServices() {
+/** @param {{ long?: boolean }} options the long tests want a second S3 server */
+export async function ensureServices({ long = false } = {}) {
   const missing = PROGRAMS.filter(([program]) => !onPath(program));
   if (missing.length > 0) installPackages(missing);
   const script = join(root, 'scripts/services/versitygw.sh');
   step('bash', [script, 'install'], 'the S3 server could not be built: it needs Go 1.25 or newer, or python3 with venv');
+  if (long)
+    step('bash', [join(root, 'scripts/services/ceph-rgw.sh'), 'install'], 'the second S3 server of the long tests could not be installed');
 }
 
 function installPackages(missing) {

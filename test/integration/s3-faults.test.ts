@@ -2,4 +2,4 @@
 import { s3FaultConformance } from '@nokv/object/testing';
 import { startFaultyS3 } from '../services/s3-fault-proxy.js';
 
-s3FaultConformance('versitygw', 'lean', startFaultyS3);
+s3FaultConformance('versitygw', 'lean', () => startFaultyS3());

@@ -2,11 +2,13 @@
 import { createServer, request as httpRequest, Agent, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { S3FaultScript, readBody, type FaultyS3, type S3Answer } from '@nokv/object/testing';
-import { startS3 } from './s3.js';
+import { startS3, type S3Service } from './s3.js';
 
-/** versitygw behind the proxy. Signatures hold: the server checks them against the host that the client named. */
-export async function startFaultyS3(): Promise<FaultyS3> {
-  const service = await startS3();
+type Service = Pick<S3Service, 'endpoint' | 'bucket' | 'url' | 'env' | 'removeBucket' | 'stop'>;
+
+/** A server (versitygw) behind the proxy. Signatures hold: the server checks them against the host that the client named. */
+export async function startFaultyS3(start: () => Promise<Service> = startS3): Promise<FaultyS3> {
+  const service = await start();
   const target = new URL(service.endpoint);
   const agent = new Agent({ keepAlive: true });
   const script = new S3FaultScript();
