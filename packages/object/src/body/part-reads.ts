@@ -33,6 +33,13 @@ interface PieceParts {
   bytes: number;
 }
 
+/** Parts of one piece that were asked for in one turn of the event loop. */
+interface Round {
+  readonly spans: Set<string>;
+  /** Whether so many came that all of the piece is to be fetched. */
+  readonly isCrowded: Promise<boolean>;
+}
+
 /** What a fetch ends with whose bytes the checksums do not prove. */
 class Unproved extends Error {}
 
@@ -40,6 +47,7 @@ export class PartReads {
   readonly #source: PieceSource;
   readonly #cache: PieceCache;
   readonly #parts = new Map<string, PieceParts>();
+  readonly #rounds = new Map<string, Round>();
 
   constructor(source: PieceSource, cache: PieceCache) {
     this.#source = source;
@@ -92,6 +100,9 @@ export class PartReads {
     const parts = this.#partsOf(key);
     const spanKey = `${key}#${span.start}+${span.length}`;
     if (!this.#cache.isFetching(spanKey)) {
+      if (await this.#isCrowded(key, spanKey)) return undefined;
+    }
+    if (!this.#cache.isFetching(spanKey)) {
       const isWholeWanted = this.#source.fillsDisk && parts.bytes * WHOLE_AFTER >= piece.length;
       if (span.length * SMALL_PART > piece.length || parts.active >= AT_ONCE_MAX || isWholeWanted) return undefined;
       parts.bytes += span.length;
@@ -107,6 +118,26 @@ export class PartReads {
     } finally {
       parts.active -= 1;
     }
+  }
+
+  /** Waits for the end of the turn: many readers that begin together cause one fetch, of the piece. */
+  async #isCrowded(key: string, spanKey: string): Promise<boolean> {
+    const round = this.#rounds.get(key) ?? this.#begin(key);
+    round.spans.add(spanKey);
+    return (await round.isCrowded) || this.#cache.isFetching(key);
+  }
+
+  #begin(key: string): Round {
+    const spans = new Set<string>();
+    const isCrowded = new Promise<boolean>((decide) =>
+      setImmediate(() => {
+        this.#rounds.delete(key);
+        decide(spans.size > AT_ONCE_MAX);
+      }),
+    );
+    const round = { spans, isCrowded };
+    this.#rounds.set(key, round);
+    return round;
   }
 
   async #fetch(piece: Piece, chunks: PieceChunks, span: ChunkSpan, signal: AbortSignal): Promise<Uint8Array> {
