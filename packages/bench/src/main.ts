@@ -7,11 +7,15 @@ import { fsckBench } from './check.js';
 import { createBench } from './create.js';
 import type { Bench, Figure } from './figure.js';
 import { listBench } from './list.js';
+import { bodyMemoryBench } from './memory-of-bodies.js';
 import { memoryBench } from './memory.js';
 import { mountBench } from './mount.js';
+import { objectRequestsBench } from './object-requests.js';
 import { publishBench } from './publish.js';
+import { rewriteBench } from './rewrite.js';
 import { rpcBench } from './rpc.js';
 import { scaleBench } from './scale.js';
+import { smallBodiesBench } from './small-bodies.js';
 import { stallBench } from './stall.js';
 import { startBench } from './start.js';
 import { transferBench } from './transfer.js';
@@ -35,6 +39,10 @@ const BENCHES: readonly Bench[] = [
   transferBench,
   s3Bench,
   latencyBench,
+  smallBodiesBench,
+  rewriteBench,
+  bodyMemoryBench,
+  objectRequestsBench,
   mountBench,
   watchBench,
 ];
