@@ -1,5 +1,6 @@
 /** Clients without credentials of a real bucket: by signed URLs, so that the server carries no bodies; by hand with curl, too. */
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +9,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { connect, crc32c, type ConnectOptions, type NokvClient } from '@nokv/client';
 import { openBlockStore } from '@nokv/object';
 import { PRESIGN_BLOCKS_MAX, type BlockAccess, type BlockToPut } from '@nokv/types';
-import { bodyFor, digestOf, sha256 } from '../crash/bodies.js';
+import { digestOf, sha256 } from '../crash/bodies.js';
 import { nokv } from '../e2e/cli-runner.js';
 import { startS3, type S3Service } from '../services/s3.js';
 import { readMetric, startServerProcess, type ServerProcess } from '../services/server.js';
@@ -73,7 +74,7 @@ async function signedPut(client: NokvClient, file: string, bytes: Uint8Array, in
 
 it('a client without credentials puts and gets by signed URLs: the server carries no byte of a body', { timeout: 60_000 }, async () => {
   const client = await open();
-  const body = bodyFor('signed', 9 * 1024 * 1024);
+  const body = randomBytes(9 * 1024 * 1024);
   await client.put('/signed', body);
   expect((await client.blocks()).description).toMatch(/by signed URLs/);
   const reader = await open();
@@ -86,7 +87,7 @@ it('a client without credentials puts and gets by signed URLs: the server carrie
 
 it('where the bucket cannot be reached the same client goes through the server', { timeout: 60_000 }, async () => {
   const client = await open();
-  const body = bodyFor('elsewhere', 5 * 1024 * 1024);
+  const body = randomBytes(5 * 1024 * 1024);
   const { ways } = await client.metadata.access();
   // As a sandbox sees it that may connect to the server alone.
   const seen = ways.map((way): BlockAccess => (way.kind === 'presigned' ? { ...way, markerUrl: 'http://127.0.0.1:9/nothing' } : way));
@@ -102,7 +103,7 @@ it('where the bucket cannot be reached the same client goes through the server',
 
 it('plain curl puts the blocks of a file with the command’s URLs, and a publish makes it visible', { timeout: 60_000 }, async () => {
   const file = join(directory, 'model.bin');
-  const body = bodyFor('by curl', 2 * BLOCK + 12_345);
+  const body = randomBytes(2 * BLOCK + 12_345);
   await writeFile(file, body);
   const env = { NOKV_SERVER: server.rpc, HOME: '/nonexistent' };
   const must = async (...words: string[]) => {
@@ -181,7 +182,7 @@ it('URLs are signed for the bearer of this upload’s ticket alone, while it is 
 it('a publish is compared with what the bucket holds: missing, short, long and other blocks are refused', { timeout: 60_000 }, async () => {
   const client = await open();
   const { upload, ticket } = await client.uploads.begin();
-  const body = bodyFor('compared', 2 * 20_000);
+  const body = randomBytes(2 * 20_000);
   const blocks = [0, 1].map((index) => blockOf(body.subarray(index * 20_000, (index + 1) * 20_000), index));
   const store = await client.blocks();
   for (const [index, { crc32c: checksum }] of blocks.entries())

@@ -100,7 +100,6 @@ interface Told<Json = object> {
 
 async function putOne(call: Put, client: NokvClient, source: Source, path: Uint8Array, sent: SentBytes): Promise<Told> {
   if (source.kind === 'directory') return await putDirectory(call, client, source.directory, path, sent);
-  await refuseEarly(call, client, source, path);
   try {
     return await putFile(call, client, source, path, sent);
   } catch (error) {
@@ -113,9 +112,11 @@ async function putOne(call: Put, client: NokvClient, source: Source, path: Uint8
 
 /** What the publish would refuse is refused before a large body is sent. A repeat by its request id is for the server to know. */
 async function refuseEarly(call: Put, client: NokvClient, source: FileSource, path: Uint8Array): Promise<void> {
-  const { ifGeneration, requestId } = call.flags;
-  if (ifGeneration === undefined || ifGeneration === 0 || requestId !== undefined || source.kind === 'stdin') return;
-  const found = (await cardAt(call, client, path))?.generation ?? 0;
+  const { ifGeneration } = publishFlags(call);
+  if (ifGeneration === undefined || call.flags.requestId !== undefined || source.kind === 'stdin') return;
+  const card = await cardAt(call, client, path);
+  if (ifGeneration === 0 && card !== undefined) throw new NokvError('exists', `${showPath(path)} exists`);
+  const found = card?.generation ?? 0;
   if (found === ifGeneration) return;
   throw new NokvError(
     'generation-mismatch',
@@ -143,7 +144,10 @@ async function putFile(call: Put, client: NokvClient, source: FileSource, path: 
     source.kind === 'file'
       ? { file: source.file, ifChanged: flags.allowChanged ? ('accept' as const) : ('refuse' as const) }
       : (io.stdin as AsyncIterable<Uint8Array>);
-  const publish = async () => await client.put(path, body, options);
+  const publish = async () => {
+    await refuseEarly(call, client, source, path);
+    return await client.put(path, body, options);
+  };
   const publishOrAdvise = async () => {
     const advised = async () => await orAdvise('source-changed', '--allow-changed does', publish);
     return await orAdvise('not-found', 'use --parents to make what is missing', advised);
@@ -214,11 +218,12 @@ async function tellPlan(call: Put, client: NokvClient, source: Source, path: Uin
       await tell(joinPath([...splitPath(path), ...names]), [source.directory, ...names.map((name) => showPath(name))].join('/'));
     return;
   }
-  await refuseEarly(call, client, source, path);
-  const { noClobber, ifGeneration } = call.flags;
-  if ((noClobber || ifGeneration === 0) && (await cardAt(call, client, path)) !== undefined) {
+  try {
+    await refuseEarly(call, client, source, path);
+  } catch (error) {
+    if (!isNokvError(error, 'exists')) throw error;
     const shown = showPath(path);
-    if (!noClobber)
+    if (!call.flags.noClobber)
       throw new NokvError('exists', `${shown}: exists; leave --if-generation out to replace it`, { details: { path: shown } });
     await call.output.result({ path: shown, skipped: 'exists' }, `${printable(shown)}  is there already, would be left alone`);
     return;
