@@ -15,6 +15,7 @@
  * | 17 counterpart  | fork u64, ino u64 in the base: directories of a fork that are there      |
  * | 20 extent       | upload id (16 bytes)                                                     |
  * | 21 upload       | upload id (16 bytes)                                                     |
+ * | 22 digest       | sha256 (32 bytes) of a body in blocks that is offered to be shared       |
  * | 30 history      | a key of family 10 to 14, 00, version u64 at which its value was replaced |
  * | 40 change       | version u64, ordinal u16                                                 |
  * | 50 request      | form u8, request id: form 0 its 32 hex characters as 16 bytes, form 1 its text |
@@ -52,6 +53,7 @@ export const FAMILY = {
   counterpart: 0x17,
   extent: 0x20,
   upload: 0x21,
+  digest: 0x22,
   history: 0x30,
   change: 0x40,
   request: 0x50,
@@ -167,6 +169,11 @@ export function tagKey(name: string): Buffer {
 
 export function forkKey(root: InodeNumber): Buffer {
   return writer.begin(9).u8(FAMILY.fork).u64(root).end();
+}
+
+/** @param sha256 32 bytes. */
+export function digestKey(sha256: Uint8Array): Buffer {
+  return writer.begin(33).u8(FAMILY.digest).bytes(sha256).end();
 }
 
 export function policyKey(directory: InodeNumber): Buffer {

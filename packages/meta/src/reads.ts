@@ -36,17 +36,18 @@ import { pathOf } from './history/path-of.js';
 import { listPins, pinInfo } from './history/pins.js';
 import { planPrune } from './history/prune.js';
 import { retentionOf } from './history/retention.js';
-import { FAMILY, NAME_AT, changeKey, familyEnd, historyKey, inodeKey, parseChangeKey } from './key.js';
+import { FAMILY, NAME_AT, changeKey, digestKey, familyEnd, historyKey, inodeKey, parseChangeKey } from './key.js';
 import { Unmaterialised } from './history/unmaterialised.js';
 import { checkXattrName, noXattr } from './operations/xattr.js';
 import { pathChanges } from './changes/path-changes.js';
 import type { PathLogOptions } from './changes/path-log.js';
-import { READ, SEARCH, checkAccess, checkTrusted, checkXattr, restricted } from './permissions.js';
+import { READ, SEARCH, checkAccess, checkTrusted, checkXattr, grants, restricted } from './permissions.js';
 import type { NamespaceView, ReadView } from './read-view.js';
 import { describe, notDirectory, notFound, resolveInode, resolvePlace } from './resolve.js';
 import { listLocks, listSessions, testLock } from './session-reads.js';
 import { copyBytes } from './row-writer.js';
 import { decodeDentry, decodeInode, toAttributes, type Inode } from './value-inode.js';
+import { decodeDigest, sha256Of } from './value-body.js';
 import { decodeChange, type CountersRow } from './value-log.js';
 
 /** What reads need to know beside the rows. */
@@ -94,6 +95,7 @@ const GUARDED: ReadonlySet<ReadOperation> = new Set<ReadOperation>([
   'statfs',
   'stat-many',
   'read-many',
+  'find-body',
   'test-lock',
   'list-locks',
 ]);
@@ -151,6 +153,8 @@ function answer(reader: ReadView, state: ReadState, operation: ReadOperation, ar
       return statMany(view, args as Args<'stat-many'>);
     case 'read-many':
       return readMany(reader, view, state, args as Args<'read-many'>);
+    case 'find-body':
+      return findBody(reader, args as Args<'find-body'>);
     case 'path-changes':
       return pathChanges(state.log, args as Args<'path-changes'>);
     default:
@@ -223,6 +227,33 @@ function statMany(reader: NamespaceView, { nodes, follow }: Args<'stat-many'>): 
     }),
   );
   return { answers };
+}
+
+/** Who may not read the body is told nothing of it, not even that it is there. */
+function findBody(reader: ReadView, { digest }: Args<'find-body'>): ReadResult<'find-body'> {
+  const sha256 = sha256Of(digest);
+  if (sha256 === undefined) throw new NokvError('invalid-argument', `expected sha256: and 64 hex digits, found ${digest}`);
+  const row = reader.view.get(digestKey(sha256));
+  if (row === undefined) return {};
+  const { ino, generation } = decodeDigest(row);
+  const inode = reader.inode(ino);
+  const head = inode === undefined ? undefined : reader.bodyHead(ino, generation);
+  if (inode === undefined || head === undefined || head.lost !== undefined || head.inline || head.digest !== digest) return {};
+  return mayReach(reader, inode) ? { ino, generation } : {};
+}
+
+/** By a path: knowing a digest must not open what lies in a closed directory. Of a file with several names nobody knows which. */
+function mayReach(reader: ReadView, file: Inode): boolean {
+  if (restricted(reader.caller) === undefined) return true;
+  if (!grants(reader.caller, file, READ) || file.parent === 0) return false;
+  let at = reader.inode(file.parent);
+  // Ends at the root: parents of directories form a tree.
+  while (at !== undefined) {
+    if (!grants(reader.caller, at, SEARCH)) return false;
+    if (at.ino === reader.root || at.parent === 0) return true;
+    at = reader.inode(at.parent);
+  }
+  return false;
 }
 
 /** What one answer takes beside its body. */

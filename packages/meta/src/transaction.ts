@@ -41,6 +41,7 @@ import {
   numberStart,
   originKey,
   pinKey,
+  digestKey,
   policyKey,
   tagKey,
   uploadKey,
@@ -57,14 +58,18 @@ import { TransactionRows } from './transaction-rows.js';
 import {
   decodeBody,
   decodeExtent,
+  decodeDigest,
   decodeUpload,
   encodeBody,
   encodeExtent,
+  encodeDigest,
   encodeUpload,
   encodeXattr,
   type BodyRow,
   type ExtentRow,
   type UploadRow,
+  sha256Of,
+  type DigestRow,
 } from './value-body.js';
 import { Inode, decodeDentry, decodeInode, encodeDentry, encodeInode, encodeLink, type Dentry } from './value-inode.js';
 import { encodeHeld, type HeldCodec, type HeldRow } from './value-session.js';
@@ -350,6 +355,29 @@ export class Transaction {
   /** Forgets a superseded body for good: bodies leave no history, they are it. */
   dropBody(ino: InodeNumber, generation: Generation): void {
     const row = this.#load(bodyKey(ino, generation), decodeBody);
+    this.#withdrawDigest(ino, generation, row.decoded as BodyRow | undefined);
+    row.decoded = undefined;
+    row.state = 'removed';
+  }
+
+  /**
+   * Offers the blocks of a body to whoever brings a body of the same digest. The first that is offered stays until it goes, so that a
+   * repeated request finds what it found before.
+   */
+  offerDigest(sha256: Uint8Array, place: DigestRow): void {
+    const row = this.#load(digestKey(sha256), decodeDigest);
+    const known = row.decoded as DigestRow | undefined;
+    if (known !== undefined && this.body(known.ino, known.generation) !== undefined) return;
+    row.decoded = place;
+    row.state = 'put';
+  }
+
+  #withdrawDigest(ino: InodeNumber, generation: Generation, body: BodyRow | undefined): void {
+    const sha256 = body?.body.kind === 'blocks' ? sha256Of(body.digest) : undefined;
+    if (sha256 === undefined) return;
+    const row = this.#load(digestKey(sha256), decodeDigest);
+    const known = row.decoded as DigestRow | undefined;
+    if (known?.ino !== ino || known.generation !== generation) return;
     row.decoded = undefined;
     row.state = 'removed';
   }
@@ -733,6 +761,8 @@ export class Transaction {
         return encodeXattr((decoded as XattrRow).birth, (decoded as XattrRow).value);
       case FAMILY.extent:
         return encodeExtent(decoded as ExtentRow);
+      case FAMILY.digest:
+        return encodeDigest(decoded as DigestRow);
       case FAMILY.upload:
         return encodeUpload(decoded as UploadRow);
       case FAMILY.session:

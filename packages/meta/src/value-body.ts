@@ -10,6 +10,7 @@
  *           piece in chunks 03, the same as of a piece, log2 of a chunk's bytes u8, its running checksums (u32 for each chunk but the last)
  * extent: references u32 (bodies that name the upload), blocks u32, bytes u64
  * upload: state u8 (1 open, 2 ended), begun ms u64, expires (sec u64, nsec u32), actor (text8), target (to the end)
+ * digest: ino u64, generation u64: a body that had it when the row was written
  * xattr:  birth u64, the bytes
  *
  * A digest is 00 for none, 01 and the 32 bytes of a sha256, or 02 and a text8 for any other.
@@ -22,6 +23,8 @@ import {
   type Body,
   type Codec,
   type Extent,
+  type Generation,
+  type InodeNumber,
   type Piece,
   type Timespec,
   type UploadId,
@@ -54,6 +57,12 @@ export interface ExtentRow {
   readonly references: number;
   readonly blocks: number;
   readonly bytes: number;
+}
+
+/** Where a body with a digest is, or was. */
+export interface DigestRow {
+  readonly ino: InodeNumber;
+  readonly generation: Generation;
 }
 
 export interface UploadRow {
@@ -152,6 +161,11 @@ const DIGEST_NONE = 0;
 const DIGEST_SHA256 = 1;
 const DIGEST_TEXT = 2;
 
+/** The bytes of a digest that is a sha256. */
+export function sha256Of(digest: string | undefined): Uint8Array | undefined {
+  return digest === undefined || !SHA256.test(digest) ? undefined : Buffer.from(digest.slice(7), 'hex');
+}
+
 function writeDigest(row: RowWriter, digest: string | undefined): void {
   if (digest === undefined) row.u8(DIGEST_NONE);
   else if (SHA256.test(digest)) row.u8(DIGEST_SHA256).bytes(Buffer.from(digest.slice(7), 'hex'));
@@ -204,6 +218,17 @@ export function decodeExtent(bytes: Uint8Array): ExtentRow {
   const extent = { references: row.u32(), blocks: row.u32(), bytes: row.u64() };
   row.end();
   return extent;
+}
+
+export function encodeDigest({ ino, generation }: DigestRow): Buffer {
+  return writer.begin(16).u64(ino).u64(generation).end();
+}
+
+export function decodeDigest(bytes: Uint8Array): DigestRow {
+  const row = new RowReader(bytes);
+  const digest = { ino: row.u64() as InodeNumber, generation: row.u64() as Generation };
+  row.end();
+  return digest;
 }
 
 export function encodeUpload(row: UploadRow): Buffer {

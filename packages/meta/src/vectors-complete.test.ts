@@ -20,6 +20,7 @@ const VALUES_OF: Readonly<Record<keyof typeof FAMILY, readonly string[] | 'none'
   counterpart: ['counterpart'],
   extent: ['extent'],
   upload: ['upload open', 'upload ended'],
+  digest: ['digest'],
   history: 'those of other families',
   change: ['change renamed', 'change of nothing'],
   request: ['request'],

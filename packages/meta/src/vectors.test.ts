@@ -23,6 +23,7 @@ import {
   gcPolicyKey,
   originKey,
   pinKey,
+  digestKey,
   policyKey,
   tagKey,
   whiteoutKey,
@@ -46,7 +47,18 @@ import {
   xattrKey,
 } from './key.js';
 import { decodeResult, encodeResult, operationNumber } from './request-result.js';
-import { decodeBody, decodeExtent, decodeUpload, decodeXattr, encodeBody, encodeExtent, encodeUpload, encodeXattr } from './value-body.js';
+import {
+  decodeBody,
+  decodeDigest,
+  decodeExtent,
+  decodeUpload,
+  decodeXattr,
+  encodeBody,
+  encodeDigest,
+  encodeExtent,
+  encodeUpload,
+  encodeXattr,
+} from './value-body.js';
 import {
   Inode,
   decodeDentry,
@@ -303,6 +315,7 @@ const KEYS: Record<string, Buffer> = {
   pin: pinKey(300 as PinId),
   tag: tagKey('v1'),
   fork: forkKey(ino),
+  digest: digestKey(Buffer.alloc(32, 0xab)),
   policy: policyKey(ino),
 };
 
@@ -346,6 +359,7 @@ const VALUES: Record<string, Buffer> = {
   fork: encodeFork(fork),
   origin: encodeOrigin(origin),
   counterpart: encodeCounterpart(ino),
+  digest: encodeDigest({ ino, generation }),
   policy: encodePolicy({ keepLast: 3, keepMs: 86_400_000 }),
   'gc of a body': encodeRetired({ version: 300 as Version, ms: 1_800_000_000_123 }),
   'gc of a removed body': encodeRetired({ version: 300 as Version, ms: 1_800_000_000_123, keepMs: 0 }),
@@ -499,6 +513,7 @@ describe('decoding', () => {
     expect(decodeFork(value('fork'))).toEqual(fork);
     expect(decodeOrigin(value('origin'))).toEqual(origin);
     expect(decodeCounterpart(value('counterpart'))).toBe(ino);
+    expect(decodeDigest(value('digest'))).toEqual({ ino, generation });
     expect(decodePolicy(value('policy'))).toEqual({ keepLast: 3, keepMs: 86_400_000 });
     expect(decodeRetired(value('gc of a body'))).toEqual({ version: 300, ms: 1_800_000_000_123 });
     expect(decodeRetired(value('gc of a removed body'))).toEqual({ version: 300, ms: 1_800_000_000_123, keepMs: 0 });
@@ -532,6 +547,7 @@ describe('decoding', () => {
       'hold handle': HANDLE.decode,
       'pin snapshot': decodePin,
       fork: decodeFork,
+      digest: decodeDigest,
       policy: decodePolicy,
     };
     for (const [row, decode] of Object.entries(decoders)) {

@@ -36,6 +36,7 @@ export function rpcHandlers(service: Service, clock: Clock, info: () => ServerIn
     'version-at': read('version-at'),
     'stat-many': read('stat-many'),
     'read-many': read('read-many'),
+    'find-body': read('find-body'),
     'path-changes': read('path-changes'),
     'test-lock': read('test-lock'),
     'list-locks': read('list-locks'),

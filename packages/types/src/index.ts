@@ -125,6 +125,8 @@ export {
   type Owner,
   type PathOfArgs,
   type PublishArgs,
+  type FindBodyArgs,
+  type FindBodyResult,
   type PublishResult,
   type Splice,
   type PublishTreeArgs,

@@ -117,6 +117,18 @@ export interface OpenReadArgs {
   readonly at?: At;
 }
 
+/** Asks for a body in blocks with this digest that was published to be shared. */
+export interface FindBodyArgs {
+  /** `sha256:<64 hex digits>`. */
+  readonly digest: string;
+}
+
+/** Nothing where there is none, or none that the caller may read. The digest is what its publisher said: compare before you rely on it. */
+export interface FindBodyResult {
+  readonly ino?: InodeNumber;
+  readonly generation?: Generation;
+}
+
 /** Everything needed to read one body: attributes, generation and plan from one read transaction. */
 export interface ReadPlan {
   readonly attributes: Attributes;
@@ -333,6 +345,8 @@ export interface PublishArgs extends Owner {
    * Errors: `too-large` (one lies inside the metadata, the other in blocks), `generation-mismatch` (`over`).
    */
   readonly splices?: readonly Splice[];
+  /** Offer the blocks to those who bring a body of the same sha256 and may read this one (`find-body`). */
+  readonly share?: boolean;
   /** Of the whole body: not with `splices`. */
   readonly digest?: string;
   readonly contentType?: string;
@@ -410,6 +424,7 @@ export interface ReadOperations extends HistoryReadOperations, SessionReadOperat
   changes: { args: ChangesArgs; result: ChangesResult };
   'stat-many': { args: StatManyArgs; result: StatManyResult };
   'read-many': { args: ReadManyArgs; result: ReadManyResult };
+  'find-body': { args: FindBodyArgs; result: FindBodyResult };
   'path-changes': { args: PathChangesArgs; result: PathChangesResult };
 }
 

@@ -18,7 +18,7 @@ import type { MutationCommand } from '../command.js';
 import { READ, WRITE, changedMode, checkAccess, checkTimes, modeAfterWrite, restricted } from '../permissions.js';
 import { alreadyExists, describe, isDirectory, notFound, resolvePlace, type Place } from '../resolve.js';
 import type { NewBody, Transaction } from '../transaction.js';
-import { checkText8 } from '../value-body.js';
+import { checkText8, sha256Of } from '../value-body.js';
 import { toAttributes, type Inode } from '../value-inode.js';
 import { insertFresh, location, makeInode, parentMaker } from './create.js';
 import { editLiving } from './directory.js';
@@ -46,6 +46,7 @@ export function publish(transaction: Transaction, command: PublishCommand): Publ
   const inode = target.kind === 'file' ? transaction.edit(target.inode.ino) : makeFile(transaction, target.place, args, fresh);
   checkPieces(transaction, args, inode.ino);
   replaceBody(transaction, inode, newBody(transaction, args, current), retention);
+  if (args.share === true) offer(transaction, args, inode);
   inode.mtime = args.mtime ?? transaction.time;
   inode.ctime = transaction.time;
   if (!created) inode.mode = modeAfterWrite(transaction.caller, inode);
@@ -54,6 +55,12 @@ export function publish(transaction: Transaction, command: PublishCommand): Publ
   const at = target.kind === 'place' ? location(target.place) : inode.parent === 0 ? undefined : { parent: inode.parent, name: inode.name };
   transaction.change('published', inode, at);
   return { attributes: toAttributes(inode), generation: inode.generation, created };
+}
+
+/** Small bodies are not looked for: finding one costs more than it. */
+function offer(transaction: Transaction, { body, digest }: PublishCommand['args'], { ino, generation }: Inode): void {
+  const sha256 = body.kind === 'blocks' ? sha256Of(digest) : undefined;
+  if (sha256 !== undefined) transaction.offerDigest(sha256, { ino, generation });
 }
 
 /** The whole body as it was sent, or the one that is there with what was sent in its places. */

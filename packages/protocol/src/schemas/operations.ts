@@ -206,6 +206,7 @@ const singleDefinitions: {
       setMode: optional(boolean),
       mtime: optional(timespec),
       splices: optional(list(splice, SPLICES_MAX)),
+      share: optional(boolean),
     },
     object<WireMutationResult<'publish'>>({ attributes, generation, created: boolean }),
   ),
@@ -279,6 +280,12 @@ const readDefinitions: { readonly [Op in ReadOperation]: OperationDefinition<Op>
       generations: optional(list(generation, READ_MANY_MAX)),
     },
     object<AnswerOf<'read-many'>>({ answers: list(settled(readPlan), READ_MANY_MAX) }),
+  ),
+  'find-body': read(
+    'find-body',
+    21,
+    { digest },
+    object<AnswerOf<'find-body'>>({ ino: optional(inodeNumber), generation: optional(generation) }),
   ),
   'path-changes': pathChangesDefinition,
 };

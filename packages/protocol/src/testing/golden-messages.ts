@@ -167,6 +167,7 @@ const ARGS: ArgsSamples = {
     { nodes: [path], bytesMax: 65_536 },
     { nodes: [path, { ino: ino(7) }], bytesMax: 65_536, generations: [0 as Generation, 3 as Generation] },
   ],
+  'find-body': [{ digest: `sha256:${'0a'.repeat(32)}` }],
   'path-changes': [
     { root: path, limit: 1 },
     {
@@ -235,7 +236,7 @@ const ARGS: ArgsSamples = {
       mode: 0o644,
       splices: [{ offset: 4096, length: 1, over: manifest.extents }, { length: manifest.size - 1 }],
     },
-    { ...owner, node: path, body: { kind: 'blocks', manifest: compressed }, upload, mode: 0o644 },
+    { ...owner, node: path, body: { kind: 'blocks', manifest: compressed }, upload, mode: 0o644, share: true },
   ],
   'begin-tree': [{ ...owner, mode: 0o700, ttlMs: 60_000 }],
   'publish-tree': [
@@ -372,6 +373,7 @@ const ANSWERS: AnswerSamples = {
       ],
     },
   ],
+  'find-body': [{}, { ino: ino(7), generation: 5 as Generation }],
   'path-changes': [
     { changes: [], next: { version: 78 as Version, ordinal: 0xffff }, more: false },
     { changes: [moved, leanMoved], next: { version: 78 as Version, ordinal: 2 }, more: true },
