@@ -356,6 +356,33 @@ describe('names', () => {
     expect({ code: refused.code, says: refused.stderr }).toMatchObject({ code: 2, says: expect.stringContaining('brotli') as string });
   });
 
+  it('stores below a directory as it says, and shares what is put twice', async () => {
+    const log = local('log', 'step 1 loss 0.5\n'.repeat(100_000));
+    await server.must(['mkdir', '-p', `${top}/logs/raw`]);
+    const [set] = (await server.json(['storage', 'set', `${top}/logs`, '--compress', 'gzip', '--dedup', 'on'])) as Row[];
+    expect(set).toMatchObject({
+      path: `${top}/logs`,
+      compress: 'gzip',
+      dedup: true,
+      from: { compress: `${top}/logs`, dedup: `${top}/logs` },
+    });
+    checkSchema('storage', set);
+    await server.must(['put', log, `${top}/logs/raw/a`]);
+    expect(((await stat(`${top}/logs/raw/a`))['blocks'] as number) * 512).toBeLessThan(200_000);
+    expect(await server.must(['storage', 'get', `${top}/logs/raw/a`])).toBe(
+      `${top}/logs/raw/a  compress gzip (set at ${top}/logs), dedup on (set at ${top}/logs)\n`,
+    );
+    const stored = () => readdirSync(join(server.data, 'objects'), { recursive: true }).length;
+    const before = stored();
+    await server.must(['put', '--dedup', log, `${top}/b`]);
+    expect(stored()).toBe(before);
+    expect(await server.must(['cat', `${top}/b`])).toBe(readFileSync(log, 'latin1'));
+    await server.must(['storage', 'clear', `${top}/logs`]);
+    expect(await server.json(['storage', 'get', `${top}/logs`])).toMatchObject([{ compress: 'none', dedup: false }]);
+    expect((await server.run(['storage', 'set', `${top}/logs`])).code).toBe(2);
+    expect((await server.run(['storage', 'set', `${top}/b`, '--dedup', 'on'])).stderr).toContain('storage is set for a directory');
+  });
+
   it('makes, moves, links and removes', async () => {
     const silent = async (...words: string[]) => expect(await server.must(words)).toBe('');
     await silent('mkdir', '-p', `${top}/a/b`);

@@ -5,7 +5,7 @@
 import { connect, type NokvClient, type PutOptions } from '@nokv/client';
 import { startServer, type RunningServer } from '@nokv/server';
 import { systemClock, timespecFromMs, type Clock } from '@nokv/types';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -158,4 +158,154 @@ test('compressed blocks take less, and show it', async () => {
   expect(small.digest).toBe(plain.digest);
   expect(small.size).toBe(plain.size);
   expect(small.blocks).toBeLessThan(plain.blocks / 10);
+});
+
+describe('bodies that are put twice', () => {
+  const bytes = Buffer.concat([patternBytes(9 * MIB, 5), Buffer.alloc(5 * MIB), patternBytes(100, 6)]);
+  async function* stream(): AsyncGenerator<Uint8Array> {
+    for (let at = 0; at < bytes.length; at += 700_000) yield bytes.subarray(at, at + 700_000);
+  }
+
+  test('share their blocks: from memory, files and streams, compressed or not', async () => {
+    const file = join(directory, 'again');
+    await writeFile(file, bytes);
+    const first = await client.put('/first', bytes, { dedup: true });
+    const before = await blocks();
+    for (const [path, source] of [
+      ['/bytes', bytes],
+      ['/blob', new Blob([bytes])],
+      ['/file', { file }],
+    ] as const) {
+      const put = await client.put(path, source, { dedup: true, compress: 'brotli' });
+      expect(put.digest).toBe(first.digest);
+      expect(await blocks()).toBe(before);
+    }
+    await client.put('/stream', stream(), { dedup: true });
+    await collect();
+    expect(await blocks()).toBe(before);
+    await client.put('/first', 'another');
+    await client.remove('/bytes');
+    await collect();
+    for (const path of ['/blob', '/file', '/stream']) expect(await digestOf(path)).toBe(sha256(bytes));
+    expect(await findings()).toEqual([]);
+    for (const path of ['/blob', '/file', '/stream']) await client.remove(path);
+    await collect();
+    expect(await blocks()).toBe(0);
+    // Nothing is found of what is gone.
+    await client.put('/anew', bytes, { dedup: true });
+    expect(await digestOf('/anew')).toBe(sha256(bytes));
+  }, 60_000);
+
+  test('only those that are asked for it, and only with the bytes, not with the digest alone', async () => {
+    await client.put('/plain', bytes);
+    const before = await blocks();
+    await client.put('/asks', bytes, { dedup: true });
+    const [kept] = [await blocks()];
+    expect(kept).toBe(2 * before);
+    // Somebody says of other bytes that they have this digest.
+    const other = patternBytes(bytes.length, 99);
+    await client.remove('/asks');
+    await collect();
+    const staged = await client.stage(other);
+    await client.publish('/liar', { ...staged, digest: sha256(bytes) }, { share: true });
+    await client.put('/honest', bytes, { dedup: true });
+    expect(await digestOf('/honest')).toBe(sha256(bytes));
+  }, 60_000);
+
+  test('not with a body that the caller may not read, nor one in a closed directory', async () => {
+    await client.chmod('/', 0o777);
+    await client.mkdir('/closed', { mode: 0o700 });
+    await client.put('/secret', bytes, { dedup: true, mode: 0o600 });
+    await using guest = await connect({ address: server.rpc, clock, as: { uid: 4711, gid: 4711, groups: [] } });
+    const { digest } = await client.stat('/secret');
+    expect(await guest.metadata.read('find-body', { digest: digest ?? '' })).toEqual({});
+    const before = await blocks();
+    await guest.put('/own', bytes, { dedup: true });
+    expect(await blocks()).toBe(2 * before);
+    await client.put('/closed/open', patternBytes(5 * MIB, 8), { dedup: true, mode: 0o644 });
+    const { digest: inside } = await client.stat('/closed/open');
+    expect(await guest.metadata.read('find-body', { digest: inside ?? '' })).toEqual({});
+    expect(await client.metadata.read('find-body', { digest: inside ?? '' })).toMatchObject({ ino: expect.any(Number) as number });
+    await expect(client.metadata.read('find-body', { digest: 'md5:00' })).rejects.toMatchObject({ code: 'invalid-argument' });
+  }, 60_000);
+
+  test('many at once, while the one that they share comes and goes', async () => {
+    const small = patternBytes(300 * KIB, 12);
+    const writers = Array.from({ length: 6 }, async (_, writer) => {
+      for (let round = 0; round < 6; round++) {
+        await client.put(`/w${writer}`, small, { dedup: true });
+        if (round % 2 === 1) await client.remove(`/w${writer}`);
+        if (writer === 0) await client.metadata.collect({ dryRun: false, limit: 1 }, { timeoutMs: 60_000 });
+        await client.put(`/keep${writer}`, small, { dedup: true });
+      }
+    });
+    await Promise.all(writers);
+    await collect();
+    for (const writer of writers.keys()) expect(await digestOf(`/keep${writer}`)).toBe(sha256(small));
+    expect(await findings()).toEqual([]);
+  }, 60_000);
+
+  test('a repeat under the same request id meets its first answer', async () => {
+    const options = { dedup: true, requestId: 'put-twice' as never };
+    const first = await client.put('/r', bytes, options);
+    expect(await client.put('/r', bytes, options)).toMatchObject({ version: first.version, generation: first.generation });
+    const second = { dedup: true, requestId: 'put-thrice' as never };
+    const shared = await client.put('/s', bytes, second);
+    expect(await client.put('/s', bytes, second)).toMatchObject({ version: shared.version, generation: shared.generation });
+  }, 60_000);
+});
+
+describe('settings of a directory', () => {
+  test('count for what is put below it, by the nearest that has one, and not for what is there', async () => {
+    await client.mkdir('/logs/deep/raw', { parents: true });
+    const log = repetitive(MIB);
+    await client.put('/logs/before', log);
+    await client.storage.set('/logs', { compress: 'brotli', dedup: true });
+    await client.storage.set('/logs/deep/raw', { compress: 'none' });
+    expect(await client.storage.get('/logs/deep/raw')).toEqual({
+      settings: { compress: 'none', dedup: true },
+      from: { compress: '/logs/deep/raw', dedup: '/logs' },
+    });
+    const size = async (path: string): Promise<number> => (await client.stat(path)).blocks * 512;
+    await client.put('/logs/deep/a', log);
+    await client.append('/logs/appended', log);
+    await client.put('/elsewhere', log);
+    await client.put('/logs/said', log, { compress: 'none', dedup: false });
+    for (const path of ['/logs/deep/a', '/logs/appended']) expect(await size(path)).toBeLessThan(MIB / 10);
+    for (const path of ['/logs/before', '/elsewhere', '/logs/said']) expect(await size(path)).toBe(MIB);
+    // By another name of the directory, too.
+    await client.symlink('/logs/deep', '/link');
+    await client.put('/link/b', repetitive(MIB + 1));
+    expect(await size('/logs/deep/b')).toBeLessThan(MIB / 10);
+    const before = await blocks();
+    await client.put('/logs/deep/again', log);
+    expect(await blocks()).toBe(before);
+    await client.storage.clear('/logs');
+    expect(await client.storage.get('/logs/deep/a')).toEqual({ settings: { compress: 'none', dedup: false }, from: {} });
+    await expect(client.storage.set('/elsewhere', { dedup: true })).rejects.toMatchObject({ code: 'not-directory' });
+    await expect(client.storage.set('/logs', { compress: 'lzma' as never })).rejects.toMatchObject({ code: 'invalid-argument' });
+    await expect(client.storage.set('/logs', {})).rejects.toMatchObject({ code: 'invalid-argument' });
+    await client.setXattr('/logs', 'user.nokv.compress', 'shrink');
+    await expect(client.storage.get('/logs')).rejects.toThrow(
+      '/logs: its user.nokv.compress should be one of gzip, brotli, none, found "shrink"',
+    );
+  }, 60_000);
+
+  test('count for trees: small, packed and large files', async () => {
+    const tree = join(directory, 'tree');
+    await mkdir(join(tree, 'sub'), { recursive: true });
+    await writeFile(join(tree, 'small'), 'small');
+    for (let i = 0; i < 20; i++) await writeFile(join(tree, 'sub', `packed${i}`), repetitive(60_000 + i));
+    await writeFile(join(tree, 'large'), repetitive(6 * MIB));
+    await client.mkdir('/into');
+    await client.storage.set('/into', { compress: 'gzip' });
+    await client.putTree(tree, '/into/tree');
+    for (const name of ['sub/packed3', 'large']) {
+      const { size, blocks } = await client.stat(`/into/tree/${name}`);
+      expect(blocks * 512).toBeLessThan(size / 10);
+    }
+    expect(await digestOf('/into/tree/sub/packed3')).toBe(sha256(repetitive(60_003)));
+    expect(await digestOf('/into/tree/large')).toBe(sha256(repetitive(6 * MIB)));
+    expect(await findings()).toEqual([]);
+  }, 60_000);
 });

@@ -9,6 +9,7 @@ import { otherCommands } from './table/other-commands.js';
 import { questionCommands } from './table/question-commands.js';
 import { serverCommands } from './table/server-commands.js';
 import { upkeepCommands } from './table/upkeep-commands.js';
+import { storageCommands } from './table/storage-commands.js';
 import { transferCommands } from './table/transfer-commands.js';
 import { uploadCommands } from './table/upload-commands.js';
 import { tierCommands } from './table/tier-commands.js';
@@ -79,6 +80,9 @@ export const COMMANDS: readonly AnyCommand[] = [
   runs(historyCommands.revert, async () => (await import('./commands/versions.js')).revert),
   runs(historyCommands.undelete, async () => (await import('./commands/versions.js')).undelete),
   runs(historyCommands.prune, async () => (await import('./commands/versions.js')).prune),
+  runs(storageCommands.storageGet, async () => (await import('./commands/storage.js')).storageGet),
+  runs(storageCommands.storageSet, async () => (await import('./commands/storage.js')).storageSet),
+  runs(storageCommands.storageClear, async () => (await import('./commands/storage.js')).storageClear),
   runs(historyCommands.retentionGet, async () => (await import('./commands/retention.js')).retentionGet),
   runs(historyCommands.retentionSet, async () => (await import('./commands/retention.js')).retentionSet),
   runs(questionCommands.catalog, async () => (await import('./commands/questions.js')).catalog),

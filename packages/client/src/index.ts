@@ -90,3 +90,4 @@ export type { Connection, WireCallOptions, WireMutationOptions, WireReadOptions,
 export type { Dial } from './session/link.js';
 /** For adapters (the mount) that read and write blocks themselves and know no store. */
 export { BodyReader, crc32c, type BlockStore } from '@nokv/object';
+export { STORAGE_DEFAULT, type Storage, type StorageInfo, type StorageSettings } from './storage.js';

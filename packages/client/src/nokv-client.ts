@@ -68,6 +68,7 @@ import type { CallOptions, MetadataClient } from './metadata-client.js';
 import type { ProgressListener } from './progress.js';
 import type { Uploads } from './uploads.js';
 import type { PutSource } from './put-source.js';
+import type { Storage } from './storage.js';
 import type { ClientSession, SessionOptions } from './sessions.js';
 import type {
   ArchiveOptions,
@@ -257,6 +258,8 @@ export interface NokvClient extends AsyncDisposable {
   readonly tags: Tags;
   /** How long superseded bodies are kept. */
   readonly retention: Retention;
+  /** How bodies below a directory are stored: compressed, shared. */
+  readonly storage: Storage;
   /**
    * A copy of a file or directory with all below it, now or as it was; costs the same whatever its size and is independent from then on.
    * Errors: `exists`, `own-descendant`, `snapshot-expired`, `retention-ended`.
@@ -388,11 +391,18 @@ export interface PublishOptions extends MutationOptions {
   readonly producer?: string | undefined;
   /** Extended attributes to set in the same commit. */
   readonly xattrs?: Readonly<Record<string, string | Uint8Array>> | undefined;
+  /** Offer the blocks to puts that look whether a body is there already (`dedup`). */
+  readonly share?: boolean | undefined;
 }
 
 export interface PutOptions extends PublishOptions, StageOptions {
   /** For a local file (`{ file }`) in blocks: go on where an earlier put of it ended, and leave notes for a later one. */
   readonly resume?: ResumeOptions | undefined;
+  /**
+   * Look first whether a body with these bytes was put so before, and share its blocks; default: what the directory says
+   * ({@link NokvClient.storage}). What can be read twice is read for its digest before anything is sent.
+   */
+  readonly dedup?: boolean | undefined;
 }
 
 export interface ResumeOptions {

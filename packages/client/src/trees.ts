@@ -1,5 +1,5 @@
 /** Options and reports of transfers of whole directories. */
-import type { ErrorCode, InodeType, Owner, RequestId, Version } from '@nokv/types';
+import type { Codec, ErrorCode, InodeType, Owner, RequestId, Version } from '@nokv/types';
 import type { AtOption } from './history.js';
 import type { CallOptions } from './metadata-client.js';
 import type { ProgressListener } from './progress.js';
@@ -28,6 +28,8 @@ export interface PutTreeOptions extends CallOptions, TreeFilterOptions {
    */
   readonly specialFiles?: 'refuse' | 'skip' | 'keep' | undefined;
   readonly producer?: string | undefined;
+  /** How blocks are compressed that get shorter by it; default: what the destination says, for all of the tree. */
+  readonly compress?: Codec | 'none' | undefined;
   readonly owner?: Owner | undefined;
   /**
    * Of the commit that makes the tree visible (`putTree` only). Called again under the same id, it goes on with what the earlier call has
@@ -68,6 +70,8 @@ export interface ImportOptions extends SyncOptions {
   /** Fifos, sockets and devices: `keep` (default) or `skip`. */
   readonly specialFiles?: 'skip' | 'keep' | undefined;
   readonly producer?: string | undefined;
+  /** How blocks are compressed that get shorter by it; default: what the destination says, for all of the tree. */
+  readonly compress?: Codec | 'none' | undefined;
 }
 
 export interface ExportOptions extends SyncOptions, AtOption {

@@ -25,12 +25,13 @@ export {
 } from './memory/memory-object-store.js';
 export { blocksOf, removeUploadBlocks } from './store-blocks.js';
 export { NAMESPACE_MARKER_FORMAT, claimNamespace, readNamespaceMarker } from './namespace-marker.js';
-export { openLocalFile, type BodySource, type ByteSource } from './body/byte-source.js';
-export { digestOf } from './body/body-digest.js';
+export { byteSourceOf, openLocalFile, type BodySource, type ByteSource } from './body/byte-source.js';
+export { digestOf, sharedDigest } from './body/body-digest.js';
 export { compressPiece, plainBytesOf, type CompressedBytes } from './body/compression.js';
 export { UploadSession, type UploadGrant, type UploadSessionOptions } from './body/upload-session.js';
 export {
   UPLOAD_PARALLEL_DEFAULT,
+  isZero,
   uploadBody,
   type BlockPlace,
   type ResumeHooks,

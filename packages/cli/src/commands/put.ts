@@ -171,7 +171,7 @@ async function putFile(call: Put, client: NokvClient, source: FileSource, path: 
 }
 
 function publishFlags({ flags }: Put): PutOptions {
-  const { ifDigest, contentType, requestId, mode, tag, compress } = flags;
+  const { ifDigest, contentType, requestId, mode, tag, compress, dedup } = flags;
   const ifGeneration = flags.noClobber ? 0 : flags.ifGeneration;
   return {
     ...(ifGeneration === undefined ? {} : { ifGeneration: generation(ifGeneration) }),
@@ -180,6 +180,7 @@ function publishFlags({ flags }: Put): PutOptions {
     ...(requestId === undefined ? {} : { requestId }),
     ...(mode === undefined ? {} : { mode }),
     ...(compress === undefined ? {} : { compress }),
+    ...(dedup ? { dedup } : {}),
     ...(tag.length === 0 ? {} : { xattrs: tagXattrs(tag) }),
   };
 }
@@ -198,6 +199,7 @@ async function putDirectory(call: Put, client: NokvClient, directory: string, pa
     ...transferOptions(call),
     jobs: flags.jobs ?? JOBS_DEFAULT,
     parents: flags.parents,
+    ...(flags.compress === undefined ? {} : { compress: flags.compress }),
     onProgress: (progress) => sent.bar.update(progress),
   });
   const json = { path: showPath(path), ...report };

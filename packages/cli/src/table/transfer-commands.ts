@@ -28,6 +28,7 @@ const put = command({
     noClobber: toggle('Leave files alone that are there already', 'n'),
     allowChanged: toggle('Publish what was read of a file that changes meanwhile'),
     dryRun: toggle('Say what would be put, and do nothing'),
+    dedup: toggle('Share the blocks of a body with the same bytes that was put so before, instead of storing them again'),
     ...transferFlags,
     ...mutationFlags,
   },

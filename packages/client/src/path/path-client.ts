@@ -114,6 +114,7 @@ import { PathRetention } from './retention.js';
 import type { CacheFigures } from '../cache-options.js';
 import { PathTiers } from '../tier/path-tiers.js';
 import { PathUploads } from './path-uploads.js';
+import { PathStorage } from './storage-settings.js';
 import { PathSnapshots } from './snapshots.js';
 import { PathTags } from './tags.js';
 import { logPath, prunePath } from './versions.js';
@@ -130,6 +131,7 @@ export class PathClient implements NokvClient {
   readonly snapshots: PathSnapshots;
   readonly tags: PathTags;
   readonly retention: PathRetention;
+  readonly storage: PathStorage;
   readonly tiers: PathTiers;
   readonly #context: ClientContext;
   readonly #commits: Commits;
@@ -145,6 +147,7 @@ export class PathClient implements NokvClient {
     this.snapshots = new PathSnapshots(context.metadata, this.#commits);
     this.tags = new PathTags(context.metadata, this.#commits);
     this.retention = new PathRetention(context.metadata, this.#commits);
+    this.storage = new PathStorage(context);
     this.tiers = new PathTiers(context);
   }
 

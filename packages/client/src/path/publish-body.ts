@@ -1,15 +1,19 @@
 /** The commit that makes a body visible, and what goes before it. */
 import type { NodeRef, PublishArgs, PublishResult, RequestId } from '@nokv/types';
-import { NokvError, isNokvError, requestId as checkRequestId } from '@nokv/types';
+import { INLINE_BYTES_MAX, NokvError, isNokvError, requestId as checkRequestId } from '@nokv/types';
 import type { ClientContext } from '../client-context.js';
 import type { MutateOptions, Mutated } from '../metadata-client.js';
 import type { PublishOptions, PutOptions, PutOutcome, StagedBody } from '../nokv-client.js';
 import type { PutSource } from '../put-source.js';
+import { sizeOf } from '../body/body-source.js';
 import { ResumableUpload } from '../body/resumable-upload.js';
-import { stageBody } from '../body/stage-body.js';
+import { stageBody, type StageBodyOptions } from '../body/stage-body.js';
 import { endUpload } from '../body/upload-lease.js';
 import { transferSignal } from '../transfer-signal.js';
+import { STORAGE_DEFAULT, type StorageSettings } from '../storage.js';
 import { expectedGeneration, nameBytes, timespec, valueBytes } from './arguments.js';
+import { putShared } from './put-shared.js';
+import { storageFor } from './storage-settings.js';
 
 const FILE_MODE = 0o644;
 
@@ -22,21 +26,46 @@ export async function putBody(context: ClientContext, node: NodeRef, source: Put
   try {
     // Under the caller's own id the upload is asked for again too: a repeat meets the blocks that it sent before.
     const uploadRequestId = options.requestId === undefined ? undefined : derivedRequestId(options.requestId, 'u');
-    const resumable = options.resume === undefined ? undefined : new ResumableUpload(options.resume);
-    const body = await stageBody(context, source, { ...call, uploadRequestId, resumable });
-    try {
-      const outcome = await publishBody(context, node, body, call);
-      await resumable?.close(true);
-      return resumable === undefined ? outcome : { ...outcome, resumedBytes: resumable.resumedBytes };
-    } catch (error) {
-      const isKept = resumable?.keepsAfter(error) === true;
-      if (!isKept && isNokvError(error) && error.outcome === 'not-applied') await endUpload(context, body.staged.upload);
-      await resumable?.close(!isKept);
-      throw error;
-    }
+    const { compress, dedup } = await storageOfPut(context, node, source, call);
+    const staging = { ...call, uploadRequestId, compress };
+    if (!dedup) return await storeBody(context, node, source, staging);
+    return await putShared(context, node, source, staging, () => storeBody(context, node, source, { ...staging, share: true }));
   } finally {
     stop();
   }
+}
+
+async function storeBody(
+  context: ClientContext,
+  node: NodeRef,
+  source: PutSource,
+  options: PutOptions & StageBodyOptions,
+): Promise<PutOutcome> {
+  const resumable = options.resume === undefined ? undefined : new ResumableUpload(options.resume);
+  const body = await stageBody(context, source, { ...options, resumable });
+  try {
+    const outcome = await publishBody(context, node, body, options);
+    await resumable?.close(true);
+    return resumable === undefined ? outcome : { ...outcome, resumedBytes: resumable.resumedBytes };
+  } catch (error) {
+    const isKept = resumable?.keepsAfter(error) === true;
+    if (!isKept && isNokvError(error) && error.outcome === 'not-applied') await endUpload(context, body.staged.upload);
+    await resumable?.close(!isKept);
+    throw error;
+  }
+}
+
+/** What the caller says, else what the directory says; bodies that are small for sure are not asked for. */
+async function storageOfPut(
+  context: ClientContext,
+  node: NodeRef,
+  source: PutSource,
+  { compress, dedup, signal }: PutOptions,
+): Promise<StorageSettings> {
+  const isSmall = (sizeOf(source) ?? Infinity) <= INLINE_BYTES_MAX;
+  const isSaid = compress !== undefined && dedup !== undefined;
+  const settings = isSmall || isSaid || !('path' in node) ? STORAGE_DEFAULT : await storageFor(context, node.path, { signal });
+  return { compress: compress ?? settings.compress, dedup: !isSmall && (dedup ?? settings.dedup) };
 }
 
 export async function publishBody(context: ClientContext, node: NodeRef, body: Publishable, options: PublishOptions): Promise<PutOutcome> {
@@ -81,6 +110,7 @@ export function publishArgs(context: ClientContext, node: NodeRef, { digest, sta
       : { upload: staged.upload, endUpload: staged.keepUpload !== true, ...(staged.packed === true ? { packed: true } : {}) }),
     ...(staged.base === undefined ? {} : { base: staged.base }),
     ...(digest === undefined ? {} : { digest }),
+    ...(options.share === undefined ? {} : { share: options.share }),
     ...(options.contentType === undefined ? {} : { contentType: options.contentType }),
     ...(options.producer === undefined ? {} : { producer: options.producer }),
     ...(options.ifGeneration === undefined

@@ -35,6 +35,7 @@ import type { PutSource } from '../put-source.js';
 import { transferSignal } from '../transfer-signal.js';
 import { expectedGeneration } from './arguments.js';
 import { derivedRequestId } from './publish-body.js';
+import { storageFor } from './storage-settings.js';
 
 /** How often a body may change under us, just where we change it, before we give up. */
 const ATTEMPTS_MAX = 16;
@@ -68,6 +69,7 @@ export async function spliceBody(
 
 class BodyChange {
   readonly #context: ClientContext;
+  readonly #given: NodeRef;
   #node: NodeRef;
   #compress: SpliceOptions['compress'];
   readonly #offset: number | undefined;
@@ -86,6 +88,7 @@ class BodyChange {
     options: SpliceOptions,
   ) {
     this.#context = context;
+    this.#given = node;
     this.#node = node;
     this.#offset = offset;
     this.#lease = lease;
@@ -98,7 +101,7 @@ class BodyChange {
   async run(source: PutSource): Promise<SpliceOutcome> {
     // Looked at first: nothing is sent for a file that is not there or that changed.
     let plan = await this.#plan();
-    this.#compress = this.#options.compress ?? codecOf(plan?.body);
+    this.#compress = this.#options.compress ?? codecOf(plan?.body) ?? (await this.#compressBySettings(plan, source));
     let sent = await this.#stage(source);
     const size = sent.kind === 'inline' ? sent.bytes.length : sent.manifest.size;
     this.#meter.phase('publish');
@@ -142,6 +145,13 @@ class BodyChange {
       });
     }
     return plan;
+  }
+
+  /** A file that has no blocks yet is stored as its directory says. */
+  async #compressBySettings(plan: ReadPlan | undefined, source: PutSource): Promise<SpliceOptions['compress']> {
+    if (plan?.body.kind === 'blocks' || !('path' in this.#given)) return undefined;
+    const size = (plan?.attributes.size ?? 0) + (sizeOf(source) ?? Infinity);
+    return size <= INLINE_BYTES_MAX ? undefined : (await storageFor(this.#context, this.#given.path, { signal: this.#signal })).compress;
   }
 
   async #stage(source: PutSource): Promise<Body> {

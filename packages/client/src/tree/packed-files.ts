@@ -5,8 +5,8 @@
  * A body waits for its block to fill without holding a slot of the pool; what waits is bounded by the packer, which
  * accepts no more while too many blocks are on their way.
  */
-import { PackedUpload } from '@nokv/object';
-import { isHole, type AccessResult } from '@nokv/types';
+import { PackedUpload, compressPiece } from '@nokv/object';
+import { isHole, type AccessResult, type Codec } from '@nokv/types';
 import { UploadLease, endUpload } from '../body/upload-lease.js';
 import type { ClientContext } from '../client-context.js';
 import type { StagedBody } from '../nokv-client.js';
@@ -28,6 +28,7 @@ export interface PackedFilesOptions {
   readonly pool: TaskPool;
   readonly access: AccessResult;
   readonly target: string;
+  readonly compress?: Codec | 'none' | undefined;
 }
 
 export class PackedFiles {
@@ -42,12 +43,13 @@ export class PackedFiles {
 
   /** Takes a copy of the bytes; `publish` runs in the pool once their block is stored. */
   async add(bytes: Uint8Array, publish: (staged: StagedBody) => Promise<void>): Promise<void> {
-    const { pool } = this.#options;
+    const { pool, compress = 'none', access } = this.#options;
+    const compressed = compress === 'none' || bytes.length <= access.inlineBytesMax ? undefined : await compressPiece(bytes, compress);
     if (this.#batch !== undefined && this.#batch.bytes + bytes.length > UPLOAD_BYTES_MAX) await this.flush();
     this.#batch ??= this.#begin();
     const { lease, packed, published } = this.#batch;
     this.#batch.bytes += bytes.length;
-    const { accepted, stored } = packed.add(bytes);
+    const { accepted, stored } = packed.add(bytes, compressed);
     const done = (async () => {
       const { body, size, digest = '' } = await stored;
       const isPacked = body.kind === 'blocks' && body.manifest.extents.some((extent) => !isHole(extent));

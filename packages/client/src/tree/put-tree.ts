@@ -6,9 +6,11 @@
  * `putInto` creates entry by entry at the destination itself, and `importTree` does that only with what differs.
  */
 import type { EntryRef, InodeNumber, NodeCard, NodeRef, RequestId } from '@nokv/types';
-import { NokvError, UPLOAD_TTL_MS_MAX, isNokvError } from '@nokv/types';
+import { NokvError, UPLOAD_TTL_MS_MAX, isNokvError, splitPath } from '@nokv/types';
 import type { ClientContext } from '../client-context.js';
+import type { CallOptions } from '../metadata-client.js';
 import { derivedRequestId } from '../path/publish-body.js';
+import { storageBelow } from '../path/storage-settings.js';
 import { transferSignal } from '../transfer-signal.js';
 import type { ImportOptions, PutTreeOptions, SyncReport, TreeReport } from '../trees.js';
 import { localCalls } from './local-calls.js';
@@ -32,7 +34,11 @@ export async function putTree(
     if (into.isPublished !== true && options.replace !== true) await refuseExisting(context, to, call);
     const existing = into.card === undefined ? ('fresh' as const) : ('update' as const);
     // What is gone here since the earlier call is taken out of what that one staged.
-    const send = await SendTree.start(context, { ...sendOptions(options), owner, existing, chown: true, delete: true }, transfer.signal);
+    const send = await SendTree.start(
+      context,
+      { ...(await sendOptions(context, to, options, call)), owner, existing, chown: true, delete: true },
+      transfer.signal,
+    );
     if (into.isPublished !== true) await send.send(root, into);
     send.meter.phase('publish');
     const { version } = await context.metadata.mutate(
@@ -56,7 +62,11 @@ export async function putInto(
   const transfer = transferSignal(context.clock, options);
   try {
     const root = await openLocalDirectory(localDirectory);
-    const send = await SendTree.start(context, { ...sendOptions(options), owner, existing: 'overwrite', chown: false }, transfer.signal);
+    const send = await SendTree.start(
+      context,
+      { ...(await sendOptions(context, to, options, transfer)), owner, existing: 'overwrite', chown: false },
+      transfer.signal,
+    );
     await send.send(
       root,
       await openDestination(context, to, { mode: root.mode, owner, parents: options.parents ?? true }, transfer.signal),
@@ -82,6 +92,7 @@ export async function importTree(
       context,
       {
         ...options,
+        compress: await compressOf(context, to, options, transfer),
         owner,
         existing: 'update',
         chown: options.owner !== undefined || owner === undefined,
@@ -131,8 +142,23 @@ async function hasPath(context: ClientContext, ino: InodeNumber, call: { readonl
   }
 }
 
-function sendOptions(options: PutTreeOptions) {
-  return { ...options, specialFiles: options.specialFiles ?? ('refuse' as const) };
+async function sendOptions(context: ClientContext, to: NodeRef, options: PutTreeOptions, { signal }: CallOptions) {
+  return {
+    ...options,
+    specialFiles: options.specialFiles ?? ('refuse' as const),
+    compress: await compressOf(context, to, options, { signal }),
+  };
+}
+
+/** What the caller says, else what the destination says, for all of the tree. */
+async function compressOf(
+  context: ClientContext,
+  to: NodeRef,
+  { compress }: Pick<PutTreeOptions, 'compress'>,
+  call: CallOptions,
+): Promise<PutTreeOptions['compress']> {
+  if (compress !== undefined || !('path' in to)) return compress;
+  return (await storageBelow(context, splitPath(to.path), call)).compress;
 }
 
 function treeReport({ files, directories, symlinks, links, specials, bytes, skipped }: SyncReport): TreeReport {

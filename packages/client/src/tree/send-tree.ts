@@ -5,7 +5,7 @@
  * Every operation is acknowledged as durable: a server that restarts in between loses none of them.
  */
 import { readlink } from 'node:fs/promises';
-import { NokvError, formatName, type InodeNumber, type InodeType, type NodeCard, type Owner } from '@nokv/types';
+import { NokvError, formatName, type Codec, type InodeNumber, type InodeType, type NodeCard, type Owner } from '@nokv/types';
 import { stageBody, stageBytes } from '../body/stage-body.js';
 import type { ClientContext } from '../client-context.js';
 import { localError } from '../local-error.js';
@@ -37,6 +37,7 @@ export interface SendOptions extends CallOptions, TreeFilterOptions {
   readonly jobs?: number | undefined;
   readonly onProgress?: ProgressListener | undefined;
   readonly producer?: string | undefined;
+  readonly compress?: Codec | 'none' | undefined;
   /** Of everything that is made; undefined: the owners of the local entries. */
   readonly owner: Owner | undefined;
   /** Give what is there already its owner, too. */
@@ -87,7 +88,13 @@ export class SendTree {
     const jobs = transferJobs(options.jobs);
     const { inlineBytesMax, ...access } = await context.access({ signal });
     const pool = new TaskPool(Math.min(jobs * 4, TASKS_MAX), signal);
-    const packed = new PackedFiles({ context, pool, access: { inlineBytesMax, ...access }, target: 'packed files of a tree' });
+    const packed = new PackedFiles({
+      context,
+      pool,
+      access: { inlineBytesMax, ...access },
+      target: 'packed files of a tree',
+      compress: options.compress,
+    });
     return new SendTree({ context, options, pool, packed, filter, inlineBytesMax, calls: await localCalls() });
   }
 
@@ -301,6 +308,7 @@ export class SendTree {
       {
         signal: this.#pool.signal,
         target: formatName(entry.path),
+        compress: this.#options.compress,
         onProgress: ({ bytes }) => {
           this.meter.add(0, bytes - seen);
           seen = bytes;
