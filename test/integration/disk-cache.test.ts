@@ -160,7 +160,7 @@ describe('over S3', () => {
 
   test('a server that was given a cache answers clients from it, verified; /metrics counts', { timeout: 60_000 }, async () => {
     const data = await mkdtemp(join(tmpdir(), 'nokv-server-cache-'));
-    const cache = { directory: join(directory, 'cache'), freeBytesMin: 0 };
+    const cache = { directory: join(directory, 'cache'), freeBytesMin: 0, memoryBytes: 0 };
     const caching = await startServerProcess({ data, object: s3.url, env: s3.env, logLevel: 'silent', cache });
     try {
       const body = patternBytes(5 * MIB, 11);
@@ -179,9 +179,6 @@ describe('over S3', () => {
       expect((await gets()) - before).toBe(2);
       await vi.waitUntil(() => cacheFiles().length === 2);
       for (const file of cacheFiles()) flip(file, MIB / 2);
-      // Larger than the memory of the server's cache, so that what it has is on the disk.
-      await (await openProxied()).put('/other', patternBytes(20 * MIB, 12));
-      await read(await openProxied(), '/other');
       const again = await gets();
       expect(Buffer.compare(await read(await openProxied(), '/served'), body)).toBe(0);
       expect((await gets()) - again).toBe(2);
@@ -189,7 +186,7 @@ describe('over S3', () => {
       await read(await openProxied(), '/served');
       expect(await readMetric(caching.http, 'nokv_block_cache_hits_total')).toBeGreaterThanOrEqual(2);
       expect((await gets()) - again).toBe(2);
-      expect(await readMetric(caching.http, 'nokv_block_cache_bytes', 'place="disk"')).toBeGreaterThan(20 * MIB);
+      expect(await readMetric(caching.http, 'nokv_block_cache_bytes', 'place="disk"')).toBeGreaterThan(5 * MIB);
     } finally {
       await caching.kill();
       await rm(data, { recursive: true, force: true });

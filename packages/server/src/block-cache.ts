@@ -35,8 +35,9 @@ export function openBlockCache(
     log.info({ directory: config.directory }, 'no cache: the bodies lie on this machine');
     return undefined;
   }
-  const disk = new DiskCache({ ...config, clock, random, note: (line) => log.warn({}, line) });
-  const reader = new BodyReader({ store: blocksOf(opened.store), disk, cacheBytes: MEMORY_BYTES });
+  const { memoryBytes = MEMORY_BYTES, ...limits } = config;
+  const disk = new DiskCache({ ...limits, clock, random, note: (line) => log.warn({}, line) });
+  const reader = new BodyReader({ store: blocksOf(opened.store), disk, cacheBytes: memoryBytes });
   addCacheMetrics(metrics, reader);
   return { reader, close: () => disk.settle() };
 }

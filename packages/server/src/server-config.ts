@@ -31,11 +31,19 @@ export interface ServerConfig {
   /** How much of the change log is kept for watchers and listings of what happened; results of requests no longer than that. */
   readonly changeWindow?: ChangeWindow | undefined;
   /** Keeps blocks that clients read through this server on its disk; default: none are kept. */
-  readonly cache?:
-    | { readonly directory: string; readonly bytesMax?: number | undefined; readonly freeBytesMin?: number | undefined }
-    | undefined;
+  readonly cache?: BlockCacheConfig | undefined;
   /** JSON lines on stderr from this level on; default `info`. */
   readonly logLevel?: LogLevel | undefined;
+}
+
+export interface BlockCacheConfig {
+  readonly directory: string;
+  /** What it may hold; default 10 GiB. */
+  readonly bytesMax?: number | undefined;
+  /** What its file system must keep free; default a tenth of it, at most 10 GiB. */
+  readonly freeBytesMin?: number | undefined;
+  /** Blocks kept in memory beside it; default 16 MiB. */
+  readonly memoryBytes?: number | undefined;
 }
 
 export type Durability = 'local' | 'shared' | 'async';

@@ -4,6 +4,8 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { BodyReader } from '../body/body-reader.js';
+import { blocksOf } from '../store-blocks.js';
 import { cachedBody } from '../testing/cached-body.js';
 import { codeOf } from '../testing/index.js';
 import { entryDiskBytes, entryName } from './cache-entry.js';
@@ -76,6 +78,14 @@ describe('a second process', () => {
     expect(reader.figures.disk?.hits).toBe(hits);
     expect(store.calls.get).toBe(2);
   });
+});
+
+test('what is being written is waited for, not fetched again', async () => {
+  const { store, body, bytes, open } = await cachedBody(directory, 3, 500_000);
+  const { disk } = open();
+  const reader = new BodyReader({ store: blocksOf(store), disk, cacheBytes: 0 });
+  for (let round = 0; round < 5; round += 1) expect(Buffer.compare(await reader.read(body, 0, bytes.length), bytes)).toBe(0);
+  expect(store.calls.get).toBe(3);
 });
 
 describe('verification', () => {

@@ -245,6 +245,8 @@ export class DiskCache {
   /** An entry that is there and gives nothing is wrong: it goes. A disk that fails to read is a miss. */
   async #open(piece: PieceKey, look: (fd: number) => Promise<Uint8Array | undefined>): Promise<Uint8Array | undefined> {
     const path = this.#path(piece);
+    // On its way here already: that is nearer than the store.
+    await this.#writing.get(entryName(piece));
     try {
       const fd = await openFile(path, 'r');
       try {
