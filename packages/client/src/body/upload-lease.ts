@@ -30,12 +30,14 @@ export class UploadLease {
   readonly #context: ClientContext;
   readonly #options: UploadLeaseOptions;
   readonly #stop = new AbortController();
+  /** Asked once for all who wait. */
+  #renewing: Promise<string> | undefined;
 
   constructor(context: ClientContext, options: UploadLeaseOptions) {
     this.#context = context;
     this.#options = options;
     const store = options.requestId === undefined ? context.store : toleratingEnded(context.store);
-    this.session = new UploadSession({ store, begin: () => this.#begin() });
+    this.session = new UploadSession({ store: this.#withFreshTickets(store), begin: () => this.#begin() });
   }
 
   /** The upload's id, once there is one. */
@@ -68,16 +70,39 @@ export class UploadLease {
 
   /** Ends with `release`, or when the upload is gone: then the next put or the publish says so. */
   async #renew(upload: UploadId): Promise<void> {
-    const { clock, metadata } = this.#context;
-    try {
-      for (;;) {
-        await clock.sleep(Math.min(this.#ttlMs, UPLOAD_TTL_MS_DEFAULT) / 3, this.#stop.signal);
-        const { result } = await metadata.mutate('renew-upload', { upload, ttlMs: this.#ttlMs }, { signal: this.#stop.signal });
-        this.session.renewed({ upload, ticket: result.ticket });
+    for (;;) {
+      try {
+        await this.#context.clock.sleep(Math.min(this.#ttlMs, UPLOAD_TTL_MS_DEFAULT) / 3, this.#stop.signal);
+        await this.#renewNow(upload);
+      } catch (error) {
+        // A server that is away now may be back before the upload expires.
+        if (this.#stop.signal.aborted || !isNokvError(error) || error.kind !== 'unavailable') return;
       }
-    } catch {
-      // Released, or refused: what needs the upload meets the refusal itself.
     }
+  }
+
+  async #renewNow(upload: UploadId): Promise<string> {
+    const { result } = await this.#context.metadata.mutate('renew-upload', { upload, ttlMs: this.#ttlMs }, { signal: this.#stop.signal });
+    this.session.renewed({ upload, ticket: result.ticket });
+    return result.ticket;
+  }
+
+  /** Another node that serves now does not know the tickets of the last one: a put that is refused for its ticket asks for a new one, once. */
+  #withFreshTickets(store: BlockStore): BlockStore {
+    return {
+      description: store.description,
+      getBlock: (...call) => store.getBlock(...call),
+      close: () => store.close(),
+      putBlock: async (upload, index, bytes, options) => {
+        try {
+          await store.putBlock(upload, index, bytes, options);
+        } catch (error) {
+          if (!isNokvError(error, 'bad-token')) throw error;
+          this.#renewing ??= this.#renewNow(upload).finally(() => (this.#renewing = undefined));
+          await store.putBlock(upload, index, bytes, { ...options, ticket: await this.#renewing });
+        }
+      },
+    };
   }
 }
 
