@@ -57,6 +57,7 @@ export { entryDiskBytes, entryName, parseEntryName, type PieceKey } from './cach
 export { describeS3, parseS3Url, type S3Location } from './s3/s3-location.js';
 export { openObjectStore } from './open-object-store.js';
 export { proxiedBlockStore, type ProxiedBlockStoreOptions } from './proxied-block-store.js';
+export { orAborted } from './cancellation.js';
 export { openBlockStore, type OpenBlockStoreOptions, type PresignCalls } from './open-block-store.js';
 export { examineStore, type CapabilityFinding } from './examine-store.js';
 export { STORE_CAPABILITIES, admissionProbe, type AdmissionResult, type StoreCapability } from './admission-probe.js';

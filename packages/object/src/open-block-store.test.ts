@@ -3,14 +3,15 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeUploadId, type BlockAccess } from '@nokv/types';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { crc32c } from './block-checksum.js';
 import { openFileStore } from './file/file-object-store.js';
 import { claimNamespace } from './namespace-marker.js';
 import { openBlockStore } from './open-block-store.js';
 import { openS3Store } from './s3/s3-object-store.js';
-import { startS3Double } from './testing/index.js';
+import { startS3Double, type S3Double } from './testing/index.js';
 
+const doubles: S3Double[] = [];
 const cleanups: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup();
@@ -28,6 +29,7 @@ async function fileWay(): Promise<BlockAccess & { kind: 'file' }> {
 
 async function s3Way(): Promise<BlockAccess & { kind: 's3' }> {
   const double = await startS3Double();
+  doubles.push(double);
   cleanups.push(() => double.stop());
   const store = await openS3Store(double.url, { env: keys });
   const marker = await claimNamespace(store);
@@ -87,4 +89,16 @@ test('a read token that is about to expire is renewed before it is used, once fo
   const upload = makeUploadId(1, randomBytes(10));
   await Promise.all([0, 1, 2].map((index) => blocks.getBlock(upload, index, 0, 1, { signal: abort }).catch(() => undefined)));
   expect(renewals).toBe(1);
+});
+
+test('an opening that is given up ends at once and tries no other way', async () => {
+  const way = await s3Way();
+  const double = doubles.at(-1);
+  double?.inject({ method: 'GET', times: 100, effect: { kind: 'hang' } });
+  const abort = new AbortController();
+  const opening = openBlockStore([way, proxied], { env: keys, signal: abort.signal });
+  const before = double?.requests.length ?? 0;
+  await vi.waitFor(() => expect(double?.requests.length).toBeGreaterThan(before));
+  abort.abort();
+  await expect(opening).rejects.toMatchObject({ code: 'cancelled' });
 });

@@ -30,6 +30,8 @@ export interface OpenBlockStoreOptions {
   readonly presign?: PresignCalls | undefined;
   /** Fresh ways, when the read token of the one in use is about to expire or was refused. */
   readonly renew?: (() => Promise<readonly BlockAccess[]>) | undefined;
+  /** Ends the opening. */
+  readonly signal?: AbortSignal | undefined;
   /** For the proxied way: reach the server through this unix socket. */
   readonly socketPath?: string | undefined;
   readonly clock?: Clock | undefined;
@@ -52,7 +54,7 @@ export async function openBlockStore(access: readonly BlockAccess[], options: Op
     try {
       return await open(way, options);
     } catch (error) {
-      if (!isNokvError(error)) throw error;
+      if (!isNokvError(error) || options.signal?.aborted === true) throw error;
       reasons.push(`${way.kind}: ${error.message}`);
     }
   }
@@ -63,7 +65,7 @@ async function open(way: BlockAccess, options: OpenBlockStoreOptions): Promise<B
   switch (way.kind) {
     case 'file':
       return {
-        ...blocksOf(await withMarker(await openFileStore(way.directory, { create: false, ...options }), way.marker)),
+        ...blocksOf(await withMarker(await openFileStore(way.directory, { create: false, ...options }), way.marker, options)),
         isLocal: true,
       };
     case 's3': {
@@ -73,7 +75,7 @@ async function open(way: BlockAccess, options: OpenBlockStoreOptions): Promise<B
       // One quick look whether these keys open this bucket; the store in use then has its full patience.
       const probe = await openS3Store(location, { ...options, retry: DIRECT_RETRY, check: false });
       try {
-        await withMarker(probe, way.marker);
+        await withMarker(probe, way.marker, options);
       } finally {
         await probe.close();
       }
@@ -86,9 +88,9 @@ async function open(way: BlockAccess, options: OpenBlockStoreOptions): Promise<B
   }
 }
 
-async function withMarker(store: ObjectStore, expected: string): Promise<ObjectStore> {
+async function withMarker(store: ObjectStore, expected: string, { signal }: OpenBlockStoreOptions): Promise<ObjectStore> {
   try {
-    checkMarker(await readNamespaceMarker(store), expected, store.description);
+    checkMarker(await readNamespaceMarker(store, { signal }), expected, store.description);
     return store;
   } catch (error) {
     await store.close();
@@ -107,10 +109,10 @@ function openProxied(way: BlockAccess & { readonly kind: 'proxied' }, options: O
 }
 
 async function openPresigned(way: BlockAccess & { readonly kind: 'presigned' }, options: OpenBlockStoreOptions): Promise<BlockStore> {
-  const { clock, random, presign } = options;
+  const { clock, random, presign, signal } = options;
   if (presign === undefined) throw new NokvError('unsupported', 'found nobody who asks for signed URLs');
   const certificates = await trustedCertificates(options.env['AWS_CA_BUNDLE'] || undefined);
-  checkMarker(await readSignedMarker(way.markerUrl, way.description, { clock, random, certificates }), way.marker, way.description);
+  checkMarker(await readSignedMarker(way.markerUrl, way.description, { clock, random, certificates, signal }), way.marker, way.description);
   const readToken = readTokens(way, options);
   const signer: UrlSigner = {
     puts: (args) => presign.puts(args),

@@ -10,6 +10,7 @@ import type { BlockStore, GetBlockOptions, PutBlockOptions } from './block-store
 import { HttpEndpoint, type HttpAnswer } from './http/http-endpoint.js';
 import { retryAfterMs, translateHttpFailure } from './http/http-errors.js';
 import { parseNamespaceMarker } from './namespace-marker.js';
+import type { StoreCallOptions } from './object-store.js';
 import { checkRange, noObject, shortObject } from './object-key.js';
 import { RETRY_POLICY_DEFAULT, Retries, TryAgain, type RetryPolicy } from './retries.js';
 import { parseErrorBody, translateRefusal } from './s3/s3-errors.js';
@@ -41,12 +42,13 @@ export function presignedBlockStore(options: PresignedBlockStoreOptions): BlockS
 export async function readSignedMarker(
   url: string,
   description: string,
-  { clock = systemClock, random = systemRandom, certificates }: Pick<PresignedBlockStoreOptions, 'clock' | 'random' | 'certificates'>,
+  options: Pick<PresignedBlockStoreOptions, 'clock' | 'random' | 'certificates'> & StoreCallOptions,
 ): Promise<string> {
+  const { clock = systemClock, random = systemRandom, certificates, signal: callers } = options;
   const exchanges = new SignedExchanges(description, clock, certificates);
   try {
     const retries = new Retries({ ...RETRY_POLICY_DEFAULT, ...PROBE_RETRY }, clock, random);
-    return await retries.run(`${description}: look for the bucket`, undefined, async ({ signal }) => {
+    return await retries.run(`${description}: look for the bucket`, callers, async ({ signal }) => {
       const answer = await exchanges.send('GET', { url, headers: [] }, { signal });
       if (answer.status !== 200) throw exchanges.refusal(answer, 'read the namespace marker', false);
       return parseNamespaceMarker(answer.body, description);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { NokvError, type Random } from '@nokv/types';
+import { NokvError, systemClock, type Random } from '@nokv/types';
 import { RETRY_POLICY_DEFAULT, Retries, TryAgain, type RetryPolicy } from './retries.js';
 import { fakeClock } from './testing/fake-clock.js';
 
@@ -74,6 +74,15 @@ describe('Retries', () => {
     for (let call = 0; call < 5; call += 1) await retries.run('call', undefined, async () => undefined);
     await retries.run('call', undefined, fail).catch(() => undefined);
     expect(attempts).toBe(202);
+  });
+
+  test('a call whose time is up tells what the last whole attempt failed with', async () => {
+    const retries = new Retries({ ...RETRY_POLICY_DEFAULT, deadlineMs: 200, firstDelayMs: 1 }, systemClock, always(0));
+    const call = retries.run('call', undefined, async ({ number, signal }) => {
+      if (number === 1) throw new TryAgain(new NokvError('store-unavailable', 'nobody listens'));
+      await new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true }));
+    });
+    await expect(call).rejects.toMatchObject({ code: 'deadline-exceeded', message: expect.stringContaining('last: nobody listens') });
   });
 
   test('a signal ends the wait between attempts', async () => {

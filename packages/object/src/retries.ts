@@ -82,6 +82,8 @@ export class Retries {
       () => undefined,
     );
     let isAmbiguous = false;
+    /** Of an attempt that was not cut off: it says more than that the time is up. */
+    let before: unknown;
     try {
       for (let number = 1; ; number += 1) {
         try {
@@ -91,7 +93,8 @@ export class Retries {
         } catch (error) {
           const failure = error instanceof TryAgain ? error.error : error;
           isAmbiguous ||= failure instanceof NokvError && failure.outcome === 'unknown';
-          if (stop.signal.aborted) throw this.#ended(what, signal, isAmbiguous, failure);
+          if (stop.signal.aborted) throw this.#ended(what, signal, isAmbiguous, before ?? failure);
+          before = failure;
           if (!(error instanceof TryAgain)) throw error;
           const delayMs = Math.max(this.#delayMs(number), error.afterMs ?? 0);
           const isLast = number >= this.#policy.attemptsMax || this.#budget < RETRY_COST || this.#clock.monotonicMs() + delayMs >= end;

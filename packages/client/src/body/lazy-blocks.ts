@@ -2,7 +2,7 @@
  * How this client reaches blocks: asked of the server once, opened when the first body needs it. It is a block store
  * itself, so that readers and uploads can be made before anybody knows whether they will touch a block.
  */
-import { openBlockStore, type BlockStore } from '@nokv/object';
+import { openBlockStore, orAborted, type BlockStore } from '@nokv/object';
 import type { AccessResult, BlockAccess, Clock, Random } from '@nokv/types';
 import { NokvError, isNokvError } from '@nokv/types';
 import type { CallOptions, MetadataClient } from '../metadata-client.js';
@@ -21,6 +21,8 @@ const SPARE_MS = 60_000;
 
 export class LazyBlocks implements BlockStore {
   readonly #options: LazyBlocksOptions;
+  /** An opening serves every call: it ends with the client, not with the call that began it. */
+  readonly #closing = new AbortController();
   #access: Promise<AccessResult> | undefined;
   #store: Promise<BlockStore> | undefined;
   /** Stores that were given up; bounded by how often a server moves. */
@@ -73,6 +75,7 @@ export class LazyBlocks implements BlockStore {
   }
 
   async close(): Promise<void> {
+    this.#closing.abort(new NokvError('cancelled', 'the client was closed'));
     const last = await this.#store?.catch(() => undefined);
     this.#store = undefined;
     for (const store of [...this.#left.splice(0), ...(last === undefined ? [] : [last])]) await store.close();
@@ -80,14 +83,19 @@ export class LazyBlocks implements BlockStore {
 
   /** A way that has ended (another server serves now, at another address) is asked for again, once a call. */
   async #use<Result>(signal: AbortSignal | undefined, call: (store: BlockStore) => Promise<Result>): Promise<Result> {
-    const store = await this.open({ signal });
+    const store = await this.#opened(signal);
     try {
       return await call(store);
     } catch (error) {
       if (!isNokvError(error) || error.kind !== 'unavailable' || signal?.aborted === true) throw error;
       if (!(await this.#hasMoved(store, { signal }))) throw error;
-      return call(await this.open({ signal }));
+      return call(await this.#opened(signal));
     }
+  }
+
+  /** Waits for the opening no longer than the call may take. */
+  #opened(signal: AbortSignal | undefined): Promise<BlockStore> {
+    return orAborted(this.open({ signal }), signal);
   }
 
   async #hasMoved(failed: BlockStore, options: CallOptions): Promise<boolean> {
@@ -110,6 +118,7 @@ export class LazyBlocks implements BlockStore {
     const store = await openBlockStore(this.#allowed(access.ways), {
       env,
       renew,
+      signal: this.#closing.signal,
       clock,
       random,
       presign: { puts: (args) => metadata.presignPuts(args), gets: (args) => metadata.presignGets(args) },
