@@ -33,44 +33,48 @@ const isLong = process.env['NOKV_TEST_LONG'] === '1';
 const PUTS = isLong ? 200 : 50;
 const READERS = isLong ? 8 : 4;
 
-it(`shows ${READERS} readers only the two bodies that are put in turn, across a kill -9 of the server`, { timeout: 240_000 }, async () => {
-  let server = await start();
-  const address = { listen: server.rpc, http: server.http };
-  const writer = await connect({ address: server.rpc, timeoutMs: 60_000 });
-  await writer.put('/body', bodies[0]);
-  let isDone = false;
-  let reads = 0;
-  const readers = Array.from({ length: READERS }, async () => {
-    const reader = await connect({ address: server.rpc, timeoutMs: 60_000 });
-    try {
-      while (!isDone) {
-        expect(await whichBody(reader, '/body', bodies)).not.toBe(-1);
-        reads += 1;
+it(
+  `shows ${READERS} readers only the two bodies that are put in turn, across a kill -9 of the server`,
+  { timeout: isLong ? 1_200_000 : 240_000 },
+  async () => {
+    let server = await start();
+    const address = { listen: server.rpc, http: server.http };
+    const writer = await connect({ address: server.rpc, timeoutMs: 60_000 });
+    await writer.put('/body', bodies[0]);
+    let isDone = false;
+    let reads = 0;
+    const readers = Array.from({ length: READERS }, async () => {
+      const reader = await connect({ address: server.rpc, timeoutMs: 60_000 });
+      try {
+        while (!isDone) {
+          expect(await whichBody(reader, '/body', bodies)).not.toBe(-1);
+          reads += 1;
+        }
+      } finally {
+        await reader.close();
       }
-    } finally {
-      await reader.close();
-    }
-  });
-  const restarted = (async () => {
-    while (reads < 8) await new Promise((resolve) => setTimeout(resolve, 5));
-    await server.kill();
-    server = await start(address);
-  })();
-  let last = 0;
-  for (let i = 1; i <= PUTS; i++) {
-    const outcome = await writer.put('/body', bodies[i % 2] as Uint8Array, {
-      requestId: makeRequestId(Date.now(), systemRandom.bytes(ID_RANDOM_BYTES)),
     });
-    expect(outcome.generation).toBeGreaterThan(last);
-    last = outcome.generation;
-  }
-  await restarted;
-  isDone = true;
-  await Promise.all(readers);
-  expect(await digestOf(writer, '/body')).toBe(sha256(bodies[PUTS % 2] as Uint8Array));
-  expect(await findingsOf(writer)).toEqual([]);
-  await writer.close();
-});
+    const restarted = (async () => {
+      while (reads < 8) await new Promise((resolve) => setTimeout(resolve, 5));
+      await server.kill();
+      server = await start(address);
+    })();
+    let last = 0;
+    for (let i = 1; i <= PUTS; i++) {
+      const outcome = await writer.put('/body', bodies[i % 2] as Uint8Array, {
+        requestId: makeRequestId(Date.now(), systemRandom.bytes(ID_RANDOM_BYTES)),
+      });
+      expect(outcome.generation).toBeGreaterThan(last);
+      last = outcome.generation;
+    }
+    await restarted;
+    isDone = true;
+    await Promise.all(readers);
+    expect(await digestOf(writer, '/body')).toBe(sha256(bodies[PUTS % 2] as Uint8Array));
+    expect(await findingsOf(writer)).toEqual([]);
+    await writer.close();
+  },
+);
 
 it(
   'deletes nothing when the answer of a publish got lost: the file is readable and the same request id tells its generation',

@@ -21,6 +21,8 @@ let directory: string;
 let server: RunningServer;
 let client: NokvClient;
 let hours = 0;
+/** Bodies that were moved together while the collector settled. */
+let moved = 0;
 const clock: Clock = {
   ...systemClock,
   nowMs: () => systemClock.nowMs() + hours * HOUR_MS,
@@ -29,6 +31,7 @@ const clock: Clock = {
 
 beforeEach(async () => {
   hours = 0;
+  moved = 0;
   directory = await mkdtemp(join(tmpdir(), 'nokv-retention-'));
   server = await startServer(
     {
@@ -74,7 +77,8 @@ async function expectBlocks(expected: readonly string[], passHours = 1): Promise
 
 async function settle(): Promise<void> {
   await until('the collector to finish what is due', async () => {
-    const { blocksRemoved, isUnfinished } = await client.collect({ dryRun: false, limit: 1 });
+    const { blocksRemoved, isUnfinished, ...done } = await client.collect({ dryRun: false, limit: 1 });
+    moved += done.moved?.bodies ?? 0;
     return blocksRemoved === 0 && !isUnfinished;
   });
 }
@@ -171,9 +175,11 @@ test('a snapshot of one directory delays nothing in another', async () => {
   await expectBlocks([...(await namedBy('/a/f')), ...(await namedBy('/b/f'))]);
 }, 60_000);
 
-test('of many files that were packed together the blocks of those that are gone go, though others of the same upload stay', async () => {
-  const FILES = 320;
-  const bytes = (i: number): Uint8Array => patternBytes(64 * 1024, i + 1);
+const FILES = 640;
+const bytes = (i: number): Uint8Array => patternBytes(64 * 1024, i + 1);
+
+/** Many small files in few blocks of one upload, in four directories of `/tree`. */
+async function putPacked(): Promise<void> {
   const local = join(directory, 'local');
   for (let i = 0; i < FILES; i++) {
     const at = join(local, `d${i % 4}`);
@@ -182,17 +188,21 @@ test('of many files that were packed together the blocks of those that are gone 
   }
   await client.putTree(local, '/tree');
   await client.retention.set('/', { keepLast: 0, keepMs: 0 });
+}
+
+test('of many files that were packed together the blocks of those that are gone go, though others of the same upload stay', async () => {
+  await putPacked();
   const before = await blocks();
   const uploads = new Set(before.map((key) => key.split('/')[2]));
   expect(before.length).toBeGreaterThan(4);
-  // One of the second directory is held by a snapshot, one of the third was copied.
-  const { pin } = await client.snapshots.create('/tree/d1/f1', { ttlMs: 1000 * HOUR_MS });
+  // One that goes is held by a snapshot, one was copied.
+  const { pin } = await client.snapshots.create('/tree/d3/f3', { ttlMs: 1000 * HOUR_MS });
   await client.copy('/tree/d2/f2', '/copied');
-  for (const name of ['d1', 'd2', 'd3']) await client.removeTree(`/tree/${name}`);
-  const kept = Array.from({ length: FILES / 4 }, (_, i) => `/tree/d0/f${i * 4}`);
+  for (const name of ['d2', 'd3']) await client.removeTree(`/tree/${name}`);
+  const kept = Array.from({ length: FILES }, (_, i) => i).filter((i) => i % 4 < 2);
   const named = new Set(await namedBy('/copied'));
-  for (const path of kept) for (const key of await namedBy(path)) named.add(key);
-  const heldBlocks = await namedBy('/tree/d1/f1', { snapshot: pin.id });
+  for (const i of kept) for (const key of await namedBy(`/tree/d${i % 4}/f${i}`)) named.add(key);
+  const heldBlocks = await namedBy('/tree/d3/f3', { snapshot: pin.id });
   expect(named.size).toBeLessThan(before.length - 1);
   expect(new Set([...named].map((key) => key.split('/')[2]))).toEqual(uploads);
   hours += 1;
@@ -204,13 +214,54 @@ test('of many files that were packed together the blocks of those that are gone 
   expect(row).toMatchObject({ state: 'waiting', blocks: gone });
   expect(await blocks()).toEqual(before);
   await expectBlocks([...new Set([...named, ...heldBlocks])]);
-  expect(Buffer.compare(await (await client.get('/tree/d1/f1', { at: { snapshot: pin.id } })).bytes(), bytes(1))).toBe(0);
+  expect(Buffer.compare(await (await client.get('/tree/d3/f3', { at: { snapshot: pin.id } })).bytes(), bytes(3))).toBe(0);
   await client.snapshots.retire(pin.id);
   await expectBlocks([...named], 24);
-  for (const [i, path] of kept.entries()) expect(Buffer.compare(await (await client.get(path)).bytes(), bytes(i * 4)), path).toBe(0);
+  for (const i of kept) expect(Buffer.compare(await (await client.get(`/tree/d${i % 4}/f${i}`)).bytes(), bytes(i)), `${i}`).toBe(0);
   expect(Buffer.compare(await (await client.get('/copied')).bytes(), bytes(2))).toBe(0);
   expect(await findingsOf(client)).toEqual([]);
   await client.removeTree('/tree');
   await client.unlink('/copied');
   await expectBlocks([], 24);
+}, 120_000);
+
+test('what is left in sparse blocks is moved together: same generations, same bytes, old readers go on for a day, then the blocks go', async () => {
+  await putPacked();
+  const path = (i: number): string => `/tree/d${i % 4}/f${i}`;
+  const before = await blocks();
+  // Every block keeps a few files; one of them is overwritten, one is held by a snapshot and removed, one is linked twice.
+  const kept = Array.from({ length: FILES }, (_, i) => i).filter((i) => i % 16 < 2);
+  const held = kept[3] as number;
+  const { pin } = await client.snapshots.create('/tree', { ttlMs: 1000 * HOUR_MS, name: 'short' });
+  await client.snapshots.retire(pin.id);
+  const { pin: keeper } = await client.snapshots.create(path(held), { ttlMs: 1000 * HOUR_MS });
+  await client.link(path(kept[5] as number), '/linked');
+  for (let i = 0; i < FILES; i++) if (!kept.includes(i)) await client.unlink(path(i));
+  await client.unlink(path(held));
+  const live = kept.filter((i) => i !== held);
+  const attributes = await Promise.all(live.map(async (i) => client.stat(path(i))));
+  const old = await Promise.all(live.slice(0, 5).map(async (i) => client.get(path(i))));
+  hours += 1;
+  await until('the bodies to be moved', async () => {
+    await settle();
+    return moved > 0;
+  });
+  expect(moved).toBe(kept.length);
+  // Nothing that can be seen has changed, and whoever had begun to read goes on.
+  expect(await Promise.all(live.map(async (i) => client.stat(path(i))))).toEqual(attributes);
+  for (const [at, body] of old.entries()) expect(Buffer.compare(await body.bytes(), bytes(live[at] as number))).toBe(0);
+  expect(await blocks()).toEqual(expect.arrayContaining([...before]));
+  expect(await findingsOf(client)).toEqual([]);
+  await using fresh = await connect({ address: server.rpc, clock });
+  for (const i of live) expect(Buffer.compare(await (await fresh.get(path(i), { verify: true })).bytes(), bytes(i)), path(i)).toBe(0);
+  expect(Buffer.compare(await (await fresh.get(path(held), { at: { snapshot: keeper.id } })).bytes(), bytes(held))).toBe(0);
+  expect(Buffer.compare(await (await fresh.get('/linked')).bytes(), bytes(kept[5] as number))).toBe(0);
+  const named = new Set(await namedBy(path(held), { snapshot: keeper.id }));
+  for (const i of live) for (const key of await namedBy(path(i))) named.add(key);
+  for (const key of named) expect(before).not.toContain(key);
+  await expectBlocks([...named], 25);
+  expect(named.size).toBeLessThan(before.length);
+  await using late = await connect({ address: server.rpc, clock });
+  for (const i of live) expect(Buffer.compare(await (await late.get(path(i), { verify: true })).bytes(), bytes(i)), path(i)).toBe(0);
+  expect(await findingsOf(late)).toEqual([]);
 }, 120_000);

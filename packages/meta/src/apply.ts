@@ -11,6 +11,7 @@ import { revert } from './history/revert.js';
 import { rollback } from './history/rollback.js';
 import { adoptEpoch, adoptStrays, forget, forgetHistory, reap, reviewBodies, sweep } from './operations/background.js';
 import { create, link, mkdir, symlink } from './operations/create.js';
+import { movePieces } from './operations/move-pieces.js';
 import { publish } from './operations/publish.js';
 import { removeTree, rmdir, unlink } from './operations/remove.js';
 import { repair } from './operations/repair.js';
@@ -105,6 +106,8 @@ export function apply(transaction: Transaction, command: Command): AnyMutationRe
       return nothing(adoptEpoch(transaction, command));
     case 'sweep':
       return nothing(sweep(transaction, command));
+    case 'move-pieces':
+      return nothing(movePieces(transaction, command));
     case 'review-bodies':
       return nothing(reviewBodies(transaction, command));
     case 'adopt-strays':

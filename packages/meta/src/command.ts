@@ -9,6 +9,7 @@ import type {
   InodeNumber,
   MutationOperation,
   MutationOperations,
+  Piece,
   PinId,
   RequestId,
   SessionId,
@@ -24,6 +25,8 @@ export interface InternalOperations {
   sweep: { readonly key: Uint8Array; readonly value: Uint8Array; readonly blocksRemoved: boolean };
   /** Judges superseded bodies of files anew, after a policy changed; each from this one on. */
   'review-bodies': { readonly files: readonly { readonly ino: InodeNumber; readonly generation: number }[] };
+  /** Makes bodies name copies in an open upload in place of pieces; see `operations/move-pieces.ts`. */
+  'move-pieces': MovePieces;
   /** Gives uploads that no row knows, although the store has blocks of them, a row that has ended and a place in the queue. */
   'adopt-strays': { readonly strays: readonly StrayUpload[] };
   /** Takes trees in the trash apart, up to about so many rows written and so many bytes of them. */
@@ -45,6 +48,21 @@ export interface InternalOperations {
   materialise: { readonly directory: InodeNumber; readonly entry: Uint8Array | undefined; readonly limit: number };
   /** Mends one thing that a check found, if it still is as it was found. */
   repair: { readonly fix: RepairFix };
+}
+
+export interface MovePieces {
+  /** Where the copies are: open, and ended with the last command that names it. */
+  readonly upload: UploadId;
+  readonly isLast: boolean;
+  readonly bodies: readonly { readonly ino: InodeNumber; readonly generation: Generation }[];
+  readonly moves: readonly MovedPiece[];
+}
+
+export interface MovedPiece {
+  readonly from: Pick<Piece, 'upload' | 'index' | 'offset' | 'length' | 'crc32c'>;
+  /** The block of the new upload, and where in it. */
+  readonly index: number;
+  readonly offset: number;
 }
 
 /** An upload that the store has blocks of and no row knows; they go at `dueMs`, if that is still so then. */

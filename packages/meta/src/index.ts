@@ -1,7 +1,9 @@
 export { openShard, type ShardOptions } from './shard.js';
 export type { Committed, ImageOptions, MutateContext, ReadContext, ShardEngine, ShardGate, ShardStats } from './shard-engine.js';
 export type { LogWindow } from './maintenance.js';
-export type { Retention, StrayUpload } from './command.js';
+export { placeOf } from './operations/move-pieces.js';
+export type { MovePieces, MovedPiece, Retention, StrayUpload } from './command.js';
+export type { NamingBody, SpaceItem, SparseUpload } from './dead-blocks.js';
 export type { CollectPlan, PlannedRow } from './collect-plan.js';
 export type { KvCommit, KvEntry, KvReader, KvSnapshot, KvWrite, OrderedKv } from './ordered-kv.js';
 export { openLmdbKv, type LmdbKvOptions } from './lmdb-kv.js';

@@ -28,8 +28,9 @@ import type {
 import type { PathLog } from './changes/path-log.js';
 import type { WriteImageOptions, WrittenImage } from './log/write-image.js';
 import type { CollectPlan } from './collect-plan.js';
-import type { StrayUpload } from './command.js';
-import type { BlockInventory, StoredBlock } from './fsck/block-inventory.js';
+import type { MovePieces, StrayUpload } from './command.js';
+import type { NamingBody, SpaceItem } from './dead-blocks.js';
+import type { BlockInventory } from './fsck/block-inventory.js';
 import type { FsckOptions } from './fsck/fsck.js';
 
 export interface MutateContext {
@@ -124,7 +125,11 @@ export interface ShardEngine {
    * Blocks in the store that no body names, of uploads that are over and of which others are named; see `dead-blocks.ts`. They stay so,
    * and may be removed once readers under way have had their time. Throws `NokvError`, also while iterating.
    */
-  deadBlocks(store: BlockInventory, signal?: AbortSignal): AsyncIterable<readonly StoredBlock[]>;
+  deadBlocks(store: BlockInventory, signal?: AbortSignal): AsyncIterable<SpaceItem>;
+  /** All bodies that name one of the uploads, superseded ones too, in one state that stands still. */
+  bodiesNaming(uploads: ReadonlySet<UploadId>, signal?: AbortSignal): AsyncIterable<NamingBody>;
+  /** Makes bodies name copies of their pieces; see `operations/move-pieces.ts`. */
+  movePieces(moves: MovePieces): Promise<void>;
   /** Throws what the gate says now: asked before each step that cannot be taken back. */
   mustServe(): void;
   /**

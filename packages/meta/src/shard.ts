@@ -49,15 +49,24 @@ import {
   type UploadId,
   type Version,
 } from '@nokv/types';
-import { deadBlocks } from './dead-blocks.js';
+import { bodiesNaming, deadBlocks, type NamingBody, type SpaceItem } from './dead-blocks.js';
 import { deferred } from './deferred.js';
 import { collectPlan, type CollectPlan } from './collect-plan.js';
 import { familyFigures, storeFigures } from './shard-figures.js';
-import type { BlockInventory, StoredBlock } from './fsck/block-inventory.js';
+import type { BlockInventory } from './fsck/block-inventory.js';
 import { fsck, type FsckOptions } from './fsck/fsck.js';
 import { freshInodesOf } from './operations/fresh-inodes.js';
 import { checkTransact } from './operations/transact.js';
-import type { Command, MutationCommand, InternalOperation, InternalOperations, RepairFix, Retention, StrayUpload } from './command.js';
+import type {
+  Command,
+  MutationCommand,
+  InternalOperation,
+  InternalOperations,
+  RepairFix,
+  Retention,
+  MovePieces,
+  StrayUpload,
+} from './command.js';
 import { BatchWaiters } from './batch-waiters.js';
 import { CommitPipeline, type Pending, type Waiter } from './commit-pipeline.js';
 import { localSink, type DurabilitySink } from './durability-sink.js';
@@ -69,7 +78,7 @@ import { Unmaterialised } from './history/unmaterialised.js';
 import { SYSTEM_ITEM, countersKey, extentKey, inodeKey, keyAfter, requestKey, systemKey, uploadKey } from './key.js';
 import { writeImage, type WrittenImage } from './log/write-image.js';
 import { Maintenance, type LogWindow } from './maintenance.js';
-import type { KvWrite, OrderedKv } from './ordered-kv.js';
+import type { KvReader, KvWrite, OrderedKv } from './ordered-kv.js';
 import { Overlay, ShardView } from './overlay.js';
 import { PathLog, type PathLogOptions } from './changes/path-log.js';
 import { ReadView } from './read-view.js';
@@ -396,7 +405,24 @@ class Shard implements ShardEngine {
     if (strays.length > 0) await this.#submitInternal('adopt-strays', { strays }).wait('durable');
   }
 
-  async *deadBlocks(store: BlockInventory, signal?: AbortSignal): AsyncGenerator<readonly StoredBlock[], void> {
+  deadBlocks(store: BlockInventory, signal?: AbortSignal): AsyncIterable<SpaceItem> {
+    return this.#overSnapshot(signal, (kv, pause) => deadBlocks({ kv, store, pause, signal }));
+  }
+
+  bodiesNaming(uploads: ReadonlySet<UploadId>, signal?: AbortSignal): AsyncIterable<NamingBody> {
+    return this.#overSnapshot(signal, (kv, pause) => bodiesNaming(kv, uploads, pause));
+  }
+
+  async movePieces(moves: MovePieces): Promise<void> {
+    this.#refuseIfClosed();
+    await this.#submitInternal('move-pieces', moves).wait('durable');
+  }
+
+  /** What `look` finds in one state of the store; the shard is not closed before it has ended. */
+  async *#overSnapshot<T>(
+    signal: AbortSignal | undefined,
+    look: (kv: KvReader, pause: () => Promise<void>) => AsyncIterable<T>,
+  ): AsyncGenerator<T, void> {
     this.#refuseIfClosed();
     const ended = deferred<void>();
     this.#images.add(ended.promise);
@@ -407,7 +433,7 @@ class Shard implements ShardEngine {
       this.#refuseIfClosed();
     };
     try {
-      yield* deadBlocks({ kv: snapshot, store, pause, signal });
+      yield* look(snapshot, pause);
     } finally {
       snapshot.release();
       this.#images.delete(ended.promise);

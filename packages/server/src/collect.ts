@@ -52,6 +52,7 @@ export async function collect(parts: CollectParts, { dryRun, limit }: CollectArg
     } while (isUnfinished && clock.monotonicMs() < endMs);
   }
   const { deadBlocks } = parts;
+  const before = { bodies: deadBlocks?.bodiesMoved ?? 0, bytes: deadBlocks?.bytesMoved ?? 0 };
   if (!dryRun && deadBlocks !== undefined) {
     await deadBlocks.pass(endMs);
     const removed = await deadBlocks.removeDue();
@@ -72,7 +73,18 @@ export async function collect(parts: CollectParts, { dryRun, limit }: CollectArg
     }
   }
   const more = plan.more || plan.rows.length + dead.length + seen.rows.length > limit;
-  return { rows, more, slices, blocksRemoved: removal.blocks, bytesRemoved: removal.bytes, due, listed: seen.listed, isUnfinished };
+  const moved = { bodies: (deadBlocks?.bodiesMoved ?? 0) - before.bodies, bytes: (deadBlocks?.bytesMoved ?? 0) - before.bytes };
+  return {
+    rows,
+    more,
+    slices,
+    blocksRemoved: removal.blocks,
+    bytesRemoved: removal.bytes,
+    due,
+    listed: seen.listed,
+    isUnfinished,
+    ...(moved.bodies === 0 ? {} : { moved }),
+  };
 }
 
 /** What the store has under the prefix of blocks that is no block or of no upload. Strays are queued, or told where nothing is to change. */

@@ -1,20 +1,22 @@
 /**
  * Removes blocks that no body names although other blocks of their upload are named, so that one file that is left of many that were packed
- * together keeps its own block and not all of them.
+ * together keeps its own block and not all of them; and has what is left of blocks that are mostly of bodies that are gone copied together.
  *
  * A pass costs one look at all bodies and one listing of the store; there is one a day, and with `nokv gc`. What it finds waits, in memory,
  * as long as the blocks of a whole upload do once nothing names them. Whoever loses the lease forgets what it found.
  */
-import type { ShardEngine } from '@nokv/meta';
+import type { ShardEngine, SparseUpload } from '@nokv/meta';
 import { LIST_KEYS_MAX, type ObjectStore } from '@nokv/object';
-import { NokvError, toNokvError, type Clock } from '@nokv/types';
+import { NokvError, toNokvError, type Clock, type Random } from '@nokv/types';
 import { blockInventory } from './block-inventory.js';
+import { compact } from './compaction.js';
 import type { Logger } from './logger.js';
 
 export interface DeadBlockSweepParts {
   readonly engine: ShardEngine;
   readonly store: ObjectStore;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Logger;
   readonly isServing: () => boolean;
 }
@@ -27,6 +29,7 @@ const FIRST_PASS_MS = 3600 * 1000;
 const TURN_MS = 30_000;
 /** Blocks that wait at once; a pass ends where there are more, and the next goes on. */
 const WAITING_MAX = 100_000;
+const SPARSE_MAX = 10_000;
 
 interface Waiting {
   readonly size: number;
@@ -41,6 +44,8 @@ export interface DeadBlocks {
 export class DeadBlockSweep {
   removed = 0;
   bytesRemoved = 0;
+  bodiesMoved = 0;
+  bytesMoved = 0;
   readonly #parts: DeadBlockSweepParts;
   readonly #stopping = new AbortController();
   readonly #waiting = new Map<string, Waiting>();
@@ -118,11 +123,16 @@ export class DeadBlockSweep {
     const epoch = this.#epoch;
     const dueMs = clock.nowMs() + DEAD_BLOCK_GRACE_MS;
     const blocks = blockInventory(store, () => engine.mustServe());
-    for await (const page of engine.deadBlocks(blocks, this.#stopping.signal)) {
+    const sparse: SparseUpload[] = [];
+    for await (const item of engine.deadBlocks(blocks, this.#stopping.signal)) {
       if (this.#epoch !== epoch) return;
-      for (const { key, size } of page) if (!this.#waiting.has(key)) this.#waiting.set(key, { size, dueMs });
-      if (this.#waiting.size >= WAITING_MAX || clock.monotonicMs() >= endMs) return;
+      if (item.kind === 'sparse') sparse.push(...item.uploads);
+      else for (const { key, size } of item.blocks) if (!this.#waiting.has(key)) this.#waiting.set(key, { size, dueMs });
+      if (this.#waiting.size >= WAITING_MAX || sparse.length >= SPARSE_MAX || clock.monotonicMs() >= endMs) break;
     }
+    const { bodies, bytes } = await compact({ ...this.#parts, signal: this.#stopping.signal }, sparse, endMs);
+    this.bodiesMoved += bodies;
+    this.bytesMoved += bytes;
   }
 
   /** What an earlier ownership found may be named again: an owner in between may have gone back to an earlier end of the log. */

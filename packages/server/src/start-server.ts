@@ -89,7 +89,7 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
       store: storeStatus(opened.store),
     },
   });
-  const deadBlocks = new DeadBlockSweep({ engine, store: opened.store, clock, log, isServing });
+  const deadBlocks = new DeadBlockSweep({ engine, store: opened.store, clock, random, log, isServing });
   const doors = await openDoors(
     config,
     foundations,
@@ -138,6 +138,8 @@ async function start(config: ServerConfig, ports: ServerPorts, closers: Closers)
   closers.add(deadBlocks, (each) => each.stop());
   metrics.add('counter', 'nokv_dead_blocks_removed_total', 'Blocks that went before the rest of their upload.', () => deadBlocks.removed);
   metrics.add('counter', 'nokv_dead_bytes_removed_total', 'Bytes of these blocks.', () => deadBlocks.bytesRemoved);
+  metrics.add('counter', 'nokv_bodies_moved_total', 'Bodies whose pieces were copied out of sparse uploads.', () => deadBlocks.bodiesMoved);
+  metrics.add('counter', 'nokv_bytes_moved_total', 'Bytes that were copied for it.', () => deadBlocks.bytesMoved);
   metrics.add('counter', 'nokv_store_listed_total', 'Objects that were looked at for stray blocks.', () => orphans.listed);
   metrics.add('counter', 'nokv_stray_uploads_total', 'Uploads with blocks in the store that no row knew.', () => orphans.strays);
   metrics.add('gauge', 'nokv_foreign_objects', 'Objects among the blocks that are none, in the last pass.', () => orphans.foreign);

@@ -103,6 +103,8 @@ export interface CollectResult {
   /** What is due now would free, as far as it was told. */
   readonly due?: { readonly rows: number; readonly blocks: number; readonly bytes: number };
   readonly listed?: ListedBlocks;
+  /** Bodies that were copied out of uploads that are mostly of bodies that are gone, so that the rest can go. */
+  readonly moved?: { readonly bodies: number; readonly bytes: number };
   /** Due work is left: the time of one call was over. */
   readonly isUnfinished: boolean;
 }

@@ -42,7 +42,7 @@ export async function gc(call: CallOf<typeof upkeepCommands.gc>): Promise<void> 
   await using client = await connectClient(call);
   const { dryRun, limit = GC_ROWS_DEFAULT } = flags;
   const result = await client.metadata.collect({ dryRun, limit }, { signal });
-  const { rows, more, slices, blocksRemoved, bytesRemoved = 0, due, listed, isUnfinished } = result;
+  const { rows, more, slices, blocksRemoved, bytesRemoved = 0, due, listed, moved, isUnfinished } = result;
   const shown = rows.map(({ dueMs, ...row }) => ({ ...row, ...(dueMs === undefined ? {} : { due: timeOf(dueMs) }) }));
   if (output.json) {
     await output.object({
@@ -54,6 +54,7 @@ export async function gc(call: CallOf<typeof upkeepCommands.gc>): Promise<void> 
       isUnfinished,
       ...(due === undefined ? {} : { wouldFree: due }),
       ...(listed === undefined ? {} : { listed }),
+      ...(moved === undefined ? {} : { moved }),
     });
     return;
   }
@@ -66,6 +67,8 @@ export async function gc(call: CallOf<typeof upkeepCommands.gc>): Promise<void> 
   }
   if (dryRun && due !== undefined) output.note(`${due.rows} rows are due; ${due.blocks} blocks, ${formatSize(due.bytes)} would go now`);
   if (dryRun) return;
+  if (moved !== undefined)
+    output.note(`${moved.bodies} bodies moved together (${formatSize(moved.bytes)}); the blocks that they leave go in a day`);
   const left = isUnfinished ? '; due work is left, the server goes on' : '';
   output.note(`${slices} slices of work, ${blocksRemoved} blocks removed, ${formatSize(bytesRemoved)} freed${left}`);
 }

@@ -1,6 +1,6 @@
 /** Random writes, truncations, holes, flushes and failures against a plain buffer. */
 import { expect, test } from 'vitest';
-import { NokvError, systemClock, type InodeNumber } from '@nokv/types';
+import { NokvError, makeUploadId, systemClock, systemRandom, type InodeNumber } from '@nokv/types';
 import { MemoryNamespace } from '../testing/memory-namespace.js';
 import { FileState } from './file-state.js';
 import { MountContext } from './mount-context.js';
@@ -198,3 +198,28 @@ test.each(Array.from({ length: 24 }, (_, i) => i))(
     if (ours < 2) expect(Buffer.concat([...(await read)]).equals(expected)).toBe(true);
   },
 );
+
+test('a file that is open while its blocks are moved together reads on and is written on', async () => {
+  const { namespace, node, file } = await freshFile(256);
+  const content = Buffer.from(Array.from({ length: 1000 }, (_, i) => i % 251));
+  await file.write(0, content);
+  await file.flush();
+  const inode = namespace.inodes.get(node.ino);
+  if (inode?.body.kind !== 'blocks') throw new Error('expected a body in blocks');
+  // The same generation, in other blocks.
+  const upload = makeUploadId(Date.now(), systemRandom.bytes(10));
+  const extents = inode.body.manifest.extents.map((extent, index) => {
+    if ('hole' in extent) return extent;
+    const from = `${extent.upload}/${extent.index}`;
+    namespace.blocks.set(`${upload}/${index}`, namespace.blocks.get(from) as Uint8Array);
+    return { ...extent, upload, index };
+  });
+  for (const key of namespace.blocks.keys()) if (!key.startsWith(upload)) namespace.blocks.delete(key);
+  inode.body = { kind: 'blocks', manifest: { size: inode.body.manifest.size, extents } };
+  inode.bodies.set(inode.attributes.generation, inode.body);
+  expect((await contentOf(file, 1000)).equals(content)).toBe(true);
+  await file.write(500, Buffer.from('written'));
+  content.write('written', 500);
+  await file.flush();
+  expect((await publishedBy(namespace, node)).equals(content)).toBe(true);
+});

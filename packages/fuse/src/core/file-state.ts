@@ -185,7 +185,10 @@ export class FileState {
 
   #fetch(part: Part): Promise<readonly Uint8Array[]> {
     const length = part.end - part.start;
-    if (part.kind === 'base' && this.#base !== undefined) return this.#base.open.read(part.start, length);
+    const base = this.#base;
+    if (part.kind === 'base' && base !== undefined) {
+      return base.open.read(part.start, length).catch((error: unknown) => this.#readMoved(base, part, error));
+    }
     const extents = this.#extentsOf(part);
     return this.context.bodies.open({ kind: 'blocks', manifest: { size: length, extents } }).read(0, length);
   }
@@ -230,6 +233,16 @@ export class FileState {
     const body = this.#base?.body;
     if (body?.kind !== 'blocks') throw new Error('an inline base has no extents');
     return sliceExtents(body.manifest.extents, part.start, part.end);
+  }
+
+  /** Blocks of a body may be moved together long after it was opened: the same generation is asked for again, once. */
+  async #readMoved(stale: Base, part: Part, error: unknown): Promise<readonly Uint8Array[]> {
+    if (!isNokvError(error, 'corrupt') && !isNokvError(error, 'no-object')) throw error;
+    const { generation } = stale;
+    const plan: ReadPlan = await this.context.read('open-read', { node: { ino: this.node.ino }, generation });
+    const open = this.context.bodies.open(plan.body);
+    if (this.#base === stale) this.#base = { generation, body: plan.body, open };
+    return open.read(part.start, part.end - part.start);
   }
 
   /** The first data or hole at or after `offset`; undefined beyond the end. */

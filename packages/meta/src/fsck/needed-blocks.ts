@@ -17,11 +17,14 @@ export class NeededBlocks {
   readonly #needed: Uint8Array;
   readonly #present: Uint8Array;
   readonly #odd = new Map<string, NeededBlock>();
+  /** Stored bytes of the pieces that were added, by upload; what several bodies name counts as often. */
+  readonly #bytes: Float64Array;
 
   constructor(window: UploadWindow) {
     this.#window = window;
     this.#starts = new Float64Array(window.size + 1);
     for (let slot = 0; slot < window.size; slot++) this.#starts[slot + 1] = (this.#starts[slot] as number) + window.blocks(slot);
+    this.#bytes = new Float64Array(window.size);
     const bytes = Math.ceil((this.#starts[window.size] as number) / 8);
     this.#needed = new Uint8Array(bytes);
     this.#present = new Uint8Array(bytes);
@@ -32,6 +35,8 @@ export class NeededBlocks {
     for (const extent of body.manifest.extents) {
       if (isHole(extent)) continue;
       const { upload, index } = extent;
+      const slot = this.#slot(upload);
+      if (slot >= 0) this.#bytes[slot] = (this.#bytes[slot] as number) + extent.length;
       const bit = this.#bit(upload, index);
       if (bit >= 0) set(this.#needed, bit);
       else if (this.#isInWindow(upload) && this.#odd.size < ODD_MAX) this.#odd.set(`${upload}/${index}`, { upload, index });
@@ -42,6 +47,12 @@ export class NeededBlocks {
     const bit = this.#bit(upload, index);
     if (bit >= 0) set(this.#present, bit);
     else this.#odd.delete(`${upload}/${index}`);
+  }
+
+  /** At most what pieces of the upload take that were added. */
+  namedBytes(upload: UploadId): number {
+    const slot = this.#slot(upload);
+    return slot < 0 ? 0 : (this.#bytes[slot] as number);
   }
 
   /** Certain that nothing that was added names it. */
@@ -68,8 +79,12 @@ export class NeededBlocks {
     return this.#window.holds(Buffer.from(upload, 'hex'), 0);
   }
 
+  #slot(upload: UploadId): number {
+    return this.#window.find(Buffer.from(upload, 'hex'), 0);
+  }
+
   #bit(upload: UploadId, index: number): number {
-    const slot = this.#window.find(Buffer.from(upload, 'hex'), 0);
+    const slot = this.#slot(upload);
     return slot < 0 || index >= this.#window.blocks(slot) ? -1 : (this.#starts[slot] as number) + index;
   }
 }

@@ -172,6 +172,14 @@ function checkPieces(transaction: Transaction, args: PublishCommand['args'], tar
     if (reused.length === 0) return;
   }
   const [piece] = reused;
+  // Its blocks may have been moved together since it was asked for: who knows the generation asks again and finds them.
+  if (args.ifGeneration !== undefined && args.ifGeneration > 0 && reused.every(({ upload }) => upload !== args.upload)) {
+    throw new NokvError(
+      'generation-mismatch',
+      `${describe(args.node)}: generation ${args.ifGeneration} does not consist of these blocks (any more); read its plan again`,
+      { details: { expected: args.ifGeneration, generation: args.ifGeneration } },
+    );
+  }
   throw new NokvError(
     'bad-upload',
     `${describe(args.node)}: block ${piece?.index} of upload ${piece?.upload} belongs neither to an open upload of this publish nor to ` +

@@ -100,6 +100,7 @@ export const collectDefinition = service(
     blocksRemoved: count,
     bytesRemoved: optional(count),
     due: optional(object<NonNullable<AnswerOf<'collect'>['due']>>({ rows: count, blocks: count, bytes: count })),
+    moved: optional(object<NonNullable<AnswerOf<'collect'>['moved']>>({ bodies: count, bytes: count })),
     listed: optional(object<ListedBlocks>({ objects: count, bytes: count, isWhole: boolean })),
     isUnfinished: boolean,
   }),

@@ -553,6 +553,7 @@ const ANSWERS: AnswerSamples = {
       blocksRemoved: 7,
       bytesRemoved: 29_360_128,
       due: { rows: 1, blocks: 2, bytes: 5_000_000 },
+      moved: { bodies: 40, bytes: 2_000_000 },
       listed: { objects: 12, bytes: 50_331_648, isWhole: true },
       isUnfinished: true,
     },
