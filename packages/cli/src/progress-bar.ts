@@ -1,6 +1,7 @@
 /**
  * A line at the bottom of the terminal that says how far a transfer is. Drawn on stderr, only where a person sees it,
- * at most ten times a second; with `json` each change is one event a line instead.
+ * at most ten times a second. With `--json` a transfer that takes longer than a second tells how far it is in one event a line on
+ * stderr, once a second; `--progress json` tells of every step.
  */
 import type { Clock } from '@nokv/types';
 import type { CliIo } from './cli-io.js';
@@ -23,6 +24,8 @@ export interface ProgressBar extends Disposable {
 }
 
 const REDRAW_MS = 100;
+/** Between the events that `--json` brings; a transfer that is done before the first says nothing. */
+const EVENT_MS = 1000;
 /** The rate shown is that of about this long, so that it follows the line and does not flicker. */
 const RATE_WINDOW_MS = 3000;
 const SILENT: ProgressBar = { update: () => undefined, [Symbol.dispose]: () => undefined };
@@ -35,14 +38,52 @@ export function progressBar(
   mode: ProgressMode = 'auto',
   isResultOnTerminal = false,
 ): ProgressBar {
-  if (mode === 'json') return eventLines(io, label);
-  if (mode === 'never' || output.quiet || output.json || !io.stderrIsTerminal || isResultOnTerminal) return SILENT;
+  if (mode === 'json') return eventLines(io, label, 0);
+  if (mode === 'never' || output.quiet) return SILENT;
+  if (output.json) return eventLines(io, label, EVENT_MS);
+  if (!io.stderrIsTerminal || isResultOnTerminal) return SILENT;
   return terminalBar(io, label);
 }
 
-function eventLines(io: CliIo, label: string): ProgressBar {
+/** Adds up the progress of transfers that run side by side, once the totals of all of them are known. */
+export class SumOfProgress {
+  private readonly parts = new Map<string, TransferProgress>();
+  constructor(
+    private readonly bar: ProgressBar,
+    private readonly count: number,
+  ) {}
+
+  /** What one of them tells. */
+  of(part: string): (progress: TransferProgress) => void {
+    return (progress) => {
+      this.parts.set(part, progress);
+      if (this.count === 1) return this.bar.update(progress);
+      const parts = [...this.parts.values()];
+      const sum = (of: (progress: TransferProgress) => number | undefined) => parts.reduce((total, one) => total + (of(one) ?? 0), 0);
+      const isDone = parts.length === this.count && parts.every(({ phase }) => phase === 'done');
+      this.bar.update({
+        phase: isDone ? 'done' : 'transfer',
+        bytes: sum(({ bytes }) => bytes),
+        files: parts.filter(({ phase }) => phase === 'done').length,
+        filesTotal: this.count,
+        ...(parts.length === this.count ? { bytesTotal: sum(({ bytesTotal, bytes }) => bytesTotal ?? bytes) } : {}),
+      });
+    };
+  }
+}
+
+function eventLines(io: CliIo, label: string, intervalMs: number): ProgressBar {
+  let toldAt = io.clock.monotonicMs();
+  let hasTold = intervalMs === 0;
   return {
-    update: (progress) => void io.stderr.write(`${JSON.stringify({ event: 'progress', what: label, ...progress })}\n`),
+    update(progress) {
+      const now = io.clock.monotonicMs();
+      const isEnd = hasTold && progress.phase === 'done';
+      if (now - toldAt < intervalMs && !isEnd) return;
+      toldAt = now;
+      hasTold = true;
+      io.stderr.write(`${JSON.stringify({ event: 'progress', what: label, ...progress })}\n`);
+    },
     [Symbol.dispose]: () => undefined,
   };
 }
@@ -75,11 +116,19 @@ export function drawLine(label: string, progress: TransferProgress, bytesPerSeco
   if (bytesTotal === undefined) return clip(`${label}  ${formatSize(bytes)}${counted}${rate}`, width);
   const share = bytesTotal === 0 ? 1 : Math.min(1, bytes / bytesTotal);
   const eta = bytesPerSecond > 0 && share < 1 ? `  ETA ${formatClock((bytesTotal - bytes) / bytesPerSecond)}` : '';
-  const facts = `${String(Math.floor(share * 100)).padStart(3)}%  ${formatSize(bytes)}/${formatSize(bytesTotal)}${counted}${rate}${eta}`;
+  const percent = `${String(Math.floor(share * 100)).padStart(3)}%`;
+  const amounts = `  ${formatSize(bytes)}/${formatSize(bytesTotal)}`;
+  const facts = `${percent}${amounts}${counted}${rate}${eta}`;
   const cells = Math.min(30, width - label.length - facts.length - 6);
-  if (cells < 5) return clip(`${label}  ${facts.trim()}`, width);
-  const done = Math.round(share * cells);
-  return `${label} [${'#'.repeat(done)}${'-'.repeat(cells - done)}] ${facts}`;
+  if (cells >= 5) {
+    const done = Math.round(share * cells);
+    return `${label} [${'#'.repeat(done)}${'-'.repeat(cells - done)}] ${facts}`;
+  }
+  // Where not all of it fits, what is told last is what people wait for.
+  const shorter = [facts, `${percent}${amounts}${rate}${eta}`, `${percent}${rate}${eta}`, `${percent}${eta}`].map(
+    (text) => `${label} ${text}`,
+  );
+  return shorter.find((text) => text.length < width) ?? clip(shorter.at(-1) ?? '', width);
 }
 
 class Speedometer {

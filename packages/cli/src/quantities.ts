@@ -99,6 +99,14 @@ export function parseRange(text: string): ByteRange {
   return range;
 }
 
+/** One range or several, `0-9,20-29,-5`; `bytes=` before them, as HTTP writes it, is read over. */
+export function parseRanges(text: string): readonly ByteRange[] {
+  return text
+    .replace(/^bytes=/, '')
+    .split(',')
+    .map((part) => parseRange(part.trim()));
+}
+
 /** `0644`, or changes such as `u+x,go-w` and `a=r` to what the mode is now (chmod(1); `X` as there). */
 export function parseModeChange(text: string): (now: number, isDirectory: boolean) => number {
   if (/^[0-7]{1,5}$/.test(text) && Number.parseInt(text, 8) <= 0o7777) {

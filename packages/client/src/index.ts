@@ -69,6 +69,7 @@ export type { PutSource } from './put-source.js';
 export type {
   ArchiveOptions,
   ExportOptions,
+  GetFileOptions,
   GetTreeOptions,
   ImportOptions,
   PutTreeOptions,

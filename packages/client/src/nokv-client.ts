@@ -73,6 +73,7 @@ import type { ClientSession, SessionOptions } from './sessions.js';
 import type {
   ArchiveOptions,
   ExportOptions,
+  GetFileOptions,
   GetTreeOptions,
   ImportOptions,
   PutTreeOptions,
@@ -232,7 +233,7 @@ export interface NokvClient extends AsyncDisposable {
    */
   unarchive(source: AsyncIterable<Uint8Array>, path: PathLike, options?: UnarchiveOptions): Promise<SyncReport>;
   /** Restores one file: written beside its destination, then renamed over it. */
-  getFile(path: PathLike, localFile: string, options?: GetTreeOptions): Promise<TreeReport>;
+  getFile(path: PathLike, localFile: string, options?: GetFileOptions): Promise<TreeReport>;
 
   /**
    * Has the server write a consistent image of its metadata to `file:///dir` or `s3://bucket/prefix?…`, as the server reaches it; callers go

@@ -1,5 +1,9 @@
 /** Options and reports of transfers of whole directories. */
+<<<<<<< HEAD
 import type { Codec, ErrorCode, InodeType, Owner, RequestId, Version } from '@nokv/types';
+=======
+import type { ErrorCode, Generation, InodeType, Owner, RequestId, Version } from '@nokv/types';
+>>>>>>> 65c96e1 (CLI: get of several sources and globs, resumed, careful; ranges of cat; tail -f; progress that fits narrow terminals and comes with --json)
 import type { AtOption } from './history.js';
 import type { CallOptions } from './metadata-client.js';
 import type { ProgressListener } from './progress.js';
@@ -79,11 +83,25 @@ export interface ExportOptions extends SyncOptions, AtOption {
   readonly owners?: boolean | undefined;
 }
 
-export interface GetTreeOptions extends CallOptions, AtOption {
+export interface GetTreeOptions extends CallOptions, AtOption, TreeFilterOptions {
   readonly jobs?: number | undefined;
   readonly onProgress?: ProgressListener | undefined;
   /** Overwrite local files that are there (default false: `exists` before anything is fetched). */
   readonly replace?: boolean | undefined;
+  /** Leave local files that are there: all of them, or those that are not older; they count as left out, not as an error. */
+  readonly keep?: 'existing' | 'newer' | undefined;
+  /** Owners (where this process runs as root) and extended attributes of single files, too; modes and times are always kept. */
+  readonly preserve?: boolean | undefined;
+}
+
+export interface GetFileOptions extends Omit<GetTreeOptions, 'jobs' | 'include' | 'exclude'> {
+  /** A superseded body; default: the current one. */
+  readonly generation?: Generation | number | undefined;
+  /**
+   * Go on where an earlier call with this option was cut off; what is whole then is checked against its digest. What was fetched stays beside
+   * the destination, as `.nokv-part-…`, until it is.
+   */
+  readonly resume?: boolean | undefined;
 }
 
 export interface ArchiveOptions extends CallOptions, AtOption, TreeFilterOptions {

@@ -1,12 +1,18 @@
 /** `head` and `tail`: as many bytes as the lines need, from the one end or the other. */
 import type { BodyHandle } from '@nokv/client';
-import { addressesOf } from '../address.js';
+import { isNokvError, joinPath, splitPath } from '@nokv/types';
+import { addressOf } from '../address.js';
 import type { CallOf } from '../command.js';
 import { connectClient } from '../connection.js';
+import { printable } from '../printable.js';
+import { expandedAddresses } from '../remote-glob.js';
+import { showPath } from '../remote-path.js';
 import type { transferCommands } from '../table/transfer-commands.js';
+import { usageError } from '../usage-error.js';
 import { openBody } from './cat.js';
 
 type HeadTail = CallOf<typeof transferCommands.head>;
+type Tail = CallOf<typeof transferCommands.tail>;
 
 const LINES_DEFAULT = 10;
 const STEP_BYTES = 256 * 1024;
@@ -37,18 +43,67 @@ export async function head(call: HeadTail): Promise<void> {
   });
 }
 
-export async function tail(call: HeadTail): Promise<void> {
-  await eachBody(call, async (body) => {
-    const { bytes, lines = LINES_DEFAULT } = call.flags;
-    const offset = bytes === undefined ? await startOfLastLines(body, lines, call.signal) : Math.max(0, body.size - bytes);
-    if (offset >= body.size) return;
-    for await (const chunk of body.stream({ signal: call.signal, offset, length: body.size - offset })) await call.output.bytes(chunk);
-  });
+export async function tail(call: Tail): Promise<void> {
+  if (call.flags.follow) return await followOne(call);
+  await eachBody(call, async (body) => await writeFrom(call, body, await startOfTail(call, body)));
+}
+
+async function startOfTail({ flags, signal }: Tail, body: BodyHandle): Promise<number> {
+  const { bytes, lines = LINES_DEFAULT } = flags;
+  return bytes === undefined ? await startOfLastLines(body, lines, signal) : Math.max(0, body.size - bytes);
+}
+
+async function writeFrom({ output, signal }: Tail, body: BodyHandle, offset: number): Promise<void> {
+  if (offset >= body.size) return;
+  for await (const chunk of body.stream({ signal, offset, length: body.size - offset })) await output.bytes(chunk);
+}
+
+async function followOne(call: Tail): Promise<void> {
+  const { args, output, signal } = call;
+  const [text, ...others] = args.paths;
+  if (text === undefined || others.length > 0) throw usageError(`-f follows one file, found ${args.paths.length}; start one tail for each`);
+  const address = addressOf(call, text);
+  if (address.moment !== undefined) throw usageError(`${text}: the past does not grow; leave out -f or the moment`);
+  await using client = await connectClient(call);
+  const { path } = address;
+  const parent = splitPath(path).slice(0, -1);
+  // Watched before it is read, so that nothing falls between; by its directory, since another file may take the name.
+  const events = client.watch(joinPath(parent), { signal })[Symbol.asyncIterator]();
+  let next = events.next();
+  next.catch(() => undefined);
+  let body = await openBody(call, client, address);
+  await writeFrom(call, body, await startOfTail(call, body));
+  let shown = { ino: body.attributes.ino, generation: body.generation, size: body.size };
+  const name = showPath(path);
+  // Ends with the signal: whoever follows says when it is enough.
+  for (;;) {
+    const { done, value: event } = await next;
+    signal.throwIfAborted();
+    if (done === true) return;
+    next = events.next();
+    next.catch(() => undefined);
+    if (event.path !== name && event.fromPath !== name) continue;
+    const found = await client.get(path, { signal }).catch((error: unknown) => {
+      if (isNokvError(error, 'not-found')) return undefined;
+      throw error;
+    });
+    if (found === undefined) {
+      output.note(`nokv: tail: ${printable(name)}: is gone; waiting for another`);
+      shown = { ino: body.attributes.ino, generation: body.generation, size: 0 };
+      continue;
+    }
+    body = found;
+    if (found.generation === shown.generation && found.attributes.ino === shown.ino) continue;
+    const isSame = found.attributes.ino === shown.ino && found.size >= shown.size;
+    if (!isSame && shown.size > 0) output.note(`nokv: tail: ${printable(name)}: was replaced; this is the new one`);
+    await writeFrom(call, found, isSame ? shown.size : 0);
+    shown = { ino: found.attributes.ino, generation: found.generation, size: found.size };
+  }
 }
 
 async function eachBody(call: HeadTail, show: (body: BodyHandle) => Promise<void>): Promise<void> {
-  const addresses = addressesOf(call, call.args.paths);
   await using client = await connectClient(call);
+  const addresses = await expandedAddresses(call, client, call.args.paths);
   for (const [i, address] of addresses.entries()) {
     if (addresses.length > 1) await call.output.line(`${i === 0 ? '' : '\n'}==> ${address.written} <==`);
     await show(await openBody(call, client, address));

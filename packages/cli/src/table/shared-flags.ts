@@ -11,7 +11,11 @@ export const mutationFlags = {
 
 export const transferFlags = {
   jobs: value('N', 'Transfers in flight, 1 to 256 (default 32)', parseInteger(1, 256)),
-  progress: value('WHEN', 'auto: bars on a terminal; never; json: one event a line on stderr', parseChoice('auto', 'never', 'json')),
+  progress: value(
+    'WHEN',
+    'auto: bars on a terminal, with --json an event a second on stderr; never; json: every event (schema/progress.json)',
+    parseChoice('auto', 'never', 'json'),
+  ),
 } as const;
 
 /** Of every command that reads. */

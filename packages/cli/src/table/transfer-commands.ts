@@ -1,6 +1,6 @@
 /** Bytes in and out. */
 import { any, command, many, one, toggle, value, values } from '../command.js';
-import { parseCount, parseDigest, parseInteger, parseMode, parseRange, parseSize, parseLabel, parseText } from '../quantities.js';
+import { parseCount, parseDigest, parseInteger, parseMode, parseRanges, parseSize, parseLabel, parseText } from '../quantities.js';
 import { compress, momentFlags, mutationFlags, recursive, transferFlags } from './shared-flags.js';
 
 const put = command({
@@ -61,15 +61,26 @@ const putArtifact = command({
 const get = command({
   name: 'get',
   group: 'files',
-  summary: 'restore a file or a directory',
+  summary: 'restore files and directories',
   notes: [
-    'DST names the result; a file goes into DST under its own name when DST is a directory.',
-    'A file is written beside its place and moved over it when it is whole. A directory keeps modes, times, symlinks and',
-    'empty directories; local files in its way are refused unless --replace.',
+    'DST names the result; a file goes into DST under its own name when DST is a directory, and so do several sources. "-" is standard',
+    'output. Globs in a quoted SRC are expanded by the command: * and ? within a name, ** for any number of directories.',
+    'A file is written beside its place and moved over it when it is whole. Modes, times, symlinks, hard links and empty directories are kept;',
+    'local files in the way of a directory are refused unless --replace. See export for a directory that is brought up to date.',
   ],
-  args: { source: one('SRC', 'remote path, or PATH@…'), destination: one('DST', 'local path') },
-  flags: { replace: toggle('Overwrite local files that are in the way of a directory'), ...momentFlags, ...transferFlags },
-  example: 'nokv get /runs/7/report ./report',
+  args: { sources: many('SRC', 'remote path or glob, or PATH@…'), destination: one('DST', 'local path, or -') },
+  flags: {
+    recursive,
+    replace: toggle('Overwrite local files that are in the way of a directory'),
+    noClobber: toggle('Leave local files that are there', 'n'),
+    ifNewer: toggle('Leave local files that are not older than what would replace them', 'u'),
+    preserve: toggle('Owners (as root) and extended attributes, too', 'p'),
+    parents: toggle('Keep the path of each source below DST'),
+    resume: toggle('Go on where an earlier get --resume was cut off; checked against the digest when it is whole'),
+    ...momentFlags,
+    ...transferFlags,
+  },
+  example: "nokv get '/runs/*/report.md' ./reports --parents",
   schema: 'get',
 });
 
@@ -77,9 +88,9 @@ const cat = command({
   name: 'cat',
   group: 'files',
   summary: 'write bodies to standard output',
-  args: { paths: many('PATH', 'remote file, or PATH@…') },
+  args: { paths: many('PATH', 'remote file or glob, or PATH@…') },
   flags: {
-    range: value('A-B', 'Bytes A to B (both included), A- to the end, -N the last N', parseRange),
+    range: value('A-B', 'Bytes A to B (both included), A- to the end, -N the last N; several by commas', parseRanges),
     ...momentFlags,
     progress: transferFlags.progress,
   },
@@ -90,7 +101,7 @@ const head = command({
   name: 'head',
   group: 'files',
   summary: 'write the first lines of files',
-  args: { paths: many('PATH', 'remote file, or PATH@…') },
+  args: { paths: many('PATH', 'remote file or glob, or PATH@…') },
   flags: {
     lines: value('N', 'Lines (default 10)', parseInteger(0, 1_000_000_000), 'n'),
     bytes: value('SIZE', 'Bytes instead of lines', parseSize, 'c'),
@@ -103,13 +114,17 @@ const tail = command({
   name: 'tail',
   group: 'files',
   summary: 'write the last lines of files',
-  args: { paths: many('PATH', 'remote file, or PATH@…') },
+  notes: [
+    'With -f one file is followed: what is appended to it is written as it is published, until Ctrl-C. A file that is replaced is shown anew.',
+  ],
+  args: { paths: many('PATH', 'remote file or glob, or PATH@…') },
   flags: {
     lines: value('N', 'Lines (default 10)', parseInteger(0, 1_000_000_000), 'n'),
     bytes: value('SIZE', 'Bytes instead of lines', parseSize, 'c'),
+    follow: toggle('Go on with what is appended', 'f'),
     ...momentFlags,
   },
-  example: 'nokv tail -n 20 /runs/7/train.log',
+  example: 'nokv tail -f -n 20 /runs/7/train.log',
 });
 
 const ls = command({

@@ -72,13 +72,15 @@ import type {
 import type { PutSource } from '../put-source.js';
 import { openSession } from '../held/session-lease.js';
 import type { ClientSession, SessionOptions } from '../sessions.js';
-import { exportTree, getFile, getTree } from '../tree/get-tree.js';
+import { getFile } from '../tree/get-file.js';
+import { exportTree, getTree } from '../tree/get-tree.js';
 import { importTree, putInto, putTree } from '../tree/put-tree.js';
 import { archiveTree } from '../tree/tar/archive-tree.js';
 import { unarchiveTree } from '../tree/tar/unarchive-tree.js';
 import type {
   ArchiveOptions,
   ExportOptions,
+  GetFileOptions,
   GetTreeOptions,
   ImportOptions,
   PutTreeOptions,
@@ -458,7 +460,7 @@ export class PathClient implements NokvClient {
     return unarchiveTree(this.#context, source, at(path), options);
   }
 
-  async getFile(path: PathLike, localFile: string, options: GetTreeOptions = {}): Promise<TreeReport> {
+  async getFile(path: PathLike, localFile: string, options: GetFileOptions = {}): Promise<TreeReport> {
     return getFile(this.#context, at(path), localFile, options);
   }
 

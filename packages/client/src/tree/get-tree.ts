@@ -1,19 +1,15 @@
 /**
- * Restores remote files and directories on this machine: `getTree` and `getFile` what is not there yet or is to be written over,
- * `exportTree` what differs.
+ * Restores remote directories on this machine: `getTree` what is not there yet or is to be written over, `exportTree` what differs.
  */
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import type { NodeCard, NodeRef } from '@nokv/types';
 import { NokvError, formatName } from '@nokv/types';
 import type { ClientContext } from '../client-context.js';
-import { handleOf } from '../body/open-body.js';
 import { localError } from '../local-error.js';
 import { fixedMoment } from '../path/moment.js';
-import { ProgressMeter } from '../progress-meter.js';
 import { transferSignal } from '../transfer-signal.js';
 import type { ExportOptions, GetTreeOptions, SyncReport, TreeReport } from '../trees.js';
-import { localCalls } from './local-calls.js';
-import { LocalWriter, PRIVATE_DIRECTORY, onThisMachine } from './local-writer.js';
+import { PRIVATE_DIRECTORY, onThisMachine } from './local-writer.js';
 import { RestoreTree, statLocal, type RestoreOptions } from './restore-tree.js';
 
 /** Restores what is below the directory at `from` into `localDirectory`, which is made if absent. */
@@ -24,8 +20,12 @@ export async function getTree(context: ClientContext, from: NodeRef, localDirect
     options,
     async (card, restore, signal) => {
       const path = Buffer.from(localDirectory);
-      const found = await openDestination(path, options.replace ?? false);
-      const tree = await RestoreTree.start(context, { ...restore, existing: 'overwrite', owners: false, specialFiles: 'skip' }, signal);
+      const found = await openDestination(path, options.replace === true || options.keep !== undefined);
+      const tree = await RestoreTree.start(
+        context,
+        { ...restore, ...treeOptions(options), existing: 'overwrite', specialFiles: 'skip' },
+        signal,
+      );
       return tree.restore(card, path, found);
     },
   );
@@ -54,30 +54,8 @@ export async function exportTree(
   });
 }
 
-/** Restores one file (or symlink target's file) at `localFile`. */
-export async function getFile(context: ClientContext, from: NodeRef, localFile: string, options: GetTreeOptions): Promise<TreeReport> {
-  const meter = new ProgressMeter(options.onProgress, context.clock);
-  const transfer = transferSignal(context.clock, options);
-  const { signal } = transfer;
-  try {
-    meter.phase('scan');
-    const at = await fixedMoment(context.metadata, options.at, { signal });
-    const path = Buffer.from(localFile);
-    const found = await statLocal(path);
-    if (found?.isDirectory() === true)
-      throw new NokvError('is-directory', `${localFile} is a directory on this machine; name the file in it`);
-    if (found !== undefined && options.replace !== true) throw localExists(path);
-    const plan = await context.metadata.read('open-read', { node: from, ...(at === undefined ? {} : { at }) }, { signal });
-    meter.phase('transfer', { files: 1, bytes: plan.attributes.size });
-    const writer = new LocalWriter({ context, calls: await localCalls(), owners: false, mayRemoveTrees: false });
-    const onBytes = (bytes: number) => meter.add(0, bytes);
-    await writer.file(parentOf(path), path, { attributes: plan.attributes, xattrs: [] }, handleOf(context, plan), { signal, onBytes });
-    meter.add(1, 0);
-    meter.phase('done');
-    return { files: 1, directories: 0, symlinks: 0, links: 0, specials: 0, bytes: plan.attributes.size, skipped: [] };
-  } finally {
-    transfer.stop();
-  }
+function treeOptions({ include, exclude, keep, preserve }: GetTreeOptions) {
+  return { include, exclude, keep, owners: preserve === true && process.geteuid?.() === 0 };
 }
 
 async function restored(
@@ -135,11 +113,6 @@ async function exportDestination(path: Buffer, text: string, dryRun: boolean) {
   });
 }
 
-function parentOf(path: Buffer): Buffer {
-  const slash = path.lastIndexOf('/');
-  return slash < 0 ? Buffer.from('.') : slash === 0 ? Buffer.from('/') : path.subarray(0, slash);
-}
-
-function localExists(path: Buffer): NokvError {
+export function localExists(path: Buffer): NokvError {
   return new NokvError('exists', `${formatName(path)} exists on this machine; choose another destination or ask to replace`);
 }

@@ -6,7 +6,7 @@
  * caller made, or found to be no symlink.
  */
 import { constants, type BigIntStats } from 'node:fs';
-import { chmod, lchown, link, lstat, lutimes, mkdir, open, rename, rm, symlink, unlink, utimes, type FileHandle } from 'node:fs/promises';
+import { chmod, lchown, link, lstat, lutimes, mkdir, open, rename, rm, symlink, unlink, utimes } from 'node:fs/promises';
 import type { Attributes, InodeType } from '@nokv/types';
 import { INODE_TYPE_BITS, NokvError, compareBytes, formatName, timespecFromNs, timespecToMs } from '@nokv/types';
 import type { BodyHandle } from '../body-handle.js';
@@ -14,14 +14,13 @@ import type { ClientContext } from '../client-context.js';
 import { localError } from '../local-error.js';
 import { keptXattr } from './kept-xattrs.js';
 import { isSystemError, type LocalCalls } from './local-calls.js';
+import { fetchResumed, writeBody } from './write-body.js';
 import { childPath } from './local-tree.js';
 import type { Xattr } from './tree-writer.js';
 
 export const PRIVATE_DIRECTORY = 0o700;
 const PRIVATE_FILE = 0o600;
 const CREATE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-/** A chunk of zeros becomes a hole when it is at least a page long. */
-const HOLE_BYTES_MIN = 4096;
 
 export interface LocalWriterOptions {
   readonly context: ClientContext;
@@ -30,6 +29,11 @@ export interface LocalWriterOptions {
   readonly owners: boolean;
   /** A directory in the way of something else is removed with all below it. */
   readonly mayRemoveTrees: boolean;
+}
+
+export interface WriteCall {
+  readonly signal: AbortSignal;
+  readonly onBytes: (bytes: number) => void;
 }
 
 /** What an entry shall be, beside its body. */
@@ -46,13 +50,7 @@ export class LocalWriter {
     this.#options = options;
   }
 
-  async file(
-    directory: Buffer,
-    path: Buffer,
-    node: LocalNode,
-    body: BodyHandle,
-    call: { signal: AbortSignal; onBytes: (bytes: number) => void },
-  ) {
+  async file(directory: Buffer, path: Buffer, node: LocalNode, body: BodyHandle, call: WriteCall) {
     await onThisMachine(`write ${formatName(path)}`, async () => {
       await this.#beside(directory, path, async (temporary) => {
         const file = await open(temporary, CREATE_FLAGS, PRIVATE_FILE);
@@ -63,6 +61,15 @@ export class LocalWriter {
         }
         await this.attributes(temporary, node);
       });
+    });
+  }
+
+  /** @param partial where what has been fetched stays until it is whole. */
+  async resumedFile(partial: Buffer, path: Buffer, node: LocalNode, body: BodyHandle, call: WriteCall): Promise<void> {
+    await onThisMachine(`write ${formatName(path)}`, async () => {
+      await fetchResumed(partial, body, call);
+      await this.attributes(partial, node);
+      await rename(partial, path);
     });
   }
 
@@ -204,40 +211,6 @@ export function isLocalType(found: BigIntStats, type: InodeType): boolean {
     case 'block':
       return found.isBlockDevice();
   }
-}
-
-/** Writes the bytes of a body from `from` on; zeros of at least a page become holes. */
-export async function writeBody(
-  file: FileHandle,
-  body: BodyHandle,
-  from: number,
-  { signal, onBytes }: { readonly signal: AbortSignal; readonly onBytes: (bytes: number) => void },
-): Promise<void> {
-  let at = from;
-  for await (const chunk of body.stream({ reuse: true, signal, offset: from, length: body.size - from })) {
-    if (chunk.length < HOLE_BYTES_MIN || !isZero(chunk)) await writeAll(file, chunk, at);
-    at += chunk.length;
-    onBytes(chunk.length);
-  }
-  // Zeros at the end were not written.
-  await file.truncate(body.size);
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array, at: number): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at + done);
-    done += bytesWritten;
-  }
-}
-
-const ZEROS = Buffer.alloc(64 * 1024);
-
-function isZero(bytes: Uint8Array): boolean {
-  for (let from = 0; from < bytes.length; from += ZEROS.length) {
-    const part = bytes.subarray(from, from + ZEROS.length);
-    if (Buffer.compare(part, ZEROS.subarray(0, part.length)) !== 0) return false;
-  }
-  return true;
 }
 
 export function temporaryPath(context: ClientContext, directory: Buffer): Buffer {

@@ -31,6 +31,8 @@ export interface RestoreOptions extends CallOptions, TreeFilterOptions {
   /** `overwrite`: what is there is written again; `update`: what is the same stays, and what is of another kind makes room. */
   readonly existing: 'overwrite' | 'update';
   readonly specialFiles: 'skip' | 'keep';
+  /** Leave what is there: all of it, or what is not older. */
+  readonly keep?: 'existing' | 'newer' | undefined;
   readonly owners: boolean;
   readonly at: At | undefined;
   readonly checksum?: boolean | undefined;
@@ -264,9 +266,19 @@ export class RestoreTree {
 
   /** What is there already is left, its attributes set where they differ. */
   async #stays({ path, card }: Entry): Promise<boolean> {
-    if (this.#options.existing !== 'update') return false;
+    const { existing, keep } = this.#options;
+    if (existing !== 'update' && keep === undefined) return false;
     const found = await statLocal(path);
-    if (found === undefined || !isLocalType(found, card.type) || !(await this.#isSame(path, card, found))) return false;
+    if (found !== undefined && (keep === 'existing' || (keep === 'newer' && !isOlder(found, card)))) {
+      this.#counts.unchanged += 1;
+      this.#skipped.push({
+        path: formatName(path),
+        reason: keep === 'newer' ? 'it is not older than what would replace it' : 'it is there',
+      });
+      return true;
+    }
+    if (existing !== 'update' || found === undefined || !isLocalType(found, card.type) || !(await this.#isSame(path, card, found)))
+      return false;
     const node = await this.#node(card);
     if (!this.#writer.differs(path, found, node)) {
       this.#counts.unchanged += 1;
@@ -387,6 +399,11 @@ export class RestoreTree {
   async #attempt<Result>(path: Buffer, task: () => Promise<Result>): Promise<Result | undefined> {
     return this.#failures.attempt(relativePath(this.#top, path) || '.', task);
   }
+}
+
+/** Whether a local entry was changed before one in the namespace. */
+export function isOlder(found: BigIntStats, { mtime }: Pick<NodeCard, 'mtime'>): boolean {
+  return found.mtimeNs < BigInt(mtime.sec) * 1_000_000_000n + BigInt(mtime.nsec);
 }
 
 export async function statLocal(path: Buffer): Promise<BigIntStats | undefined> {
