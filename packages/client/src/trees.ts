@@ -1,9 +1,5 @@
 /** Options and reports of transfers of whole directories. */
-<<<<<<< HEAD
-import type { Codec, ErrorCode, InodeType, Owner, RequestId, Version } from '@nokv/types';
-=======
-import type { ErrorCode, Generation, InodeType, Owner, RequestId, Version } from '@nokv/types';
->>>>>>> 65c96e1 (CLI: get of several sources and globs, resumed, careful; ranges of cat; tail -f; progress that fits narrow terminals and comes with --json)
+import type { Codec, ErrorCode, Generation, InodeType, Owner, RequestId, Version } from '@nokv/types';
 import type { AtOption } from './history.js';
 import type { CallOptions } from './metadata-client.js';
 import type { ProgressListener } from './progress.js';
