@@ -2,7 +2,16 @@ import { uploadId } from '@nokv/types';
 import { describe, expect, test } from 'vitest';
 import { crc32c } from '../block-checksum.js';
 import { decodePin, encodePin } from './cache-pins.js';
-import { CHUNK_BYTES, decodeHeader, encodeHeader, entryName, headerBytes, matchesChunks, parseEntryName } from './cache-entry.js';
+import {
+  CHUNK_BYTES,
+  decodeHeader,
+  encodeHeader,
+  entryName,
+  entryNameBytes,
+  headerBytes,
+  matchesChunks,
+  parseEntryName,
+} from './cache-entry.js';
 
 const upload = uploadId('0123456789abcdef0123456789abcdef');
 
@@ -22,8 +31,10 @@ describe('an entry', () => {
   test('names what it is: every name reads back, and nothing else is one', () => {
     const piece = pieceOf(Buffer.from('nokv'));
     expect(parseEntryName(entryName(piece))).toEqual(piece);
+    expect(entryNameBytes(entryName(piece))).toBe(piece.length);
     for (const wrong of ['', 'x', `${upload}.1.2.3`, `${upload}.1.2.3.zzzzzzzz`, `${upload}.1.2.3.00000000.tmp`]) {
       expect(parseEntryName(wrong)).toBeUndefined();
+      if (!wrong.endsWith('zzzzzzzz')) expect(entryNameBytes(wrong)).toBeUndefined();
     }
   });
 

@@ -38,6 +38,14 @@ export function parseEntryName(name: string): PieceKey | undefined {
   };
 }
 
+/** The length in a name, for those who sum up many; undefined for what is no entry's. */
+export function entryNameBytes(name: string): number | undefined {
+  const [upload, , , length, checksum, ...more] = name.split('.');
+  if (upload?.length !== 32 || checksum?.length !== 8 || more.length > 0 || length === undefined || !/^\d{1,10}$/.test(length))
+    return undefined;
+  return Number(length);
+}
+
 export function headerBytes(length: number): number {
   return FIXED_BYTES + chunkCount(length) * 4 + 4;
 }

@@ -10,7 +10,7 @@ import { readdir, stat, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Random } from '@nokv/types';
 import { isErrno } from '../file/file-errors.js';
-import { entryDiskBytes, parseEntryName } from './cache-entry.js';
+import { entryDiskBytes, entryNameBytes } from './cache-entry.js';
 
 export interface CacheRoomOptions {
   /** Holds one directory a shard. */
@@ -32,6 +32,7 @@ const LOOKS_PER_BOUND = 32;
 const SHRINK_TO = 15 / 16;
 const SAMPLE_ENTRIES_MIN = 10_000;
 const STATS_AT_ONCE = 32;
+const LISTINGS_AT_ONCE = 4;
 const FREE_BYTES_MIN_MAX = 10 * 1024 ** 3;
 const FREE_PART_MIN = 0.1;
 
@@ -102,12 +103,18 @@ export class CacheRoom {
     const before = this.#written;
     let bytes = 0;
     let entries = 0;
-    for (const shard of await namesIn(this.#options.data)) {
-      for (const size of (await this.#entriesOf(shard)).values()) {
-        bytes += size;
-        entries += 1;
+    const shards = (await namesIn(this.#options.data)).values();
+    const worker = async (): Promise<void> => {
+      for (const shard of shards) {
+        for (const name of await namesIn(join(this.#options.data, shard))) {
+          const size = entryNameBytes(name);
+          if (size === undefined) continue;
+          bytes += entryDiskBytes(size);
+          entries += 1;
+        }
       }
-    }
+    };
+    await Promise.all(Array.from({ length: LISTINGS_AT_ONCE }, worker));
     // What came to its place meanwhile may have been missed: rather counted twice.
     this.#bytes = bytes + this.#written - before;
     return { bytes, entries };
@@ -176,8 +183,8 @@ export class CacheRoom {
   async #entriesOf(shard: string): Promise<Map<string, number>> {
     const sizes = new Map<string, number>();
     for (const name of await namesIn(join(this.#options.data, shard))) {
-      const piece = parseEntryName(name);
-      if (piece !== undefined) sizes.set(name, entryDiskBytes(piece.length));
+      const size = entryNameBytes(name);
+      if (size !== undefined) sizes.set(name, entryDiskBytes(size));
     }
     return sizes;
   }
