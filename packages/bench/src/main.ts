@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { latencyBench, s3Bench } from './bodies.js';
+import { cachedBench } from './cached.js';
 import { fsckBench } from './check.js';
 import { createBench } from './create.js';
 import type { Bench, Figure } from './figure.js';
@@ -37,6 +38,7 @@ const BENCHES: readonly Bench[] = [
   rollbackBench,
   growthBench,
   transferBench,
+  cachedBench,
   s3Bench,
   latencyBench,
   smallBodiesBench,
