@@ -42,6 +42,8 @@ it('lies where the user keeps caches unless told otherwise, and can be turned of
   ] as const) {
     expect(await server.must(['cat', '/ckpt/model.bin'], { env: { ...s3.env, ...env } })).toBe(body);
     expect(files(cache), cache).toHaveLength(2);
+    const again = await server.run(['cat', '/ckpt/model.bin', '-v'], { env: { ...s3.env, ...env } });
+    expect(again.stderr).toContain('2 from the disk, 0 written to it, 0 gets (0 B) of the store');
   }
   const off = join(directory, 'off');
   for (const flags of [

@@ -5,6 +5,7 @@ import type { NokvClient } from '@nokv/client';
 import { NokvError } from '@nokv/types';
 import { cacheOptions } from './cache-settings.js';
 import type { Call } from './command.js';
+import { formatSize } from './quantities.js';
 
 type Connected = Pick<Call, 'settings' | 'io' | 'signal' | 'command'>;
 
@@ -14,7 +15,23 @@ export async function connectClient(call: Connected & Pick<Call, 'output'>): Pro
   const note = (line: string): void => call.output.note(`nokv: ${call.command}: ${line}`);
   const { connect } = await import('@nokv/client');
   const as = call.settings.get('as');
-  return await connect({ ...options, ...(as === undefined ? {} : { as }), cache: { ...cache, note }, signal: call.signal });
+  const client = await connect({ ...options, ...(as === undefined ? {} : { as }), cache: { ...cache, note }, signal: call.signal });
+  return call.output.verbose ? tellingReads(client, call) : client;
+}
+
+/** With `-v` a command says in the end where what it read came from. */
+function tellingReads(client: NokvClient, { command, output }: Pick<Call, 'command' | 'output'>): NokvClient {
+  const close = client.close.bind(client);
+  client.close = async () => {
+    await close();
+    const { memory, disk, store } = client.cacheFigures;
+    if (memory.hits + memory.misses + store.gets === 0) return;
+    const onDisk = disk === undefined ? 'no disk cache' : `${disk.hits} from the disk, ${disk.writes} written to it`;
+    output.detail(
+      `nokv: ${command}: reads: ${memory.hits} from memory, ${onDisk}, ${store.gets} gets (${formatSize(store.bytes)}) of the store`,
+    );
+  };
+  return client;
 }
 
 /** How the configured server is reached, without anything that ends with this command. */

@@ -561,7 +561,7 @@ export class PathClient implements NokvClient {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.#close();
+    return this.close();
   }
 
   /** Turns a path that is refused on the spot into a rejection like every other. */
