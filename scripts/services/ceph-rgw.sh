@@ -14,6 +14,8 @@ packages=(radosgw ceph-mon ceph-osd ceph-common)
 programs=(radosgw radosgw-admin ceph-mon ceph-osd ceph ceph-authtool monmaptool)
 memory_bytes=$((4 << 30))
 
+. "$(dirname "${BASH_SOURCE[0]}")/unused-port.sh"
+
 fail() {
   printf 'ceph-rgw.sh: %s\n' "$*" >&2
   exit 1
@@ -27,18 +29,6 @@ install_packages() {
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq >&2
   apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2
-}
-
-unused_port() {
-  local port
-  for _ in {1..50}; do
-    port=$((15000 + RANDOM % 15000))
-    if ! (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-      echo "$port"
-      return
-    fi
-  done
-  fail "found no unused port"
 }
 
 # One copy of everything, nothing that watches for more machines, the keys that the daemons know each other by.

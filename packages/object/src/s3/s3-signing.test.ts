@@ -110,6 +110,16 @@ describe('keys that have expired', () => {
   });
 });
 
+test('a URL ends with the keys that signed it, if they end first', async () => {
+  await start({});
+  const expiresAtMs = Date.now() + 100_000;
+  const keys: CredentialSource = { get: async () => ({ accessKeyId: 'a', secretAccessKey: 's', expiresAtMs }), renew: async () => false };
+  const location = { endpoint: 'http://127.0.0.1:1', region: 'us-east-1', bucket: 'b', prefix: '', pathStyle: true };
+  const signing = new S3Signing(location, keys, systemClock);
+  expect((await signing.presign({ method: 'GET', key: 'k' }, 3600)).expiresAtMs).toBe(expiresAtMs);
+  expect((await signing.presign({ method: 'GET', key: 'k' }, 10)).expiresAtMs).toBeLessThan(expiresAtMs);
+});
+
 test('a region of Amazon’s has its own endpoint; another server keeps the one it has', async () => {
   await start({});
   const keys: CredentialSource = { get: async () => ({ accessKeyId: 'a', secretAccessKey: 's' }), renew: async () => false };

@@ -1,6 +1,7 @@
 /** The SDK's client for one bucket, made at the first use and anew when the region, the clock or the keys turned out to be others. */
 import type { S3Client } from '@aws-sdk/client-s3';
 import { HttpFailure, isTlsFailure } from '../http/http-endpoint.js';
+import { retryAfterMs } from '../http/http-errors.js';
 import { loadAwsSdk, type AwsSdk } from './aws-sdk.js';
 import type { S3Refusal } from './s3-errors.js';
 import type { S3Signing } from './s3-signing.js';
@@ -76,7 +77,7 @@ export class SdkClient {
 }
 
 /** What the store answered, where it was the store that refused; undefined: no whole answer came. */
-export function refusalOf(error: unknown): (S3Refusal & { readonly headers: Readonly<Record<string, string>> }) | undefined {
+export function refusalOf(error: unknown, nowMs: number): (S3Refusal & { readonly headers: Readonly<Record<string, string>> }) | undefined {
   if (!(error instanceof Error) || !('$metadata' in error)) return undefined;
   const status = propertyOf(error.$metadata, 'httpStatusCode');
   if (typeof status !== 'number') return undefined;
@@ -89,6 +90,7 @@ export function refusalOf(error: unknown): (S3Refusal & { readonly headers: Read
     ...(hasReason ? { code: error.name, message: error.message } : {}),
     region: typeof region === 'string' ? region : undefined,
     dateMs: headers['date'] === undefined ? undefined : Date.parse(headers['date']),
+    retryAfterMs: retryAfterMs(headers['retry-after'], nowMs),
     headers,
   };
 }

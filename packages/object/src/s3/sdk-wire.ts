@@ -22,7 +22,7 @@ export function sdkWire(client: SdkClient): S3Wire {
       }
     } catch (error) {
       if (error instanceof NokvError || error instanceof HttpFailure) throw error;
-      const refusal = refusalOf(error);
+      const refusal = refusalOf(error, client.signing.nowMs());
       if (refusal === undefined) throw failureOf(error);
       const { status, headers, code, message, region } = refusal;
       return { status, headers, body: Buffer.alloc(0), said: { code, message, region } };
