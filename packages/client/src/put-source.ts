@@ -2,7 +2,8 @@
 
 /**
  * A string is the text itself (UTF-8), as with `fs.writeFile`; a local file is named by `{ file }`. Streams are those of the web and of
- * Node, and whatever else yields bytes, at once or as they come. Chunks of streams are borrowed until the next one is asked for.
+ * Node, and whatever else yields bytes, at once or as they come. Bytes in memory are sent as they lie there and must not be changed until the
+ * call has ended; chunks of streams are borrowed until the next one is asked for.
  */
 export type PutSource =
   | Uint8Array

@@ -30,6 +30,9 @@ export interface LinkedSignal {
   release(): void;
 }
 
+/** Given as the reason where nobody looks at it: a default one is made anew, with its stack, each time. */
+export const WORK_OVER = new Error('nobody waits for this any more');
+
 /** A signal for work that many calls share at once: one listener on the parent, any number on the child. */
 export function linkedSignal(parent: AbortSignal | undefined): LinkedSignal {
   const controller = new AbortController();
@@ -37,5 +40,9 @@ export function linkedSignal(parent: AbortSignal | undefined): LinkedSignal {
   const onAbort = (): void => controller.abort(parent?.reason);
   if (parent?.aborted === true) onAbort();
   parent?.addEventListener('abort', onAbort, { once: true });
-  return { signal: controller.signal, abort: () => controller.abort(), release: () => parent?.removeEventListener('abort', onAbort) };
+  return {
+    signal: controller.signal,
+    abort: () => controller.abort(WORK_OVER),
+    release: () => parent?.removeEventListener('abort', onAbort),
+  };
 }

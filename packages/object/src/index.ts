@@ -25,7 +25,7 @@ export {
 } from './memory/memory-object-store.js';
 export { blocksOf, removeUploadBlocks } from './store-blocks.js';
 export { NAMESPACE_MARKER_FORMAT, claimNamespace, readNamespaceMarker } from './namespace-marker.js';
-export { byteSourceOf, openLocalFile, type BodySource, type ByteSource } from './body/byte-source.js';
+export { memorySource, byteSourceOf, openLocalFile, type BodySource, type ByteSource } from './body/byte-source.js';
 export { digestOf, sharedDigest } from './body/body-digest.js';
 export { compressPiece, plainBytesOf, type CompressedBytes } from './body/compression.js';
 export { UploadSession, type UploadGrant, type UploadSessionOptions } from './body/upload-session.js';

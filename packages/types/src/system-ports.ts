@@ -1,6 +1,5 @@
 /** The real clock and the real source of randomness: the only place that reads them. */
 import { randomBytes } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock, Random } from './time.js';
 import { timespecFromMs } from './time.js';
 
@@ -8,7 +7,7 @@ export const systemClock: Clock = {
   now: wallClock,
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
-  sleep: (ms, signal) => delay(ms, undefined, signal === undefined ? {} : { signal }),
+  sleep,
 };
 
 export const systemRandom: Random = {
@@ -29,4 +28,20 @@ function wallClock() {
     fine = coarse;
   }
   return timespecFromMs(fine);
+}
+
+/** Rejects with the signal's reason: Node's own would make an error with its stack for every sleep that is ended. */
+function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted === true) return reject(signal.reason);
+    const onAbort = (): void => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', onAbort);
+      resolve();
+    }, ms);
+    signal?.addEventListener('abort', onAbort, { once: true });
+  });
 }

@@ -27,3 +27,15 @@ test('the wall clock has a finer resolution than a millisecond and agrees with t
   expect(times.some(({ nsec }) => nsec % 1_000_000 !== 0)).toBe(true);
   for (const time of times) expect(Math.abs(timespecToMs(time) - Date.now())).toBeLessThan(1000);
 });
+
+test('the clock of the system sleeps, and ends a sleep with the reason of its signal', async () => {
+  const before = systemClock.monotonicMs();
+  await systemClock.sleep(5);
+  expect(systemClock.monotonicMs() - before).toBeGreaterThan(4);
+  const stop = new AbortController();
+  const reason = new Error('enough');
+  const sleep = systemClock.sleep(60_000, stop.signal);
+  stop.abort(reason);
+  await expect(sleep).rejects.toBe(reason);
+  await expect(systemClock.sleep(1, stop.signal)).rejects.toBe(reason);
+});

@@ -1,13 +1,13 @@
 /** From what callers put to what uploads read. */
-import type { BodySource } from '@nokv/object';
+import { memorySource, type BodySource } from '@nokv/object';
 import { NokvError } from '@nokv/types';
 import type { PutSource } from '../put-source.js';
 import { localFileSource, type LocalFile } from './local-file-source.js';
 
 /** @param signal ends the reading of streams at once, even of one that never yields again. */
 export async function bodySourceOf(source: PutSource, signal: AbortSignal): Promise<BodySource | LocalFile> {
-  if (source instanceof Uint8Array) return [source];
-  if (typeof source === 'string') return [Buffer.from(source, 'utf8')];
+  if (source instanceof Uint8Array) return memorySource(source);
+  if (typeof source === 'string') return memorySource(Buffer.from(source, 'utf8'));
   if (source instanceof Blob) return untilAborted(checked(source.stream()), signal);
   if (typeof source === 'object' && source !== null) {
     if ('file' in source) return localFileSource(source);

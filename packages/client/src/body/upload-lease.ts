@@ -8,6 +8,9 @@ import { UPLOAD_TTL_MS_DEFAULT, isNokvError, type RequestId, type UploadId } fro
 import type { ClientContext } from '../client-context.js';
 import type { ResumedGrant } from './resumable-upload.js';
 
+/** Of every lease that ends: a default reason is made anew, with its stack, each time. */
+const RELEASED = new Error('the upload is no longer renewed');
+
 export interface UploadLeaseOptions {
   /** Shown to operators. */
   readonly target: string;
@@ -47,7 +50,7 @@ export class UploadLease {
 
   /** Ends the renewals; the upload lives on until it expires. */
   release(): void {
-    this.#stop.abort();
+    this.#stop.abort(RELEASED);
   }
 
   async #begin() {

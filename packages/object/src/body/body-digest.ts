@@ -20,7 +20,7 @@ export interface BodyDigest {
 }
 
 /** Below this, handing bytes to a thread costs more than hashing them. */
-export const LOCAL_DIGEST_BYTES_MAX = 512 * 1024;
+export const LOCAL_DIGEST_BYTES_MAX = 1024 * 1024;
 
 const WORKERS_MAX = Math.min(2, availableParallelism());
 
@@ -37,12 +37,17 @@ export function localDigest(): BodyDigest {
   };
 }
 
-/** Takes only bytes over a SharedArrayBuffer. */
+/** Bytes over a SharedArrayBuffer are shared with the thread, others are copied for it. */
 export function sharedDigest(): BodyDigest {
   const thread = leastBusy();
   const id = thread.open();
   return {
-    update: async (bytes) => void (await thread.ask({ kind: 'update', id, bytes })),
+    update: async (bytes) => {
+      if (bytes.buffer instanceof SharedArrayBuffer) return void (await thread.ask({ kind: 'update', id, bytes }));
+      // A message with a view takes all of the memory behind it along.
+      const copy = Uint8Array.from(bytes);
+      await thread.ask({ kind: 'update', id, bytes: copy }, [copy.buffer]);
+    },
     finish: async () => {
       try {
         return `sha256:${await thread.ask({ kind: 'finish', id })}`;
@@ -113,12 +118,12 @@ class DigestThread {
     if (this.#open.delete(id) && this.#failure === undefined) this.#worker.postMessage({ kind: 'abandon', id } satisfies DigestRequest);
   }
 
-  ask(request: DigestRequest): Promise<string | undefined> {
+  ask(request: DigestRequest, transfer: readonly ArrayBuffer[] = []): Promise<string | undefined> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
       if (this.#waiting.length === 0) this.#worker.ref();
       this.#waiting.push({ id: request.id, resolve, reject });
-      this.#worker.postMessage(request);
+      this.#worker.postMessage(request, transfer);
     });
   }
 }

@@ -7,6 +7,11 @@ import { translateFileError } from '../file/file-errors.js';
 export interface ByteSource {
   /** Fills `into` from its start; fewer bytes than it holds only at the end of the body. */
   read(into: Uint8Array): Promise<number>;
+  /**
+   * Only of bytes that are in memory as a whole, whose `sizeHint` then is their size: the next ones, at most so many, none at the end.
+   * They are views, which nobody changes until the upload has ended.
+   */
+  readonly take?: ((bytesMax: number) => Uint8Array) | undefined;
   /** Known size, where there is one: only a hint. */
   readonly sizeHint?: number | undefined;
   close(): Promise<void>;
@@ -18,6 +23,26 @@ export type BodySource = AsyncIterable<Uint8Array> | Iterable<Uint8Array> | Byte
 export function byteSourceOf(source: BodySource): ByteSource {
   // Node's streams have a `read` of their own: what can be iterated is read as chunks.
   return Symbol.asyncIterator in source || Symbol.iterator in source ? new ChunkSource(source) : source;
+}
+
+/** Bytes in memory, sent as they lie there. */
+export function memorySource(bytes: Uint8Array): ByteSource {
+  let at = 0;
+  const take = (bytesMax: number): Uint8Array => {
+    const part = bytes.subarray(at, at + bytesMax);
+    at += part.length;
+    return part;
+  };
+  return {
+    sizeHint: bytes.length,
+    take,
+    async read(into) {
+      const part = take(into.length);
+      into.set(part);
+      return part.length;
+    },
+    close: async () => undefined,
+  };
 }
 
 class ChunkSource implements ByteSource {

@@ -2,7 +2,7 @@
  * Verified pieces in memory, least recently used first out, bounded by bytes; and one fetch for all who ask for the
  * same piece at once. A fetch ends early only when everybody who waits for it gave up.
  */
-import { orAborted } from '../cancellation.js';
+import { WORK_OVER, orAborted } from '../cancellation.js';
 
 export type FetchPiece = (signal: AbortSignal) => Promise<Uint8Array>;
 
@@ -84,7 +84,7 @@ export class PieceCache {
       return await orAborted(entry.bytes, signal);
     } finally {
       entry.waiting -= 1;
-      if (entry.waiting === 0) entry.abort.abort();
+      if (entry.waiting === 0 && this.#fetching.get(key) === entry) entry.abort.abort(WORK_OVER);
     }
   }
 

@@ -10,7 +10,7 @@ import { memoryStore, type MemoryObjectStore, type StoreFault } from '../memory/
 import { blocksOf, removeUploadBlocks } from '../store-blocks.js';
 import { codeOf } from '../testing/index.js';
 import { BodyReader } from './body-reader.js';
-import { openLocalFile } from './byte-source.js';
+import { memorySource, openLocalFile } from './byte-source.js';
 import { uploadBody, type UploadBodyOptions, type UploadedBody } from './upload-body.js';
 import { UploadSession } from './upload-session.js';
 
@@ -74,6 +74,26 @@ describe('uploadBody', () => {
         expect(store.keys).toHaveLength(extents.length);
         expect(Buffer.compare(await readBack(store, result), bytes)).toBe(0);
       }
+    },
+  );
+
+  test.each([16 * KIB, 16 * KIB + 1, 64 * KIB, 300 * KIB, 2500 * KIB])(
+    'of %i bytes in memory no copy is sent, and the body is that of a stream of them',
+    async (size) => {
+      const bytes = new Uint8Array(randomBytes(size + 7).buffer, 0, size);
+      const { store, session } = setup();
+      const sent: Uint8Array[] = [];
+      const blocks = blocksOf(store);
+      const spied: UploadSession = new UploadSession({
+        store: { ...blocks, putBlock: (...call) => (sent.push(call[2]), blocks.putBlock(...call)) },
+        begin: () => session.grant(),
+      });
+      const options = { session: spied, blockBytes: 1024 * KIB };
+      const result = await uploadBody(memorySource(bytes), options);
+      expect(result).toMatchObject({ size, digest: sha256(bytes) });
+      expect(sent.every(({ buffer }) => buffer === bytes.buffer)).toBe(true);
+      expect(sent.reduce((sum, { length }) => sum + length, 0)).toBe(size > 16 * KIB ? size : 0);
+      expect(Buffer.compare(await readBack(store, result), Buffer.from(bytes))).toBe(0);
     },
   );
 

@@ -75,6 +75,8 @@ export async function uploadBody(source: BodySource, options: UploadBodyOptions)
   const bytes = byteSourceOf(source);
   const link = linkedSignal(options.signal);
   try {
+    if (bytes.take !== undefined && (bytes.sizeHint ?? 0) > inlineBytesMax)
+      return await uploadBlocks(bytes, { ...options, signal: link.signal });
     const head = new Uint8Array(inlineBytesMax + 1);
     const filled = await orAborted(bytes.read(head), link.signal);
     if (filled <= inlineBytesMax) {
@@ -100,12 +102,16 @@ async function uploadBlocks(source: ByteSource, options: UploadBodyOptions): Pro
   try {
     for (let ended = false; !ended;) {
       throwIfAborted(signal);
-      const buffer = await buffers.take();
-      const filled = await orAborted(source.read(buffer), signal);
+      const lent = source.take?.(blockBytes);
+      const buffer = lent ?? (await buffers.take());
+      const release = (): void => {
+        if (lent === undefined) buffers.release(buffer);
+      };
+      const filled = lent === undefined ? await orAborted(source.read(buffer), signal) : lent.length;
       // A first buffer cut to the hint is full at the end of the body, too: one more read finds out.
-      ended = filled < buffer.length;
+      ended = lent === undefined ? filled < buffer.length : size + filled >= (source.sizeHint ?? 0);
       if (filled === 0) {
-        buffers.release(buffer);
+        release();
         break;
       }
       const block = buffer.subarray(0, filled);
@@ -121,7 +127,7 @@ async function uploadBlocks(source: ByteSource, options: UploadBodyOptions): Pro
       if (isZero(block)) {
         extents.push({ hole: true, take: filled });
         await hashed;
-        buffers.release(buffer);
+        release();
         written();
         continue;
       }
@@ -134,7 +140,7 @@ async function uploadBlocks(source: ByteSource, options: UploadBodyOptions): Pro
       const at = extents.push(pieceOf(upload, index, noted ?? { length: filled, crc32c: checksum }, filled, checksums)) - 1;
       if (noted !== undefined) {
         await hashed;
-        buffers.release(buffer);
+        release();
         written();
         continue;
       }
@@ -152,7 +158,7 @@ async function uploadBlocks(source: ByteSource, options: UploadBodyOptions): Pro
       await puts.start(async () => {
         const results = await Promise.allSettled([put(), hashed]);
         // Released after a failure too, so that the loop above never waits for a buffer that does not come.
-        buffers.release(buffer);
+        release();
         for (const result of results) if (result.status === 'rejected') throw result.reason;
         written();
       });
