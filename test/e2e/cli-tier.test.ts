@@ -128,4 +128,6 @@ it('notes a directory that cannot be used, once, and reads without it', async ()
   });
   expect([code, stdout.length]).toEqual([0, BLOCK_BYTES]);
   expect(stderr).toMatch(/^nokv: cat: cache .*ENOTDIR.*; reads go on without it\n$/);
+  const unnamed = await server.run(['cat', '/ckpt/deep/log'], { env: { ...s3.env, HOME: file } });
+  expect([unnamed.code, unnamed.stderr]).toEqual([0, '']);
 });

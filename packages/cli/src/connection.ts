@@ -12,11 +12,14 @@ type Connected = Pick<Call, 'settings' | 'io' | 'signal' | 'command'>;
 /** Connects; the caller closes (`await using`). */
 export async function connectClient(call: Connected & Pick<Call, 'output'>): Promise<NokvClient> {
   const { cache, ...options } = await connectOptions(call);
-  const note = (line: string): void => call.output.note(`nokv: ${call.command}: ${line}`);
+  const { output, settings } = call;
+  // A directory that nobody named is not worth a word when it cannot be used.
+  const isNamed = settings.resolve('cacheDir').source !== 'default';
+  const note = (line: string): void => output[isNamed ? 'note' : 'detail'](`nokv: ${call.command}: ${line}`);
   const { connect } = await import('@nokv/client');
-  const as = call.settings.get('as');
+  const as = settings.get('as');
   const client = await connect({ ...options, ...(as === undefined ? {} : { as }), cache: { ...cache, note }, signal: call.signal });
-  return call.output.verbose ? tellingReads(client, call) : client;
+  return output.verbose ? tellingReads(client, call) : client;
 }
 
 /** With `-v` a command says in the end where what it read came from. */
