@@ -87,7 +87,7 @@ const archive = command({
   summary: 'write a directory or file to standard output as a tar archive',
   notes: [
     'In pax format: long names, names that are not UTF-8, nanoseconds, extended attributes and hard links are kept; "tar xf" reads it.',
-    'All of it is one state: the one at the beginning, or that of --at. Memory does not grow with it.',
+    'Each file is one state of it; with --at (or PATH@…) all of it is one moment. Memory does not grow with it.',
   ],
   args: {
     path: one('PATH', 'remote directory or file, or PATH@…'),

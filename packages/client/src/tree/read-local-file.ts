@@ -1,30 +1,49 @@
-/** Reads a small local file whole. */
-import { close, open, read } from 'node:fs';
-import { formatName } from '@nokv/types';
+/**
+ * Reads a small local file whole: the bytes of one state of it. A file that is written to meanwhile is read once more, and told with the
+ * size and time that it has by then; one that is written to again is refused (`source-changed`).
+ */
+import { close, constants, fstat, open, read, type BigIntStats } from 'node:fs';
+import { NokvError, formatName } from '@nokv/types';
 import { localError } from '../local-error.js';
-import type { LocalEntry } from './local-tree.js';
+import { entryOf, type LocalEntry } from './local-tree.js';
+
+/** What lies there may have become a fifo, which would wait for a writer, or a symlink. */
+const OPEN_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
+const ATTEMPTS = 2;
+
+export interface LocalBytes {
+  readonly bytes: Uint8Array;
+  /** As it was when it was read. */
+  readonly entry: LocalEntry;
+}
 
 /** Undefined when the file has grown beyond `bytesMax` since it was listed. */
-export async function readLocalFile(entry: LocalEntry, bytesMax: number): Promise<Uint8Array | undefined> {
+export async function readLocalFile(listed: LocalEntry, bytesMax: number): Promise<LocalBytes | undefined> {
+  let entry = listed;
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+    const { bytes, stats } = await readOnce(entry, bytesMax);
+    if (bytes === undefined) return undefined;
+    const found = entryOf(entry.path, entry.name, entry.parent, stats);
+    if (found.type !== 'file') break;
+    // Files of the kernel say that they are empty.
+    const isWhole = bytes.length === entry.size || entry.size === 0;
+    const isOneState = isWhole && found.size === entry.size && sameTime(found, entry);
+    if (isOneState) return { bytes, entry };
+    entry = found;
+  }
+  throw new NokvError('source-changed', `${formatName(listed.path)} is being written to; it was not sent: try again when it is at rest`);
+}
+
+async function readOnce(
+  entry: LocalEntry,
+  bytesMax: number,
+): Promise<{ readonly bytes: Uint8Array | undefined; readonly stats: BigIntStats }> {
   try {
     // Calls with callbacks: the handles of `fs/promises` cost three times as much, and small files are many.
     const file = await openFile(entry.path);
     try {
-      // One byte more than was listed, to notice a file that grows while it is read.
-      let bytes = Buffer.allocUnsafe(Math.min(entry.size, bytesMax) + 1);
-      let length = 0;
-      // Ends with the file, or when more than `bytesMax` was read.
-      for (;;) {
-        const bytesRead = await readInto(file, bytes, length);
-        length += bytesRead;
-        // A file as long as it was listed has ended with a read that came short.
-        if (bytesRead === 0 || (length === entry.size && length < bytes.length)) return bytes.subarray(0, length);
-        if (length > bytesMax) return undefined;
-        if (length < bytes.length) continue;
-        const larger = Buffer.allocUnsafe(Math.min(bytes.length * 2, bytesMax + 1));
-        bytes.copy(larger);
-        bytes = larger;
-      }
+      const bytes = await readAll(file, entry.size, bytesMax);
+      return { bytes, stats: await statFile(file) };
     } finally {
       close(file, () => undefined);
     }
@@ -33,8 +52,36 @@ export async function readLocalFile(entry: LocalEntry, bytesMax: number): Promis
   }
 }
 
+async function readAll(file: number, size: number, bytesMax: number): Promise<Uint8Array | undefined> {
+  // One byte more than was listed, to notice a file that grows while it is read.
+  let bytes = Buffer.allocUnsafe(Math.min(size, bytesMax) + 1);
+  let length = 0;
+  // Ends with the file, or when more than `bytesMax` was read.
+  for (;;) {
+    const bytesRead = await readInto(file, bytes, length);
+    length += bytesRead;
+    // A file as long as it was listed has ended with a read that came short.
+    if (bytesRead === 0 || (length === size && length < bytes.length)) return bytes.subarray(0, length);
+    if (length > bytesMax) return undefined;
+    if (length < bytes.length) continue;
+    const larger = Buffer.allocUnsafe(Math.min(bytes.length * 2, bytesMax + 1));
+    bytes.copy(larger);
+    bytes = larger;
+  }
+}
+
+function sameTime(a: LocalEntry, b: LocalEntry): boolean {
+  return a.mtime.sec === b.mtime.sec && a.mtime.nsec === b.mtime.nsec;
+}
+
 function openFile(path: Buffer): Promise<number> {
-  return new Promise((resolve, reject) => open(path, 'r', (error, file) => (error === null ? resolve(file) : reject(error))));
+  return new Promise((resolve, reject) => open(path, OPEN_FLAGS, (error, file) => (error === null ? resolve(file) : reject(error))));
+}
+
+function statFile(file: number): Promise<BigIntStats> {
+  return new Promise((resolve, reject) =>
+    fstat(file, { bigint: true }, (error, stats) => (error === null ? resolve(stats) : reject(error))),
+  );
 }
 
 function readInto(file: number, bytes: Buffer, from: number): Promise<number> {

@@ -52,6 +52,12 @@ export interface SendOptions extends CallOptions, TreeFilterOptions {
   readonly onChange?: ((change: TreeChange) => unknown) | undefined;
 }
 
+/** A body on its way, and the local file as it was when its bytes were read. */
+interface StagedEntry {
+  readonly staged: StagedBody;
+  readonly source: LocalEntry;
+}
+
 interface LateLink {
   readonly entry: LocalEntry;
   readonly into: RemoteDirectory;
@@ -243,18 +249,19 @@ export class SendTree {
     existing: NodeCard | undefined,
     sent: Resolvers<InodeNumber | undefined>,
   ): Promise<void> {
-    const bytes = await this.#attempt(entry, async () => (await readLocalFile(entry, PACKED_FILE_BYTES_MAX)) ?? 'grown');
-    if (bytes === undefined) {
+    const read = await this.#attempt(entry, async () => (await readLocalFile(entry, PACKED_FILE_BYTES_MAX)) ?? 'grown');
+    if (read === undefined) {
       await sent.settle(Promise.resolve(undefined));
       this.#meterEnd(entry);
-    } else if (bytes === 'grown') {
+    } else if (read === 'grown') {
       await this.#large.add(async () => {
         await sent.settle(this.#attempt(entry, async () => this.#publish(entry, await promised, existing, await this.#stage(entry))));
         this.#meterEnd(entry);
       });
     } else {
-      await this.#packed.add(bytes, async (staged) => {
-        await sent.settle(this.#attempt(entry, async () => this.#publish(entry, await promised, existing, staged)));
+      await this.#packed.add(read.bytes, async (staged) => {
+        const one = { staged, source: read.entry };
+        await sent.settle(this.#attempt(entry, async () => this.#publish(entry, await promised, existing, one)));
         this.#meterEnd(entry);
       });
     }
@@ -298,11 +305,11 @@ export class SendTree {
     return ino;
   }
 
-  async #stage(entry: LocalEntry): Promise<StagedBody> {
+  async #stage(entry: LocalEntry): Promise<StagedEntry> {
     const small = entry.size <= this.#inlineBytesMax ? await readLocalFile(entry, this.#inlineBytesMax) : undefined;
-    if (small !== undefined) return stageBytes(small);
+    if (small !== undefined) return { staged: stageBytes(small.bytes), source: small.entry };
     let seen = 0;
-    return await stageBody(
+    const staged = await stageBody(
       this.#context,
       { file: entry.path },
       {
@@ -316,16 +323,17 @@ export class SendTree {
         },
       },
     );
+    return { staged, source: entry };
   }
 
   async #publish(
     entry: LocalEntry,
     into: RemoteDirectory | undefined,
     existing: NodeCard | undefined,
-    staged: StagedBody,
+    { staged, source }: StagedEntry,
   ): Promise<InodeNumber | undefined> {
     if (into === undefined) return undefined;
-    const ino = await this.#writer.file(into.place(entry.name), this.#node(entry), staged, existing);
+    const ino = await this.#writer.file(into.place(entry.name), this.#node(source), staged, existing);
     await this.#note(entry, into, existing, staged.size);
     return ino;
   }
