@@ -65,7 +65,7 @@ export interface SyncOptions extends CallOptions, TreeFilterOptions {
 }
 
 export interface ImportOptions extends SyncOptions {
-  /** Of everything that is made; default: the owners that the local entries have. */
+  /** Of everything; default: as root the owners that the local entries have, else of what is made the client's. */
   readonly owner?: Owner | undefined;
   /** Fifos, sockets and devices: `keep` (default) or `skip`. */
   readonly specialFiles?: 'skip' | 'keep' | undefined;
@@ -110,7 +110,7 @@ export interface UnarchiveOptions extends CallOptions, TreeFilterOptions {
   readonly onProgress?: ProgressListener | undefined;
   /** Operations in flight, 1 to 256; default 64. */
   readonly jobs?: number | undefined;
-  /** Of everything that is made; default: the owners in the archive. */
+  /** Of everything; default: as root the owners in the archive, else of what is made the client's. */
   readonly owner?: Owner | undefined;
   readonly producer?: string | undefined;
 }

@@ -56,7 +56,7 @@ const importTree = command({
   args: { source: one('SRC', 'local directory, archive or -'), destination: one('DST', 'remote directory; made with its parents') },
   flags: {
     ...syncFlags,
-    owner: value('UID:GID', 'Owner of everything; default: the owners that the local entries have', (text) =>
+    owner: value('UID:GID', 'Owner of everything; default: as root the owners that the local entries have, else the caller', (text) =>
       bothOf(parseOwner(text), text),
     ),
     skipSpecial: toggle('Leave out fifos, sockets and devices'),

@@ -87,7 +87,7 @@ export async function importTree(
   try {
     const root = await openLocalDirectory(localDirectory);
     // Whoever acts for somebody else, or was told an owner, does not hand out files to others.
-    const owner = options.owner ?? (isOwnProcess(context) ? undefined : context.owner);
+    const owner = options.owner ?? (keepsOwners(context) ? undefined : context.owner);
     const send = await SendTree.start(
       context,
       {
@@ -165,9 +165,9 @@ function treeReport({ files, directories, symlinks, links, specials, bytes, skip
   return { files, directories, symlinks, links, specials, bytes, skipped };
 }
 
-/** Whether this client acts for the process itself and for nobody else. */
-export function isOwnProcess({ owner }: ClientContext): boolean {
-  return owner.uid === process.getuid?.() && owner.gid === process.getgid?.();
+/** Whether entries get the owners that they have at their source: as with rsync only for root, and only when it acts for itself. */
+export function keepsOwners({ owner }: ClientContext): boolean {
+  return process.geteuid?.() === 0 && owner.uid === 0;
 }
 
 export interface DestinationOptions {

@@ -18,7 +18,7 @@ import { GatheredMutations } from '../gathered-mutations.js';
 import { keptXattr } from '../kept-xattrs.js';
 import { PackedFiles } from '../packed-files.js';
 import { pathFilter, type PathFilter } from '../path-filter.js';
-import { isOwnProcess, openDestination } from '../put-tree.js';
+import { keepsOwners, openDestination } from '../put-tree.js';
 import { TaskPool } from '../task-pool.js';
 import { LARGE_FILE_BYTES_MIN, TASKS_MAX, transferJobs } from '../transfer-jobs.js';
 import { TreeWriter, type Place, type SourceNode } from '../tree-writer.js';
@@ -82,7 +82,7 @@ class Unarchive {
     const { context, options, pool, top } = given;
     this.#given = given;
     const gathered = new GatheredMutations(context, pool.signal);
-    const chown = options.owner !== undefined || isOwnProcess(context);
+    const chown = options.owner !== undefined || keepsOwners(context);
     this.#writer = new TreeWriter({ context, gathered, signal: pool.signal, producer: options.producer, mayRemoveTrees: false, chown });
     this.#meter = new ProgressMeter(options.onProgress, context.clock);
     this.#directories.set('', Promise.resolve(top));
@@ -293,7 +293,7 @@ class Unarchive {
   /** Whoever acts for somebody else, or was told an owner, does not hand out files to others. */
   #owner(found: TarEntry['owner'] | undefined): TarEntry['owner'] {
     const { options, context } = this.#given;
-    return options.owner ?? (found !== undefined && isOwnProcess(context) ? found : context.owner);
+    return options.owner ?? (found !== undefined && keepsOwners(context) ? found : context.owner);
   }
 
   #skip(path: string, reason: string): void {
