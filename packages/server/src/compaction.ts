@@ -43,8 +43,8 @@ const UPLOADS_MAX = 64;
 const READS_AT_ONCE = 8;
 const TTL_MS = 3600 * 1000;
 
-export async function compact(parts: CompactionParts, sparse: readonly SparseUpload[], endMs: number): Promise<Compacted> {
-  const { engine, clock, signal } = parts;
+export async function compact(parts: CompactionParts, sparse: readonly SparseUpload[]): Promise<Compacted> {
+  const { engine, signal } = parts;
   const uploads = new Set(
     [...sparse]
       .sort((a, b) => b.storedBytes - b.namedBytes - (a.storedBytes - a.namedBytes))
@@ -67,7 +67,7 @@ export async function compact(parts: CompactionParts, sparse: readonly SparseUpl
   for await (const body of engine.bodiesNaming(uploads, signal)) {
     const bytes = body.pieces.reduce((sum, { length }) => sum + length, 0);
     if (groupBytes + bytes > UPLOAD_BYTES_MAX || group.length >= BODIES_MAX) await flush();
-    if (done.bytes >= COPIED_BYTES_MAX || clock.monotonicMs() >= endMs) return done;
+    if (done.bytes >= COPIED_BYTES_MAX) return done;
     group.push(body);
     groupBytes += bytes;
   }

@@ -27,6 +27,8 @@ const PASS_PAUSE_MS = 24 * 3600 * 1000;
 /** The first pass after a start: by then the rest of the background has had its turn. */
 const FIRST_PASS_MS = 3600 * 1000;
 const TURN_MS = 30_000;
+/** A pass that takes longer is broken off, since it keeps one state of the rows from being reused; what it found is kept. */
+const PASS_MS_MAX = 3600 * 1000;
 /** Blocks that wait at once; a pass ends where there are more, and the next goes on. */
 const WAITING_MAX = 100_000;
 const SPARSE_MAX = 10_000;
@@ -81,10 +83,22 @@ export class DeadBlockSweep {
     return { blocks: this.#waiting.size, bytes, dueMs };
   }
 
-  /** Looks for more, until `endMs` of the monotonic clock at most. Calls while one is under way share it. */
-  pass(endMs = Number.POSITIVE_INFINITY): Promise<void> {
-    this.#passing ??= this.#pass(endMs).finally(() => (this.#passing = undefined));
-    return this.#passing;
+  /** Looks for more, until `endMs` of the monotonic clock at most. Where a pass is under way already, it is waited for as long. */
+  async pass(endMs: number): Promise<void> {
+    const { clock } = this.#parts;
+    const timeIsUp = new AbortController();
+    const isOver = new AbortController();
+    const timer = clock
+      .sleep(Math.max(0, endMs - clock.monotonicMs()), AbortSignal.any([this.#stopping.signal, isOver.signal]))
+      .then(() => timeIsUp.abort())
+      .catch(() => undefined);
+    const signal = AbortSignal.any([this.#stopping.signal, timeIsUp.signal]);
+    this.#passing ??= this.#pass(signal).finally(() => (this.#passing = undefined));
+    try {
+      await Promise.race([this.#passing, timer]);
+    } finally {
+      isOver.abort();
+    }
   }
 
   /** Removes what is due. */
@@ -117,20 +131,29 @@ export class DeadBlockSweep {
     return { blocks: due.length, bytes };
   }
 
-  async #pass(endMs: number): Promise<void> {
+  /** What it found until the signal fires is kept. */
+  async #pass(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#look(signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
     const { engine, store, clock } = this.#parts;
     this.#forgetUnlessOwned();
     const epoch = this.#epoch;
     const dueMs = clock.nowMs() + DEAD_BLOCK_GRACE_MS;
     const blocks = blockInventory(store, () => engine.mustServe());
     const sparse: SparseUpload[] = [];
-    for await (const item of engine.deadBlocks(blocks, this.#stopping.signal)) {
+    for await (const item of engine.deadBlocks(blocks, signal)) {
       if (this.#epoch !== epoch) return;
       if (item.kind === 'sparse') sparse.push(...item.uploads);
       else for (const { key, size } of item.blocks) if (!this.#waiting.has(key)) this.#waiting.set(key, { size, dueMs });
-      if (this.#waiting.size >= WAITING_MAX || sparse.length >= SPARSE_MAX || clock.monotonicMs() >= endMs) break;
+      if (this.#waiting.size >= WAITING_MAX || sparse.length >= SPARSE_MAX) break;
     }
-    const { bodies, bytes } = await compact({ ...this.#parts, signal: this.#stopping.signal }, sparse, endMs);
+    const { bodies, bytes } = await compact({ ...this.#parts, signal }, sparse);
     this.bodiesMoved += bodies;
     this.bytesMoved += bytes;
   }
@@ -153,7 +176,7 @@ export class DeadBlockSweep {
       try {
         if (clock.monotonicMs() >= passDueMs) {
           passDueMs = clock.monotonicMs() + PASS_PAUSE_MS;
-          await this.pass();
+          await this.pass(clock.monotonicMs() + PASS_MS_MAX);
         }
         await this.removeDue();
       } catch (error) {

@@ -39,8 +39,8 @@ const PASS_PAUSE_MS_MIN = 1000;
 const RETRY_PAUSE_MS_MAX = 30_000;
 /** A thousand keys a second at most. */
 const PAGE_PAUSE_MS = 1000;
-/** Foreign objects that are named in the log in one pass. */
-const FOREIGN_TOLD_MAX = 10;
+/** Foreign objects that are named in the log, each once. */
+const FOREIGN_TOLD_MAX = 100;
 /** Strays of one command. */
 const STRAYS_A_COMMAND_MAX = 256;
 
@@ -51,6 +51,7 @@ export function startOrphanSweep(parts: OrphanSweepParts): OrphanSweep {
   const passPauseMs = Math.min(PASS_PAUSE_MS_MAX, Math.max(PASS_PAUSE_MS_MIN, graceMs / 4));
   const pagePauseMs = Math.min(PAGE_PAUSE_MS, passPauseMs / 10);
   const retryPauseMs = Math.min(RETRY_PAUSE_MS_MAX, passPauseMs);
+  const told = new Set<string>();
   let listed = 0;
   let strays = 0;
   let foreign = 0;
@@ -95,8 +96,9 @@ export function startOrphanSweep(parts: OrphanSweepParts): OrphanSweep {
     let odd = 0;
     for (const { key, size } of objects) {
       const { upload } = describeObject(key, size);
+      if (upload === undefined) odd += 1;
       if (upload !== undefined) uploads.add(upload);
-      else if (++odd <= FOREIGN_TOLD_MAX) log.warn({ key, size }, 'an object among the blocks that is none; it is left alone');
+      else if (isNews(key)) log.warn({ key, size }, 'an object among the blocks that is none; it is left alone');
     }
     const unknown = strayUploads(engine.unknownUploads(uploads), clock.nowMs(), graceMs);
     for (let at = 0; at < unknown.length; at += STRAYS_A_COMMAND_MAX) {
@@ -105,6 +107,12 @@ export function startOrphanSweep(parts: OrphanSweepParts): OrphanSweep {
     for (const { upload, dueMs } of unknown) log.info({ upload, due: new Date(dueMs).toISOString() }, 'stray blocks found');
     strays += unknown.length;
     return odd;
+  }
+
+  function isNews(key: string): boolean {
+    if (told.has(key) || told.size >= FOREIGN_TOLD_MAX) return false;
+    told.add(key);
+    return true;
   }
 
   function pause(ms: number): Promise<void> {

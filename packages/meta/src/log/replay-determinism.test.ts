@@ -37,13 +37,13 @@ describe('image and log', () => {
     store.inject({ on: 'put', key: '/log/', times: 1e9, effect: () => new Promise((resolve) => setTimeout(resolve, 1)) });
     const kv = new MemoryKv();
     const live = await open(kv, store, clock, 1);
-    expect(await runLoad({ engine: live.engine, clock, seed, steps: 250 })).toBeGreaterThan(50);
+    expect(await runLoad({ engine: live.engine, clock, seed, steps: 320 })).toBeGreaterThan(50);
     if (seed % 2 === 0) {
       const snapshot = kv.snapshot();
       const prefix = ({ sequence }: { readonly sequence: number }): string => imagePrefix(SHARD, sequence, '00000001');
       await writeImage({ snapshot, store, shard: SHARD, clock, random: countingRandom(), prefix, blockBytes: 4096 });
     }
-    await runLoad({ engine: live.engine, clock, seed: seed + 1000, steps: 250 });
+    await runLoad({ engine: live.engine, clock, seed: seed + 1000, steps: 320 });
     const before = await stateDigest(kv);
 
     const other = new MemoryKv();

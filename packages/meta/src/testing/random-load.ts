@@ -1,17 +1,23 @@
 /** A load that a seed decides: callers at once, retries, failures, internal work; for replays and recoveries. */
 import {
+  ID_RANDOM_BYTES,
   LISTED_OPERATIONS,
   LOCK_END_MAX,
   isNokvError,
+  makeUploadId,
   requestId,
   type BatchAnswer,
   type Caller,
   type ListedMutation,
   type MutationOperation,
   type MutationOperations,
+  type Piece,
   type PinId,
   type SessionId,
+  type UploadId,
 } from '@nokv/types';
+import type { MovedPiece } from '../command.js';
+import { placeOf } from '../operations/move-pieces.js';
 import type { ShardEngine } from '../shard-engine.js';
 import { OWNER, at, inline, type ManualClock } from './test-shard.js';
 
@@ -124,6 +130,30 @@ function drawPast(draw: (below: number) => number, pins: readonly PinId[]): Muta
   return (mutations[draw(mutations.length)] as () => Mutation)();
 }
 
+/** A body in pieces of an upload that was begun, which may be over by now. */
+function drawStaged(draw: (below: number) => number, uploads: readonly UploadId[]): Mutation {
+  const upload = uploads[draw(uploads.length)];
+  if (upload === undefined) return ['begin-upload', { target: 'load', ttlMs: 1000 + draw(5000) }];
+  const extents = Array.from({ length: 1 + draw(3) }, (): Piece => {
+    const offset = draw(4) * 1000;
+    return { upload, index: draw(2), offset, length: 1000, crc32c: offset + 1, skip: 0, take: 1000 };
+  });
+  const body = { kind: 'blocks', manifest: { size: extents.length * 1000, extents } } as const;
+  const node = at(`/${'abcd'[draw(4)]}`);
+  return ['publish', { node, body, upload, endUpload: draw(2) === 0, mode: 0o644, ...OWNER }];
+}
+
+/** Makes bodies that name one of the uploads name copies in another. */
+async function moveTogether(engine: ShardEngine, from: UploadId, to: UploadId, isLast: boolean): Promise<void> {
+  const bodies = [];
+  const moves = new Map<string, MovedPiece>();
+  for await (const { pieces, ...body } of engine.bodiesNaming(new Set([from]))) {
+    bodies.push(body);
+    for (const piece of pieces) moves.set(placeOf(piece), { from: piece, index: 7, offset: moves.size * 1000 });
+  }
+  await engine.movePieces({ upload: to, isLast, bodies, moves: [...moves.values()] });
+}
+
 const CALLERS: readonly (Caller | undefined)[] = [
   undefined,
   { uid: OWNER.uid, gid: OWNER.gid, groups: [] },
@@ -146,6 +176,7 @@ export async function runLoad({ engine, clock, seed, steps, onAcknowledged }: Lo
   const underWay: Promise<unknown>[] = [];
   const sessions: SessionId[] = [];
   const pins: PinId[] = [];
+  const uploads: UploadId[] = [];
   let succeeded = 0;
   const send = (id: string, [operation, args]: Mutation, acknowledgement: 'durable' | 'visible', caller: Caller | undefined): void => {
     const context = { requestId: requestId(id), actor: 'load', acknowledgement, caller };
@@ -153,6 +184,7 @@ export async function runLoad({ engine, clock, seed, steps, onAcknowledged }: Lo
       ({ version, result }) => {
         succeeded += 1;
         if (operation === 'open-session') sessions.push((result as unknown as MutationOperations['open-session']['result']).session);
+        if (operation === 'begin-upload') uploads.push((result as unknown as MutationOperations['begin-upload']['result']).upload);
         if (operation === 'snapshot-create') pins.push((result as unknown as MutationOperations['snapshot-create']['result']).pin.id);
         onAcknowledged?.(id, version);
       },
@@ -163,9 +195,17 @@ export async function runLoad({ engine, clock, seed, steps, onAcknowledged }: Lo
     underWay.push(answer);
   };
   for (let step = 0; step < steps; step++) {
-    const kind = draw(7);
+    const kind = draw(8);
     const mutation =
-      kind === 0 ? drawHeld(draw, sessions) : kind === 1 ? drawPast(draw, pins) : kind === 2 ? drawTransaction(draw) : drawMutation(draw);
+      kind === 0
+        ? drawHeld(draw, sessions)
+        : kind === 1
+          ? drawPast(draw, pins)
+          : kind === 2
+            ? drawTransaction(draw)
+            : kind === 3
+              ? drawStaged(draw, uploads)
+              : drawMutation(draw);
     const id = `s${seed}-${step}`;
     if (draw(10) === 0) {
       const context = {
@@ -182,6 +222,13 @@ export async function runLoad({ engine, clock, seed, steps, onAcknowledged }: Lo
     if (draw(10) === 0) send(id, mutation, 'durable', caller);
     if (draw(5) === 0) clock.ms += draw(3000);
     if (draw(12) === 0) underWay.push(engine.maintain(() => Promise.resolve()).catch(ignoreOurs));
+    const [from, to] = [uploads[draw(uploads.length)], uploads[uploads.length - 1 - draw(3)]];
+    const isLast = draw(2) === 0;
+    if (draw(10) === 0 && from !== undefined && to !== undefined) underWay.push(moveTogether(engine, from, to, isLast).catch(ignoreOurs));
+    if (draw(20) === 0) {
+      const strays = Array.from({ length: 1 + draw(3) }, () => ({ upload: strayOf(draw), dueMs: clock.ms + draw(2000) }));
+      underWay.push(engine.adoptStrays(strays).catch(ignoreOurs));
+    }
     // A listing makes directories of forks take over entries.
     if (draw(8) === 0) {
       const list = { node: at(`/${'abcd'[draw(4)]}`), limit: 1 + draw(5), attributes: true };
@@ -196,6 +243,11 @@ export async function runLoad({ engine, clock, seed, steps, onAcknowledged }: Lo
   }
   await Promise.all(underWay);
   return succeeded;
+}
+
+/** Few enough that some are found twice. */
+function strayOf(draw: (below: number) => number): UploadId {
+  return makeUploadId(1_800_000_000_000, Buffer.alloc(ID_RANDOM_BYTES, draw(8)));
 }
 
 function refuseInternal(answers: readonly BatchAnswer[]): void {
