@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { sliceExtents, spliceExtents, type Extent, type Piece, type UploadId } from '@nokv/types';
-import { EXTENTS_FREE, EXTENTS_PER_BLOCK_LEAST, EXTENTS_PER_BLOCK_MAX, rewriteRanges } from './rewrite-ranges.js';
+import { EXTENTS_FREE, EXTENTS_PER_BLOCK_LEAST, EXTENTS_PER_BLOCK_MAX, TAIL_EXTENTS_MAX, rewriteRanges } from './rewrite-ranges.js';
 
 const BLOCK = 4 * 1024 * 1024;
 let next = 0;
@@ -58,7 +58,7 @@ test('appends leave one piece for each full block, a short tail, and write each 
     sent += body.sent;
   }
   const full = Math.floor(body.size / BLOCK);
-  expect(body.extents.length).toBeLessThanOrEqual(2 * full + EXTENTS_PER_BLOCK_MAX);
+  expect(body.extents.length).toBeLessThanOrEqual(2 * full + TAIL_EXTENTS_MAX);
   expect(sent / body.size).toBeLessThan(12);
 });
 

@@ -9,6 +9,7 @@ import { PackedUpload, compressPiece, uploadBody } from '@nokv/object';
 import {
   INLINE_BYTES_MAX,
   NokvError,
+  bodySize,
   isHole,
   isNokvError,
   joinExtents,
@@ -26,7 +27,7 @@ import {
 } from '@nokv/types';
 import { bodySourceOf, sizeOf } from '../body/body-source.js';
 import { compressing } from '../body/stage-body.js';
-import { rewriteRanges } from '../body/rewrite-ranges.js';
+import { rewriteRanges, type ByteRange } from '../body/rewrite-ranges.js';
 import { UploadLease, endUpload } from '../body/upload-lease.js';
 import type { ClientContext } from '../client-context.js';
 import type { SpliceOptions, SpliceOutcome } from '../nokv-client.js';
@@ -72,6 +73,7 @@ class BodyChange {
   readonly #given: NodeRef;
   #node: NodeRef;
   #compress: SpliceOptions['compress'];
+  #packed: Promise<readonly Extent[]> | undefined;
   readonly #offset: number | undefined;
   readonly #lease: UploadLease;
   readonly #signal: AbortSignal;
@@ -102,7 +104,7 @@ class BodyChange {
     // Looked at first: nothing is sent for a file that is not there or that changed.
     let plan = await this.#plan();
     this.#compress = this.#options.compress ?? codecOf(plan?.body) ?? (await this.#compressBySettings(plan, source));
-    let sent = await this.#stage(source);
+    const sent = await this.#stage(source);
     const size = sent.kind === 'inline' ? sent.bytes.length : sent.manifest.size;
     this.#meter.phase('publish');
     let refusal: NokvError | undefined;
@@ -110,14 +112,8 @@ class BodyChange {
       if (attempt > 0) plan = await this.#plan();
       // What may be a repeat goes through the same forms in the same order, to meet the one that took effect.
       const isFirstForm = attempt === 0 && this.#options.requestId !== undefined;
-      if (sent.kind === 'inline' && !isFirstForm && needsBlocks(plan, sent, this.#offset)) {
-        sent = { kind: 'blocks', manifest: { size, extents: await this.#pack([sent.bytes]) } };
-      }
       try {
-        const outcome = await this.#commit(plan, sent, attempt > 0);
-        const upload = await this.#lease.upload();
-        // Sent before the body turned out to fit into the metadata.
-        if (upload !== undefined && sent.kind === 'inline') await endUpload(this.#context, upload);
+        const outcome = await this.#commit(plan, sent, isFirstForm, attempt > 0);
         this.#meter.phase('done');
         return { ...outcome, requestId: this.#requestId, offset: this.#offset ?? outcome.attributes.size - size, length: size };
       } catch (error) {
@@ -173,46 +169,62 @@ class BodyChange {
     return body;
   }
 
-  #commit(plan: ReadPlan | undefined, sent: Body, isContended: boolean): ReturnType<BodyChange['publish']> {
-    if (plan?.body.kind === 'inline' && plan.body.bytes.length > 0 && sent.kind === 'blocks')
-      return this.#moveToBlocks(plan, plan.body.bytes, sent.manifest.extents);
-    if (plan?.body.kind === 'blocks' && sent.kind === 'blocks')
-      return this.#splice(plan, plan.body.manifest.extents, sent.manifest.extents, isContended);
-    return this.publish({ body: sent, splices: [this.#place(sent.kind === 'inline' ? sent.bytes.length : sent.manifest.size)] });
+  async #commit(plan: ReadPlan | undefined, sent: Body, isFirstForm: boolean, isContended: boolean): ReturnType<BodyChange['publish']> {
+    if (sent.kind === 'inline' && (isFirstForm || !needsBlocks(plan, sent, this.#offset))) {
+      const outcome = await this.publish({ body: sent, splices: [this.#place(sent.bytes.length)] });
+      // Sent before the body turned out to fit into the metadata.
+      await endUpload(this.#context, await this.#lease.upload());
+      return outcome;
+    }
+    if (plan?.body.kind === 'inline' && plan.body.bytes.length > 0) return await this.#moveToBlocks(plan, plan.body.bytes, sent);
+    if (plan?.body.kind === 'blocks') return await this.#splice(plan, plan.body.manifest.extents, sent, isContended);
+    const extents = await this.#extentsOf(sent);
+    return await this.publish({ body: bodyOf(extents), splices: [this.#place(lengthOf(extents))] });
   }
 
   #place(length: number): Splice {
     return this.#offset === undefined ? { length } : { offset: this.#offset, length };
   }
 
+  /** Bytes that turn out to need a block are sent once, however often the commit is tried. */
+  async #extentsOf(sent: Body): Promise<readonly Extent[]> {
+    if (sent.kind === 'blocks') return sent.manifest.extents;
+    return await (this.#packed ??= this.#pack([sent.bytes]));
+  }
+
   /** Into blocks that are there, along with what is to be written anew beside it. */
-  async #splice(
-    plan: ReadPlan,
-    extents: readonly Extent[],
-    sent: readonly Extent[],
-    isContended: boolean,
-  ): ReturnType<BodyChange['publish']> {
+  async #splice(plan: ReadPlan, extents: readonly Extent[], sent: Body, isContended: boolean): ReturnType<BodyChange['publish']> {
     const { blockBytes } = await this.#context.access({ signal: this.#signal });
     const { size } = plan.attributes;
-    const length = lengthOf(sent);
-    const start = this.#offset ?? size;
+    const length = bodySize(sent);
+    const change = { start: this.#offset ?? size, end: (this.#offset ?? size) + length };
     // A call that may be a repeat must look the same each time: it leaves the plan as long as it is.
-    const range = { start, end: start + length };
-    const ranges = this.#options.requestId === undefined ? rewriteRanges(extents, size, range, blockBytes, isContended) : [];
-    const anew = await this.#pack(await Promise.all(ranges.map((range) => this.#read(plan.body, range.start, range.end))));
-    const splices = ranges.map((range): Splice => {
-      return { offset: range.start, length: range.end - range.start, over: sliceExtents(extents, range.start, range.end) };
+    const ranges = this.#options.requestId === undefined ? rewriteRanges(extents, size, change, blockBytes, isContended) : [];
+    const whole = {
+      start: Math.min(change.start, ...ranges.map(({ start }) => start)),
+      end: Math.max(change.end, ...ranges.map(({ end }) => end)),
+    };
+    const over = ({ start, end }: ByteRange): Splice => ({ offset: start, length: end - start, over: sliceExtents(extents, start, end) });
+    if (sent.kind === 'inline' && this.#offset !== undefined && ranges.length > 0 && whole.end - whole.start <= blockBytes) {
+      // Few bytes and all beside them that is written anew: one piece.
+      const bytes = Buffer.alloc(whole.end - whole.start);
+      bytes.set(await this.#read(plan.body, whole.start, Math.min(whole.end, size)));
+      bytes.set(sent.bytes, change.start - whole.start);
+      return await this.publish({ body: bodyOf(await this.#pack([bytes])), splices: [over(whole)] });
+    }
+    const parts = await Promise.all(ranges.map((range) => this.#read(plan.body, range.start, range.end)));
+    const anew = await this.#pack(parts);
+    return await this.publish({
+      body: bodyOf([...anew, ...(await this.#extentsOf(sent))]),
+      splices: [...ranges.map(over), this.#place(length)],
     });
-    const all = [...anew, ...sent];
-    const body: Body = { kind: 'blocks', manifest: { size: lengthOf(all), extents: all } };
-    return await this.publish({ body, splices: [...splices, this.#place(length)] });
   }
 
   /** A small body leaves the metadata: its bytes and those of the change are blocks from now on. */
-  async #moveToBlocks(plan: ReadPlan, bytes: Uint8Array, sent: readonly Extent[]): ReturnType<BodyChange['publish']> {
+  async #moveToBlocks(plan: ReadPlan, bytes: Uint8Array, sent: Body): ReturnType<BodyChange['publish']> {
     const old = await this.#pack([bytes]);
-    const extents = spliceExtents(old, bytes.length, this.#offset ?? bytes.length, sent);
-    const body: Body = { kind: 'blocks', manifest: { size: lengthOf(extents), extents } };
+    const extents = spliceExtents(old, bytes.length, this.#offset ?? bytes.length, await this.#extentsOf(sent));
+    const body = bodyOf(extents);
     const { contentType, producer } = await this.#context.metadata.read('stat', { node: this.#node }, { signal: this.#signal });
     return await this.publish({
       body,
@@ -263,6 +275,10 @@ class BodyChange {
     }
     return bytes;
   }
+}
+
+function bodyOf(extents: readonly Extent[]): Body {
+  return { kind: 'blocks', manifest: { size: lengthOf(extents), extents } };
 }
 
 /** Whether small bytes that are to be sent must be a block: the body has blocks already, or would outgrow the metadata. */

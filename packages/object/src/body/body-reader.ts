@@ -232,8 +232,10 @@ export class BodyReader {
         if (isHole(extent)) return new Uint8Array(part.length);
         // What it is made of is in memory of its own.
         if (extent.compression !== undefined) return await this.#part(part, false, { path, signal }, false);
-        const found = free.pop();
-        const buffer = found !== undefined && found.byteLength >= extent.length ? found : Buffer.allocUnsafeSlow(extent.length).buffer;
+        // A small piece does not take the memory of a large one, which would have to be made anew.
+        const fits = free.findLastIndex(({ byteLength }) => byteLength >= extent.length && byteLength <= 4 * extent.length);
+        const [found] = fits < 0 ? [] : free.splice(fits, 1);
+        const buffer = found ?? Buffer.allocUnsafeSlow(extent.length).buffer;
         const fetch = (stop: AbortSignal) => this.#source.piece(extent, { path, signal: stop, into: new Uint8Array(buffer) });
         const piece = await this.#cache.get(keyOf(extent), fetch, false, signal);
         const bytes = piece.subarray(part.start, part.start + part.length);

@@ -2,7 +2,7 @@
  * Keeps fetches in flight ahead of a sequential reader. The window begins small and doubles with every chunk that the reader had to
  * wait for, so that it grows as far as the store's latency asks for and no further.
  */
-import { isHole, plainLength } from '@nokv/types';
+import { isHole, plainLength, type Piece } from '@nokv/types';
 import type { BodyPart } from './body-parts.js';
 
 /** Where read-ahead begins. */
@@ -17,6 +17,7 @@ export interface Ahead {
 }
 
 interface Queued extends Ahead {
+  readonly cost: number;
   isSettled: boolean;
 }
 
@@ -40,7 +41,7 @@ export class ReadAhead {
     this.#fill();
     const first = this.#queue.shift();
     if (first === undefined) return undefined;
-    const cost = costOf(first.part);
+    const { cost } = first;
     this.#queued -= cost;
     // A chunk larger than the window leaves nothing behind it in flight: the window follows the chunks.
     if (!first.isSettled) this.#window = Math.min(Math.max(this.#window, cost) * 2, this.#bytesMax);
@@ -57,16 +58,23 @@ export class ReadAhead {
       }
       const part = next.value;
       const bytes = isHole(part.extent) ? Promise.resolve(new Uint8Array(0)) : this.#fetch(part);
-      const queued: Queued = { part, bytes, isSettled: isHole(part.extent) };
+      const queued: Queued = { part, bytes, cost: this.#costOf(part), isSettled: isHole(part.extent) };
       const settle = (): void => void (queued.isSettled = true);
       bytes.then(settle, settle); // A failure is thrown when the reader comes to it.
       this.#queue.push(queued);
-      this.#queued += costOf(part);
+      this.#queued += queued.cost;
     }
+  }
+
+  /** Memory that a part takes while it waits: its whole piece, once for all slices of it that wait. */
+  #costOf({ extent }: BodyPart): number {
+    if (isHole(extent)) return 0;
+    const length = plainLength(extent);
+    if (extent.take === length) return length;
+    return this.#queue.some(({ part }) => !isHole(part.extent) && isSamePiece(part.extent, extent)) ? 0 : length;
   }
 }
 
-/** Memory that a part takes while it waits: its whole piece. */
-function costOf({ extent }: BodyPart): number {
-  return isHole(extent) ? 0 : plainLength(extent);
+function isSamePiece(a: Piece, b: Piece): boolean {
+  return a.upload === b.upload && a.index === b.index && a.offset === b.offset && a.length === b.length;
 }
