@@ -46,8 +46,8 @@ async function startLossyProxy(target: string, spared: number): Promise<{ readon
 describe('a command whose answer is lost', () => {
   it.each([
     ['mkdir', 0, ['mkdir', '/made']],
-    // The first answer says how bodies are reached.
-    ['put', 1, ['put', '--if-generation', '0', '-', '/put']],
+    // The first answers say what the directory wants and how bodies are reached; nothing is unknown before the publish is sent.
+    ['put', 2, ['put', '--if-generation', '0', '-', '/put']],
   ])('ends with 11, and under the id that it printed it has taken effect once (%s)', async (_name, spared, words) => {
     const proxy = await startLossyProxy(server.rpc, spared);
     try {

@@ -1,7 +1,7 @@
 /** Bodies on their way in: small ones inline, others as blocks of a recorded upload. */
 import { digestOf, uploadBody } from '@nokv/object';
 import type { Body, Codec, InodeNumber, RequestId, UploadId } from '@nokv/types';
-import { INLINE_BYTES_MAX, NokvError } from '@nokv/types';
+import { INLINE_BYTES_MAX, NokvError, isNokvError } from '@nokv/types';
 import type { ClientContext } from '../client-context.js';
 import type { StageOptions, StagedBody } from '../nokv-client.js';
 import { ProgressMeter } from '../progress-meter.js';
@@ -87,11 +87,17 @@ export async function stageBody(context: ClientContext, source: PutSource, optio
     const isKept = resumable?.keepsAfter(error) === true;
     if (!isKept) await endUpload(context, await lease?.upload().catch(() => undefined));
     await resumable?.close(!isKept);
-    throw error;
+    throw unpublished(error);
   } finally {
     lease?.release();
     stop();
   }
+}
+
+/** Whether a block came to be may be unknown: nothing shows it before a publish, which was not sent. */
+function unpublished(error: unknown): unknown {
+  if (!isNokvError(error) || error.outcome !== 'unknown') return error;
+  return new NokvError(error.code, error.message, { outcome: 'not-applied', details: error.details, cause: error });
 }
 
 /** What an upload is told. */
