@@ -2,12 +2,13 @@
  * Walks a local directory, parents before children, names as bytes. Memory is bounded by the depth of the tree and the
  * entries of one directory.
  */
-import { lstat as lstatLater, readdir as readdirLater, type BigIntStats, type Dirent } from 'node:fs';
+import { lstat as lstatLater, lstatSync, readdir as readdirLater, type BigIntStats, type Dirent } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { formatName, timespecFromNs, type InodeType, type Timespec } from '@nokv/types';
 import { localError } from '../local-error.js';
 import type { PathFilter } from './path-filter.js';
+import { QuickCalls } from './quick-calls.js';
 
 export interface LocalEntry {
   readonly type: InodeType;
@@ -46,11 +47,20 @@ const STATS_MAX = 32;
 const SLASH = Buffer.from('/');
 
 // The promises of `fs/promises` cost twice the call itself.
-const lstat = promisify(lstatLater) as (path: Buffer, options: { readonly bigint: true }) => Promise<BigIntStats>;
+const lstatElsewhere = promisify(lstatLater) as (path: Buffer, options: { readonly bigint: true }) => Promise<BigIntStats>;
 const readdir = promisify(readdirLater) as (
   path: Buffer,
   options: { readonly encoding: 'buffer'; readonly withFileTypes: true },
 ) => Promise<Dirent<Buffer>[]>;
+
+const quick = new QuickCalls();
+
+function lstat(path: Buffer): Promise<BigIntStats> {
+  return quick.do(
+    () => lstatSync(path, { bigint: true }),
+    () => lstatElsewhere(path, { bigint: true }),
+  );
+}
 
 /** The directory itself, through a symlink that names it. */
 export async function localRoot(directory: string | Uint8Array): Promise<LocalEntry> {
@@ -125,7 +135,7 @@ export async function scanLocal(root: LocalEntry, options: WalkOptions & { reado
     if (!sizes) continue;
     for (let from = 0; from < files.length; from += STATS_MAX) {
       // One that is gone by now is told of by the walk.
-      const batch = files.slice(from, from + STATS_MAX).map((path) => lstat(path, { bigint: true }).then(sizeOf, () => 0));
+      const batch = files.slice(from, from + STATS_MAX).map((path) => lstat(path).then(sizeOf, () => 0));
       for (const size of await Promise.all(batch)) bytes += size;
     }
   }
@@ -185,7 +195,7 @@ async function statEntry(
 
 async function statOf(path: Buffer): Promise<BigIntStats> {
   try {
-    return await lstat(path, { bigint: true });
+    return await lstat(path);
   } catch (error) {
     throw localError(error, `stat ${formatName(path)}`);
   }

@@ -2,10 +2,11 @@
  * Reads a small local file whole: the bytes of one state of it. A file that is written to meanwhile is read once more, and told with the
  * size and time that it has by then; one that is written to again is refused (`source-changed`).
  */
-import { close, constants, fstat, open, read, type BigIntStats } from 'node:fs';
+import { close, closeSync, constants, fstat, fstatSync, open, openSync, read, readSync, type BigIntStats } from 'node:fs';
 import { NokvError, formatName } from '@nokv/types';
 import { localError } from '../local-error.js';
 import { entryOf, type LocalEntry } from './local-tree.js';
+import { QuickCalls } from './quick-calls.js';
 
 /** What lies there may have become a fifo, which would wait for a writer, or a symlink. */
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
@@ -34,21 +35,51 @@ export async function readLocalFile(listed: LocalEntry, bytesMax: number): Promi
   throw new NokvError('source-changed', `${formatName(listed.path)} is being written to; it was not sent: try again when it is at rest`);
 }
 
-async function readOnce(
-  entry: LocalEntry,
-  bytesMax: number,
-): Promise<{ readonly bytes: Uint8Array | undefined; readonly stats: BigIntStats }> {
+interface Once {
+  /** Undefined: more than was wanted. */
+  readonly bytes: Uint8Array | undefined;
+  readonly stats: BigIntStats;
+}
+
+const quick = new QuickCalls();
+/** A larger body is a longer stay on this thread than is worth saving a trip. */
+const HERE_BYTES_MAX = 256 * 1024;
+
+async function readOnce(entry: LocalEntry, bytesMax: number): Promise<Once> {
   try {
-    // Calls with callbacks: the handles of `fs/promises` cost three times as much, and small files are many.
-    const file = await openFile(entry.path);
-    try {
-      const bytes = await readAll(file, entry.size, bytesMax);
-      return { bytes, stats: await statFile(file) };
-    } finally {
-      close(file, () => undefined);
-    }
+    // Files of the kernel say that they are empty, and are read to their end.
+    if (entry.size === 0 || entry.size > HERE_BYTES_MAX) return await readElsewhere(entry, bytesMax);
+    return await quick.do(
+      () => readHere(entry, bytesMax),
+      () => readElsewhere(entry, bytesMax),
+    );
   } catch (error) {
     throw localError(error, `read ${formatName(entry.path)}`);
+  }
+}
+
+function readHere(entry: LocalEntry, bytesMax: number): Once {
+  const file = openSync(entry.path, OPEN_FLAGS);
+  try {
+    // One byte more than was listed, to notice a file that grows: its new size says how much there is to read the next time.
+    const bytes = Buffer.allocUnsafe(Math.min(entry.size, bytesMax) + 1);
+    const length = readSync(file, bytes, 0, bytes.length, null);
+    const stats = fstatSync(file, { bigint: true });
+    if (length > bytesMax || Number(stats.size) > bytesMax) return { bytes: undefined, stats };
+    return { bytes: bytes.subarray(0, length), stats };
+  } finally {
+    closeSync(file);
+  }
+}
+
+async function readElsewhere(entry: LocalEntry, bytesMax: number): Promise<Once> {
+  // Calls with callbacks: the handles of `fs/promises` cost three times as much.
+  const file = await openFile(entry.path);
+  try {
+    const bytes = await readAll(file, entry.size, bytesMax);
+    return { bytes, stats: await statFile(file) };
+  } finally {
+    close(file, () => undefined);
   }
 }
 
