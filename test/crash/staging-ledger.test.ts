@@ -65,14 +65,23 @@ it('sweeps after a restart what expired while no server ran', { timeout: 60_000 
   await until('the sweep after the restart', async () => (await keyCount()) === baseline);
 });
 
-it('sweeps again what a server that died in its sweep left', { timeout: 60_000 }, async () => {
-  const doomed = await start({ NOKV_FAILPOINTS: 'before-remove-blocks=crash' });
-  const baseline = await keyCount();
-  await uploadAndDie(doomed.rpc, 300);
-  await doomed.exited;
-  expect(await keyCount()).toBe(baseline + 3);
-  await start();
-  await until('the second sweep', async () => (await keyCount()) === baseline);
+it('finishes what a server that died in its sweep had begun, before or after the blocks were gone', { timeout: 120_000 }, async () => {
+  let baseline = -1;
+  for (const [failpoint, left] of [
+    ['before-remove-blocks', 3],
+    ['after-remove-blocks', 0],
+  ] as const) {
+    const doomed = await start({ NOKV_FAILPOINTS: `${failpoint}=crash` });
+    if (baseline < 0) baseline = await keyCount();
+    await uploadAndDie(doomed.rpc, 300);
+    await doomed.exited;
+    expect(await keyCount(), failpoint).toBe(baseline + left);
+    const server = await start();
+    await using client = await connect({ address: server.rpc });
+    await until('the end of the sweep', async () => (await client.collect({ dryRun: true })).rows.length === 0);
+    expect(await keyCount(), failpoint).toBe(baseline);
+    await server.terminate();
+  }
 });
 
 it('refuses to publish from an upload that has ended, and shows nothing of it', { timeout: 60_000 }, async () => {

@@ -132,8 +132,8 @@ function drawPast(draw: (below: number) => number, pins: readonly PinId[]): Muta
 
 /** A body in pieces of an upload that was begun, which may be over by now. */
 function drawStaged(draw: (below: number) => number, uploads: readonly UploadId[]): Mutation {
-  const upload = uploads[draw(uploads.length)];
-  if (upload === undefined) return ['begin-upload', { target: 'load', ttlMs: 1000 + draw(5000) }];
+  const upload = uploads[uploads.length - 1 - draw(4)];
+  if (upload === undefined || draw(3) === 0) return ['begin-upload', { target: 'load', ttlMs: 60_000 }];
   const extents = Array.from({ length: 1 + draw(3) }, (): Piece => {
     const offset = draw(4) * 1000;
     return { upload, index: draw(2), offset, length: 1000, crc32c: offset + 1, skip: 0, take: 1000 };
@@ -222,7 +222,7 @@ export async function runLoad({ engine, clock, seed, steps, onAcknowledged }: Lo
     if (draw(10) === 0) send(id, mutation, 'durable', caller);
     if (draw(5) === 0) clock.ms += draw(3000);
     if (draw(12) === 0) underWay.push(engine.maintain(() => Promise.resolve()).catch(ignoreOurs));
-    const [from, to] = [uploads[draw(uploads.length)], uploads[uploads.length - 1 - draw(3)]];
+    const [from, to] = [uploads[uploads.length - 1 - draw(6)], uploads[uploads.length - 1 - draw(2)]];
     const isLast = draw(2) === 0;
     if (draw(10) === 0 && from !== undefined && to !== undefined) underWay.push(moveTogether(engine, from, to, isLast).catch(ignoreOurs));
     if (draw(20) === 0) {
