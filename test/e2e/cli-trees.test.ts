@@ -1,5 +1,5 @@
 /** Whole trees as people move them: put-tree, import, export and archive, over a real server. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -51,6 +51,31 @@ describe('put-tree', () => {
     expect((await server.run(['put-tree', join(tree, 'big'), `${top}/x`])).stderr).toContain('expected a directory on this machine');
     expect((await server.run(['put-tree', join(tree, 'none'), `${top}/x`])).code).toBe(3);
   });
+});
+
+describe('put-tree that is interrupted', () => {
+  it('shows nothing, says how to go on, and sends the rest then', async () => {
+    for (let index = 0; index < 3000; index++) writeFileSync(join(tree, `f${index}`), `file ${index}`);
+    const child = spawn(process.execPath, [NOKV, 'put-tree', '--progress', 'json', '--jobs', '1', tree, `${top}/x`], {
+      env: cleanEnv(server.env),
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let said = '';
+    child.stderr.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+      if (/"files":[1-9]\d\d/.test(said)) child.kill('SIGINT');
+    });
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    expect(code).toBe(130);
+    expect((await server.run(['stat', `${top}/x`])).code).toBe(3);
+    const id = /run it again with --resume --request-id (\S+) to go on/.exec(said)?.[1] ?? '';
+    const [rest] = (await server.json(['put-tree', '--resume', '--request-id', id, tree, `${top}/x`])) as Row[];
+    checkSchema('put-tree', rest);
+    expect(rest?.files).toBeLessThan(2950);
+    await server.must(['get', `${top}/x`, join(directory, 'back')]);
+    expect(differences(tree, join(directory, 'back'))).toBe('');
+    expect((await server.run(['put-tree', '--resume', tree, `${top}/y`])).code).toBe(2);
+  }, 60_000);
 });
 
 describe('import and export', () => {
@@ -117,6 +142,15 @@ describe('import and export', () => {
       bytesTotal: 2_000_010,
       bytes: 2_000_010,
     });
+  });
+
+  it('leave how a directory is stored to the namespace', async () => {
+    await server.must(['import', tree, top]);
+    await server.must(['storage', 'set', `${top}/deep`, '--compress', 'gzip']);
+    const set = await server.must(['xattr', 'list', `${top}/deep`]);
+    expect(set).toContain('user.nokv.compress');
+    expect(await server.must(['import', tree, top])).toContain('0 files, 0 directories, 0 symlinks, 0 B; 7 unchanged');
+    expect(await server.must(['xattr', 'list', `${top}/deep`])).toBe(set);
   });
 
   it('refuse what cannot be', async () => {

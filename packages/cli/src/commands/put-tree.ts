@@ -1,6 +1,6 @@
 /** `put-tree`: a directory that becomes visible whole or not at all; `put-artifact` publishes directories with it. */
 import { resolve } from 'node:path';
-import type { NokvClient } from '@nokv/client';
+import type { NokvClient, PutTreeOptions } from '@nokv/client';
 import { NokvError, requestId as checkRequestId, type RequestId } from '@nokv/types';
 import type { Call, CallOf } from '../command.js';
 import { connectClient, transferOptions } from '../connection.js';
@@ -10,12 +10,15 @@ import { progressBar } from '../progress-bar.js';
 import { lastName, remotePath, showPath } from '../remote-path.js';
 import type { treeCommands } from '../table/tree-commands.js';
 import { treeCounts } from '../tree-counts.js';
+import { usageError } from '../usage-error.js';
 
 export async function putTree(call: CallOf<typeof treeCommands.putTree>): Promise<void> {
   const { args, flags, io, output } = call;
   const path = remotePath(args.path);
   if (lastName(path) === undefined)
     throw new NokvError('not-permitted', `${args.path}: the root is no tree to publish; name what ${args.directory} becomes`);
+  if (flags.resume && flags.requestId === undefined)
+    throw usageError('--resume goes on with what an earlier put-tree staged; name it by the --request-id that it printed');
   await using client = await connectClient(call);
   const id = flags.requestId ?? freshId(io.random);
   try {
@@ -26,7 +29,7 @@ export async function putTree(call: CallOf<typeof treeCommands.putTree>): Promis
     });
   } catch (error) {
     if (isWorthResuming(error))
-      output.note(`nokv: put-tree: what was sent is kept for a day; run it again with --request-id ${id} to go on`);
+      output.note(`nokv: put-tree: what was sent is kept for a day; run it again with --resume --request-id ${id} to go on`);
     throw error;
   }
 }
@@ -37,6 +40,7 @@ export interface PublishFlags {
   readonly jobs: number | undefined;
   readonly producer: string | undefined;
   readonly requestId: RequestId | undefined;
+  readonly compress?: PutTreeOptions['compress'];
   readonly progress: 'auto' | 'never' | 'json' | undefined;
   readonly include?: readonly string[];
   readonly exclude?: readonly string[];
@@ -51,8 +55,8 @@ export async function publishDirectory(
 ): Promise<void> {
   const { command, io, output } = call;
   using bar = progressBar(io, output, command, flags.progress);
-  const { replace, special, jobs, producer, requestId, include, exclude } = flags;
-  const options = { replace, specialFiles: special, jobs, producer, requestId, include, exclude };
+  const { replace, special, jobs, producer, requestId, include, exclude, compress } = flags;
+  const options = { replace, specialFiles: special, jobs, producer, requestId, include, exclude, compress };
   const publish = async () =>
     await client.putTree(source, path, {
       ...transferOptions(call),

@@ -30,6 +30,7 @@ export async function importTree(call: Import): Promise<void> {
     ...(flags.owner === undefined ? {} : { owner: flags.owner }),
     specialFiles: flags.skipSpecial ? 'skip' : 'keep',
     producer: flags.producer,
+    compress: flags.compress,
   });
   bar[Symbol.dispose]();
   await tell(call, showPath(path), report);

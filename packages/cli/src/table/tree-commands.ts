@@ -1,7 +1,7 @@
 /** Whole directories and archives, in and out. */
 import { command, one, optional, toggle, value, values } from '../command.js';
 import { parseChoice, parseOwner, parseText } from '../quantities.js';
-import { momentFlags, mutationFlags, transferFlags } from './shared-flags.js';
+import { compress, momentFlags, mutationFlags, transferFlags } from './shared-flags.js';
 import { bothOf } from '../both-of.js';
 
 const filterFlags = {
@@ -24,7 +24,7 @@ const putTree = command({
   notes: [
     'Refused when something is at PATH, unless --replace, which replaces it in the same step. Missing parents are made.',
     'Modes, times, symlinks, hard links, extended attributes and empty directories are kept; everything belongs to the caller.',
-    'Interrupted, it says under which --request-id it goes on: what was sent is kept for a day and not sent again.',
+    'Interrupted, it prints how to go on (--resume --request-id ID): what was sent is kept for a day and not sent again.',
   ],
   args: { directory: one('DIR', 'local directory'), path: one('PATH', 'remote path that it becomes') },
   flags: {
@@ -35,6 +35,8 @@ const putTree = command({
       parseChoice('refuse', 'skip', 'keep'),
     ),
     producer: value('NAME', 'Who made it, recorded with each file', parseText),
+    resume: toggle('Go on with what an interrupted put-tree sent under the same --request-id'),
+    compress,
     ...filterFlags,
     ...transferFlags,
     ...mutationFlags,
@@ -60,6 +62,7 @@ const importTree = command({
       bothOf(parseOwner(text), text),
     ),
     skipSpecial: toggle('Leave out fifos, sockets and devices'),
+    compress,
     format: value('FORMAT', 'SRC is an archive in this format: tar or tar.gz', parseChoice('tar', 'tar.gz')),
     producer: value('NAME', 'Who made it, recorded with each file', parseText),
   },

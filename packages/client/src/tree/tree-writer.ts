@@ -22,6 +22,7 @@ import type { ClientContext } from '../client-context.js';
 import type { StagedBody } from '../nokv-client.js';
 import { publishArgs } from '../path/publish-body.js';
 import type { GatheredMutations } from './gathered-mutations.js';
+import { keptXattr } from './kept-xattrs.js';
 
 export interface Place {
   readonly parent: InodeNumber;
@@ -131,9 +132,10 @@ export class TreeWriter {
   }
 
   /** Sets what differs and removes what is not wanted. @returns whether something did. */
-  async xattrs(ino: InodeNumber, wanted: readonly Xattr[] | undefined, have: readonly Uint8Array[]): Promise<boolean> {
+  async xattrs(ino: InodeNumber, wanted: readonly Xattr[] | undefined, found: readonly Uint8Array[]): Promise<boolean> {
     if (wanted === undefined) return false;
     const { gathered } = this.#options;
+    const have = found.filter(keptXattr);
     let changed = false;
     for (const { name, value } of wanted) {
       if (has(have, name) && compareBytes(await this.#xattr(ino, name), value) === 0) continue;
@@ -149,8 +151,9 @@ export class TreeWriter {
   }
 
   /** Whether {@link TreeWriter.xattrs} would change something. */
-  async differsInXattrs(ino: InodeNumber, wanted: readonly Xattr[] | undefined, have: readonly Uint8Array[]): Promise<boolean> {
+  async differsInXattrs(ino: InodeNumber, wanted: readonly Xattr[] | undefined, found: readonly Uint8Array[]): Promise<boolean> {
     if (wanted === undefined) return false;
+    const have = found.filter(keptXattr);
     if (wanted.length !== have.length || !wanted.every(({ name }) => has(have, name))) return true;
     for (const { name, value } of wanted) if (compareBytes(await this.#xattr(ino, name), value) !== 0) return true;
     return false;
