@@ -60,7 +60,12 @@ export async function* filesBelow(directory: Buffer, names: readonly Uint8Array[
     for await (const entry of await opendir(directory as unknown as string, { encoding: 'buffer' as BufferEncoding })) {
       const name = entry.name as unknown as Buffer;
       if (entry.isDirectory()) yield* filesBelow(Buffer.concat([directory, Buffer.from('/'), name]), [...names, name]);
-      else yield [...names, name];
+      else if (entry.isFile() || entry.isSymbolicLink()) yield [...names, name];
+      else
+        throw new NokvError(
+          'not-regular-file',
+          `${formatName(Buffer.concat([directory, Buffer.from('/'), name]))}: a device, fifo or socket`,
+        );
     }
   } catch (error) {
     throw localFailure(error, formatName(directory));

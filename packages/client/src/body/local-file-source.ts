@@ -89,8 +89,8 @@ class OpenLocalFile implements LocalFile {
     const now = identityOf(await this.#handle.stat({ bigint: true }));
     const before = this.identity;
     // Its name and links may change: that moves the change time, but not what it says.
-    const isWhole = this.#position === before.size || before.size === 0;
-    if (now.size === before.size && now.mtimeNs === before.mtimeNs && isWhole) return;
+    // Files of the kernel may hold less than they say, or more.
+    if (now.size === before.size && now.mtimeNs === before.mtimeNs) return;
     const how =
       now.size > before.size ? 'grew' : now.size < before.size || this.#position < before.size ? 'became shorter' : 'was written to';
     throw new NokvError(
