@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { connect, crc32c, type ConnectOptions, type NokvClient } from '@nokv/client';
-import { openBlockStore } from '@nokv/object';
-import { PRESIGN_BLOCKS_MAX, type BlockAccess, type BlockToPut } from '@nokv/types';
+import { claimNamespace, openBlockStore, openS3Store, type PresignCalls } from '@nokv/object';
+import { blockStoreConformance } from '@nokv/object/testing';
+import { NAMESPACE_MARKER_KEY, PRESIGN_BLOCKS_MAX, blockKey, type BlockAccess, type BlockToPut } from '@nokv/types';
 import { digestOf, sha256 } from '../crash/bodies.js';
 import { nokv } from '../e2e/cli-runner.js';
 import { startS3, type S3Service } from '../services/s3.js';
@@ -31,6 +32,40 @@ afterAll(async () => {
   await s3?.stop();
   await rm(directory, { recursive: true, force: true });
 });
+/** The way alone, over a bucket without a server: what signs is the store of a server. */
+blockStoreConformance('by signed URLs', async () => {
+  const own = await startS3();
+  const signing = await openS3Store(own.url, { env: own.env });
+  const marker = await claimNamespace(signing);
+  const wire = ({ url, headers, expiresAtMs }: Awaited<ReturnType<typeof signing.presigner.get>>) => ({
+    url,
+    headers: Object.entries(headers).map(([name, value]) => ({ name, value })),
+    expiresAtMs,
+  });
+  const presign: PresignCalls = {
+    puts: async ({ upload, blocks }) => ({
+      requests: await Promise.all(
+        blocks.map(async (block) => wire(await signing.presigner.put(blockKey(upload, block.index), block, 60_000))),
+      ),
+    }),
+    gets: async ({ blocks }) => ({
+      requests: await Promise.all(
+        blocks.map(async ({ upload, index }) => wire(await signing.presigner.get(blockKey(upload, index), 60_000))),
+      ),
+    }),
+  };
+  const { url: markerUrl, expiresAtMs } = await signing.presigner.get(NAMESPACE_MARKER_KEY, 60_000);
+  const way: BlockAccess = { kind: 'presigned', description: signing.description, markerUrl, marker, readToken: 't', expiresAtMs };
+  return {
+    blocks: await openBlockStore([way], { env: { HOME: '/nonexistent' }, presign }),
+    begin: async () => 'ticket',
+    remove: async () => {
+      await signing.close();
+      await own.stop();
+    },
+  };
+});
+
 let proxiedBefore = 0;
 beforeEach(async () => {
   proxiedBefore = await readMetric(server.http, 'nokv_proxied_body_bytes_total');
