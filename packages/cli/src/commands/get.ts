@@ -43,6 +43,8 @@ export async function get(call: Get): Promise<void> {
   const sum = new SumOfProgress(bar, plan.length);
   const atOnce = plan.some(({ type }) => type === 'directory') ? 1 : Math.min(FILES_AT_ONCE_MAX, flags.jobs ?? FILES_AT_ONCE_MAX);
   for await (const { one, report } of mapInOrder(plan, atOnce, async (one) => ({ one, report: await fetchOne(call, client, one, sum) }))) {
+    // The line goes away for what stays; the next update draws it again.
+    bar[Symbol.dispose]();
     await tell(call, one, report);
   }
 }

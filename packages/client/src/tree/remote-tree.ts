@@ -4,6 +4,7 @@ import {
   READ_MANY_BYTES_MAX,
   READ_MANY_MAX,
   checkName,
+  formatName,
   isNokvError,
   type At,
   type InodeNumber,
@@ -12,6 +13,7 @@ import {
 } from '@nokv/types';
 import type { ClientContext } from '../client-context.js';
 import { keptXattr } from './kept-xattrs.js';
+import type { PathFilter } from './path-filter.js';
 import type { Xattr } from './tree-writer.js';
 
 const PAGE_ENTRIES = 2048;
@@ -46,6 +48,26 @@ export class RemoteTree {
       after = entries.at(-1)?.name;
       if (!more || after === undefined) return;
     }
+  }
+
+  /** What lies at and below a directory: one pass over names and attributes, none over bodies. */
+  async totals(top: InodeNumber, filter: PathFilter | undefined): Promise<{ readonly files: number; readonly bytes: number }> {
+    let files = 1;
+    let bytes = 0;
+    const pending = [{ ino: top, prefix: '' }];
+    // Ends with the tree: hard links of directories do not exist and symlinks are not followed.
+    for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
+      for await (const entries of this.entriesOf(directory.ino)) {
+        for (const { name, card } of entries) {
+          const path = `${directory.prefix}${formatName(name)}`;
+          if (filter?.takes(path, card.type === 'directory') === false) continue;
+          files += 1;
+          if (card.type === 'file') bytes += card.size;
+          if (card.type === 'directory') pending.push({ ino: card.ino, prefix: `${path}/` });
+        }
+      }
+    }
+    return { files, bytes };
   }
 
   /** How to read the bodies of many files; one that is gone by now is undefined. */

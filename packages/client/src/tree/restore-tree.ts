@@ -107,7 +107,7 @@ export class RestoreTree {
   async restore(card: NodeCard, top: Buffer, found: BigIntStats | undefined): Promise<SyncReport> {
     this.#top = top;
     this.#meter.phase('scan');
-    await this.#measure(card);
+    this.#meter.phase('transfer', this.#meter.isHeard ? await this.#remote.totals(card.ino, this.#filter) : {});
     const root = { path: top, card, found, isOpened: false, isChanged: false };
     this.#counts.directories += this.#options.existing === 'overwrite' || found === undefined ? 1 : 0;
     try {
@@ -123,26 +123,6 @@ export class RestoreTree {
     for (const reason of this.#writer.notes) this.#skipped.push({ path: '.', reason });
     this.#meter.phase('done');
     return { ...this.#counts, skipped: this.#skipped, failed: this.#failures.count, failures: this.#failures.list };
-  }
-
-  /** Totals for whoever watches: one more pass over names and attributes, none over bodies. */
-  async #measure({ ino }: NodeCard): Promise<void> {
-    if (!this.#meter.isHeard) return this.#meter.phase('transfer');
-    let files = 1;
-    let bytes = 0;
-    const pending = [{ ino, prefix: '' }];
-    for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
-      for await (const entries of this.#remote.entriesOf(directory.ino)) {
-        for (const { name, card } of entries) {
-          const path = `${directory.prefix}${formatName(name)}`;
-          if (this.#filter?.takes(path, card.type === 'directory') === false) continue;
-          files += 1;
-          if (card.type === 'file') bytes += card.size;
-          if (card.type === 'directory') pending.push({ ino: card.ino, prefix: `${path}/` });
-        }
-      }
-    }
-    this.#meter.phase('transfer', { files, bytes });
   }
 
   async #walk(root: LocalDirectory): Promise<void> {

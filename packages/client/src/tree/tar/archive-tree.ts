@@ -29,7 +29,10 @@ export async function* archiveTree(
     const tree = new RemoteTree(context, signal, at);
     const writing = new ArchiveWriter(context, tree, filter, signal, options);
     if (card.type === 'directory') yield* writing.directory(card);
-    else yield* writing.entry({ name, card }, Buffer.from(name), undefined);
+    else {
+      writing.meter.phase('transfer', { files: 1, bytes: card.size });
+      yield* writing.entry({ name, card }, Buffer.from(name), undefined);
+    }
     yield END_OF_ARCHIVE;
     writing.meter.phase('done');
   } finally {
@@ -54,10 +57,11 @@ class ArchiveWriter {
     this.#signal = signal;
     this.#onSkip = options.onSkip;
     this.meter = new ProgressMeter(options.onProgress, context.clock);
-    this.meter.phase('transfer');
+    this.meter.phase('scan');
   }
 
   async *directory(root: NodeCard): AsyncGenerator<Uint8Array> {
+    this.meter.phase('transfer', this.meter.isHeard ? await this.#tree.totals(root.ino, this.#filter) : {});
     // Directories are held on a stack, those of one page in the order of their names; depth first, as tar(1) would.
     const pending: { readonly card: NodeCard; readonly path: Buffer }[] = [{ card: root, path: Buffer.from('./') }];
     for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
@@ -81,7 +85,7 @@ class ArchiveWriter {
     const first = card.nlink > 1 ? this.#linked.get(card.ino) : undefined;
     if (first !== undefined) {
       yield await this.#header('link', path, card, { target: first });
-      this.meter.add(1, 0);
+      this.meter.add(1, card.type === 'file' ? card.size : 0);
       return;
     }
     if (card.nlink > 1) this.#linked.set(card.ino, path);
