@@ -7,7 +7,8 @@
 import { NokvError, blockKey, systemClock, systemRandom, type Clock, type Random, type SignedRequest, type UploadId } from '@nokv/types';
 import { crc32c, formatCrc32c } from './block-checksum.js';
 import type { BlockStore, GetBlockOptions, PutBlockOptions } from './block-store.js';
-import { HttpEndpoint, type HttpAnswer } from './http/http-endpoint.js';
+import { type HttpAnswer } from './http/http-call.js';
+import { HttpEndpoint } from './http/http-endpoint.js';
 import { retryAfterMs, translateHttpFailure } from './http/http-errors.js';
 import { parseNamespaceMarker } from './namespace-marker.js';
 import type { StoreCallOptions } from './object-store.js';

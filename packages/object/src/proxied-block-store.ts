@@ -9,7 +9,8 @@
 import { NokvError, isErrorCode, systemClock, systemRandom, type Clock, type Random, type UploadId } from '@nokv/types';
 import { formatCrc32c } from './block-checksum.js';
 import type { BlockStore, GetBlockOptions, PutBlockOptions } from './block-store.js';
-import { HttpEndpoint, type HttpAnswer } from './http/http-endpoint.js';
+import { type HttpAnswer } from './http/http-call.js';
+import { HttpEndpoint } from './http/http-endpoint.js';
 import { retryAfterMs, translateHttpFailure } from './http/http-errors.js';
 import { checkRange } from './object-key.js';
 import { RETRY_POLICY_DEFAULT, Retries, TryAgain, type Attempt, type RetryPolicy } from './retries.js';

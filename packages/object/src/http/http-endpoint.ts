@@ -2,37 +2,22 @@
  * Plain HTTP exchanges with one server over kept-alive connections: whole bodies both ways, a known length always.
  * Knows nothing of stores; what goes wrong is told as {@link HttpFailure} with whether the request can have arrived.
  */
-import {
-  Agent as HttpAgent,
-  request as httpRequest,
-  type ClientRequest,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  type RequestOptions,
-} from 'node:http';
-import type { Socket } from 'node:net';
+import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-
-export interface HttpCall {
-  readonly method: 'GET' | 'HEAD' | 'PUT';
-  /** Path and query, encoded. */
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body?: Uint8Array | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Longest silence of the connection. */
-  readonly idleMs: number;
-  /** A longer answer is refused before it is read. */
-  readonly answerBytesMax: number;
-  /** Filled with the answer's body where it fits and the status is 2xx. */
-  readonly into?: Uint8Array | undefined;
-}
-
-export interface HttpAnswer {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: Buffer;
-}
+import type { Socket } from 'node:net';
+import { DirectGets, NotDirect } from './direct-gets.js';
+import {
+  CONNECT_MS,
+  HttpFailure,
+  SOCKETS_MAX,
+  cutAnswer,
+  failureOf,
+  noAnswer,
+  noConnection,
+  tooLongAnswer,
+  type HttpAnswer,
+  type HttpCall,
+} from './http-call.js';
 
 export interface HttpEndpointOptions {
   readonly socketPath?: string | undefined;
@@ -40,30 +25,12 @@ export interface HttpEndpointOptions {
   readonly certificates?: readonly string[] | undefined;
 }
 
-export type HttpFailureKind = 'unreachable' | 'broken' | 'idle' | 'oversize' | 'aborted';
-
-export class HttpFailure extends Error {
-  override readonly name = 'HttpFailure';
-  /** `unreachable`: nothing was sent. The others: the server may have acted. */
-  readonly kind: HttpFailureKind;
-  readonly errno: string | undefined;
-
-  constructor(kind: HttpFailureKind, cause: unknown) {
-    super(cause instanceof Error ? cause.message : String(cause), { cause });
-    this.kind = kind;
-    this.errno = cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined;
-  }
-}
-
-/** Connections kept per server; more calls at once than this queue for one. */
-const SOCKETS_MAX = 64;
-const CONNECT_MS = 5000;
-const UNREACHABLE = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EADDRNOTAVAIL', 'ENOENT', 'EACCES']);
-
 export class HttpEndpoint {
   readonly #agent: HttpAgent | HttpsAgent;
   readonly #target: RequestOptions;
   readonly #request: (options: RequestOptions) => ClientRequest;
+  /** Undefined where the way is encrypted. */
+  readonly #direct: DirectGets | undefined;
 
   /** @param url scheme, host and port count; the rest is given with each call. */
   constructor(url: URL, { socketPath, certificates }: HttpEndpointOptions = {}) {
@@ -74,13 +41,25 @@ export class HttpEndpoint {
     this.#request = secure ? httpsRequest : httpRequest;
     const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
     this.#target = socketPath === undefined ? { host, port: url.port === '' ? (secure ? 443 : 80) : Number(url.port) } : { socketPath };
+    const { port } = this.#target;
+    this.#direct = secure ? undefined : new DirectGets(socketPath === undefined ? { host, port: Number(port) } : { path: socketPath });
   }
 
-  exchange(call: HttpCall): Promise<HttpAnswer> {
+  async exchange(call: HttpCall): Promise<HttpAnswer> {
+    if (call.method !== 'GET' || this.#direct === undefined) return this.#exchange(call);
+    try {
+      return await this.#direct.get(call);
+    } catch (error) {
+      if (error instanceof NotDirect) return this.#exchange(call);
+      throw error;
+    }
+  }
+
+  #exchange(call: HttpCall): Promise<HttpAnswer> {
     return new Promise((resolve, reject) => {
       const { method, path, headers, body, signal, idleMs } = call;
       const request = this.#request({ ...this.#target, agent: this.#agent, method, path, headers, setHost: false, signal });
-      request.setTimeout(idleMs, () => request.destroy(new HttpFailure('idle', new Error(`no answer for ${idleMs} ms`))));
+      request.setTimeout(idleMs, () => request.destroy(noAnswer(idleMs)));
       request.on('socket', (socket) => limitConnecting(request, socket));
       request.on('response', (response) => receive(call, response).then(resolve, reject));
       request.on('error', (error) => reject(failureOf(error, signal)));
@@ -90,13 +69,14 @@ export class HttpEndpoint {
 
   close(): void {
     this.#agent.destroy();
+    this.#direct?.close();
   }
 }
 
 /** The silence of a call is measured from the connection on; a host that answers nothing at all must not cost more. */
 function limitConnecting(request: ClientRequest, socket: Socket): void {
   if (!socket.connecting) return;
-  const late = (): void => void request.destroy(new HttpFailure('unreachable', new Error(`no connection within ${CONNECT_MS} ms`)));
+  const late = (): void => void request.destroy(noConnection());
   const timer = setTimeout(late, CONNECT_MS);
   const done = (): void => clearTimeout(timer);
   socket.once('connect', done);
@@ -111,7 +91,7 @@ function receive(call: HttpCall, response: IncomingMessage): Promise<HttpAnswer>
       response.destroy();
       reject(error);
     };
-    const tooLong = (): void => fail(new HttpFailure('oversize', new Error(`expected an answer of at most ${call.answerBytesMax} bytes`)));
+    const tooLong = (): void => fail(tooLongAnswer(call.answerBytesMax));
     if (expected !== undefined && expected > call.answerBytesMax) return tooLong();
     const status = response.statusCode ?? 0;
     const body = new BodyBuffer(expected, status < 300 ? call.into : undefined);
@@ -121,8 +101,7 @@ function receive(call: HttpCall, response: IncomingMessage): Promise<HttpAnswer>
     });
     response.on('error', (error) => reject(failureOf(error, call.signal)));
     response.on('end', () => {
-      if (expected !== undefined && body.length !== expected)
-        fail(new HttpFailure('broken', new Error(`the answer ended after ${body.length} of ${expected} bytes`)));
+      if (expected !== undefined && body.length !== expected) fail(cutAnswer(body.length, expected));
       else resolve({ status, headers: response.headers, body: body.take() });
     });
   });
@@ -149,17 +128,4 @@ class BodyBuffer {
     if (this.#whole === undefined) return Buffer.concat(this.#chunks, this.length);
     return Buffer.from(this.#whole.buffer, this.#whole.byteOffset, this.length);
   }
-}
-
-function failureOf(error: Error, signal: AbortSignal | undefined): HttpFailure {
-  if (error instanceof HttpFailure) return error;
-  if (signal?.aborted === true) return new HttpFailure('aborted', error);
-  const code = 'code' in error ? String(error.code) : '';
-  const connecting = 'syscall' in error && error.syscall === 'connect';
-  return new HttpFailure(UNREACHABLE.has(code) || connecting || isTlsFailure(code) ? 'unreachable' : 'broken', error);
-}
-
-/** Of OpenSSL and of Node's own check of the host name. */
-export function isTlsFailure(code: string): boolean {
-  return code.startsWith('ERR_TLS') || code.startsWith('CERT_') || code.includes('_CERT') || code === 'EPROTO';
 }

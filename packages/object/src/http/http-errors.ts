@@ -1,7 +1,7 @@
 /** What failed exchanges mean in the codes of the port. */
 import { NokvError } from '@nokv/types';
 import { TryAgain } from '../retries.js';
-import { HttpFailure } from './http-endpoint.js';
+import { HttpFailure } from './http-call.js';
 
 const ADVICE: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there: start the store or correct the endpoint',

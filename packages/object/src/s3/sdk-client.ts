@@ -1,6 +1,6 @@
 /** The SDK's client for one bucket, made at the first use and anew when the region, the clock or the keys turned out to be others. */
 import type { S3Client } from '@aws-sdk/client-s3';
-import { HttpFailure, isTlsFailure } from '../http/http-endpoint.js';
+import { HttpFailure, isTlsFailure } from '../http/http-call.js';
 import { retryAfterMs } from '../http/http-errors.js';
 import { loadAwsSdk, type AwsSdk } from './aws-sdk.js';
 import type { S3Refusal } from './s3-errors.js';

@@ -1,6 +1,6 @@
 /** The same requests through the SDK: slower, and an opinion of its own on how they are signed and sent. */
 import { NokvError } from '@nokv/types';
-import { HttpFailure } from '../http/http-endpoint.js';
+import { HttpFailure } from '../http/http-call.js';
 import { failureOf, refusalOf, type LoadedSdk, type SdkClient } from './sdk-client.js';
 import type { S3Answer, S3Request, S3Wire } from './s3-wire.js';
 
