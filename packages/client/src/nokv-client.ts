@@ -180,7 +180,7 @@ export interface NokvClient extends AsyncDisposable {
   chmod(path: PathLike, mode: number, options?: MutationOptions): Promise<NodeOutcome>;
   chown(path: PathLike, uid: number, gid: number, options?: MutationOptions & { readonly follow?: boolean }): Promise<NodeOutcome>;
   utimes(path: PathLike, atime: TimeLike, mtime: TimeLike, options?: MutationOptions & { readonly follow?: boolean }): Promise<NodeOutcome>;
-  /** Cuts or extends a body with zeros, without reading it (save for a body of at most 16 KiB that grows beyond that). */
+  /** Cuts or extends a body with zeros, without reading it (save for what moves into the metadata, or out of it, at 16 KiB). */
   truncate(path: PathLike, size: number, options?: MutationOptions): Promise<NodeOutcome>;
 
   /**

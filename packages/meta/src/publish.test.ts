@@ -276,3 +276,72 @@ describe('staging ledger', () => {
     await expect(shard.create('/x')).rejects.toThrow('lease lost');
   });
 });
+
+describe('bodies that are offered by their digest', () => {
+  const digest = `sha256:${'ab'.repeat(32)}`;
+  const share = async (path: string): Promise<InodeNumber> => {
+    const upload = await begin();
+    const { result } = await shard.put(path, '', { body: blocks(piece(upload, 0)), upload, digest, share: true });
+    return result.attributes.ino;
+  };
+
+  test('are found while they are there, the first that was offered before the others', async () => {
+    expect(await shard.read('find-body', { digest })).toEqual({});
+    const first = await share('/a');
+    const second = await share('/b');
+    expect(await shard.read('find-body', { digest })).toMatchObject({ ino: first });
+    // Superseded, its blocks are still there.
+    await shard.put('/a', 'other');
+    expect(await shard.read('find-body', { digest })).toMatchObject({ ino: first });
+    expect(second).not.toBe(first);
+  });
+
+  test('only those that were published so, in blocks and with a sha256', async () => {
+    const upload = await begin();
+    await shard.put('/plain', '', { body: blocks(piece(upload, 0)), upload, digest });
+    await shard.put('/small', 'x', { digest, share: true });
+    const other = await begin();
+    await shard.put('/text', '', { body: blocks(piece(other, 0)), upload: other, digest: 'md5:00', share: true });
+    expect(await shard.read('find-body', { digest })).toEqual({});
+    await expect(shard.read('find-body', { digest: 'md5:00' })).rejects.toMatchObject({ code: 'invalid-argument' });
+  });
+});
+
+describe('parts of a body', () => {
+  test('are put into the body that the commit finds; what is not touched keeps its references', async () => {
+    const upload = await begin();
+    await shard.put('/f', '', { body: blocks(piece(upload, 0), piece(upload, 1)), upload, contentType: 'text/plain', digest: 'sha256:aa' });
+    const added = await begin();
+    const put = shard.put('/f', '', { body: blocks(piece(added, 0)), upload: added, splices: [{ length: 1000 }] });
+    const patched = await begin();
+    const patch = shard.put('/f', '', { body: blocks(piece(patched, 0)), upload: patched, splices: [{ offset: 500, length: 1000 }] });
+    await Promise.all([put, patch]);
+    const plan = await shard.read('open-read', { node: at('/f') });
+    expect(plan).toMatchObject({ contentType: 'text/plain', body: { manifest: { size: 3000 } } });
+    expect(plan.digest).toBeUndefined();
+    expect(plan.body.kind === 'blocks' && plan.body.manifest.extents).toEqual([
+      piece(upload, 0, { take: 500 }),
+      piece(patched, 0),
+      piece(upload, 1, { skip: 500, take: 500 }),
+      piece(added, 0),
+    ]);
+    expect([references(upload), references(added), references(patched)]).toEqual([3, 2, 1]);
+  });
+
+  test('refuse what does not fit together, and change nothing', async () => {
+    await shard.put('/small', 'abc');
+    const upload = await begin();
+    const sent = { body: blocks(piece(upload, 0)), upload };
+    await expect(shard.put('/small', '', { ...sent, splices: [{ length: 1000 }] })).rejects.toMatchObject({ code: 'too-large' });
+    await expect(shard.put('/small', '', { ...sent, splices: [{ length: 999 }] })).rejects.toMatchObject({ code: 'invalid-argument' });
+    await expect(shard.put('/small', '', { ...sent, splices: [] })).rejects.toMatchObject({ code: 'invalid-argument' });
+    const lies = { compression: { codec: 'brotli' as const, plainLength: 2 ** 31, plainCrc32c: 1 } };
+    await expect(shard.put('/big', '', { ...sent, body: blocks(piece(upload, 0, lies)) })).rejects.toMatchObject({
+      code: 'invalid-argument',
+    });
+    expect(await shard.text('/small')).toBe('abc');
+    await shard.put('/small', 'D', { splices: [{ length: 1 }] });
+    expect(await shard.text('/small')).toBe('abcD');
+    expect((await shard.stat('/small')).digest).toMatch(/^sha256:/);
+  });
+});

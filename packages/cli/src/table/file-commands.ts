@@ -117,7 +117,7 @@ const truncate = command({
   name: 'truncate',
   group: 'files',
   summary: 'cut files or extend them with zeros',
-  notes: ['Nothing is read and zeros take no room. A file that is not there is an error; `touch` makes one.'],
+  notes: ['Zeros take no room; nothing is read, save for what is cut to 16 KiB or less. A file that is not there is an error.'],
   args: { paths: many('PATH', 'remote path') },
   flags: { size: value('SIZE', 'The length that they get (0, 64KiB, 100GiB)', parseSize, 's'), ...mutationFlags },
   example: 'nokv truncate -s 0 /runs/7/log.txt',

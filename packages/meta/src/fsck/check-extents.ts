@@ -1,7 +1,7 @@
 /** Extents are counted once for each stored body that names them, and whatever nobody holds waits for its end. */
 import type { UploadId } from '@nokv/types';
 import { FAMILY, GC_KIND, familyEnd, familyStart } from '../key.js';
-import { uploadsNamed, decodeExtent, decodeUpload } from '../value-body.js';
+import { uploadsNamed, decodeDigest, decodeExtent, decodeUpload } from '../value-body.js';
 import type { FsckContext } from './context.js';
 import { undecodable } from './problem.js';
 import { LEDGER, UPLOAD_BUCKETS, UploadWindow, uploadRanges } from './upload-window.js';
@@ -42,13 +42,15 @@ export function* checkExtents(context: FsckContext, from: Uint8Array | undefined
 }
 
 function* checkRows(context: FsckContext): Generator<undefined> {
-  for (const [family, decode, what] of [
-    [FAMILY.extent, decodeExtent, 'extent'],
-    [FAMILY.upload, decodeUpload, 'upload'],
+  for (const [family, decode, what, keyBytes] of [
+    [FAMILY.extent, decodeExtent, 'extent', 17],
+    [FAMILY.upload, decodeUpload, 'upload', 17],
+    // One whose body is gone is looked through by who asks, and replaced by the next that is offered.
+    [FAMILY.digest, decodeDigest, 'digest', 33],
   ] as const) {
     for (const { key, value } of context.kv.range(familyStart(family), familyEnd(family))) {
       try {
-        if (key.length !== 17) throw new Error(`a key of ${key.length} bytes, 17 expected`);
+        if (key.length !== keyBytes) throw new Error(`a key of ${key.length} bytes, ${keyBytes} expected`);
         decode(value);
       } catch (error) {
         context.report(undecodable(key, `${what} ${Buffer.from(key.subarray(1)).toString('hex')}`, error));

@@ -3,6 +3,7 @@ import {
   ID_RANDOM_BYTES,
   LISTED_OPERATIONS,
   LOCK_END_MAX,
+  bodySize,
   isNokvError,
   makeUploadId,
   requestId,
@@ -13,6 +14,7 @@ import {
   type MutationOperations,
   type Piece,
   type PinId,
+  type PublishArgs,
   type SessionId,
   type UploadId,
 } from '@nokv/types';
@@ -41,6 +43,7 @@ export function drawMutation(draw: (below: number) => number): Mutation {
     () => ['create', { entry: path(), mode: 0o644, type: draw(5) === 0 ? 'fifo' : 'file', exclusive: draw(2) === 0, ...OWNER }],
     () => ['publish', { node: path(), body: inline('x'.repeat(draw(200))), mode: 0o644, parents: draw(2) === 0, ...OWNER }],
     () => ['publish', { node: path(), body: inline(String(draw(1000))), mode: 0o600, setMode: true, ...OWNER }],
+    () => ['publish', { node: path(), ...drawSplice(draw), mode: 0o644, ...OWNER }],
     () => ['symlink', { entry: path(), target: Buffer.from('a/b'), ...OWNER }],
     () => ['link', { node: path(), entry: path() }],
     () => ['unlink', { entry: path() }],
@@ -64,6 +67,12 @@ export function drawMutation(draw: (below: number) => number): Mutation {
     ],
   ];
   return (mutations[draw(mutations.length)] as () => Mutation)();
+}
+
+/** Some bytes at the end of a file, or over a part of it. */
+function drawSplice(draw: (below: number) => number): Pick<PublishArgs, 'body' | 'splices'> {
+  const length = draw(50);
+  return { body: inline('s'.repeat(length)), splices: [draw(2) === 0 ? { length } : { offset: draw(100), length }] };
 }
 
 const LISTED: ReadonlySet<string> = new Set(LISTED_OPERATIONS);
@@ -140,7 +149,9 @@ function drawStaged(draw: (below: number) => number, uploads: readonly UploadId[
   });
   const body = { kind: 'blocks', manifest: { size: extents.length * 1000, extents } } as const;
   const node = at(`/${'abcd'[draw(4)]}`);
-  return ['publish', { node, body, upload, endUpload: draw(2) === 0, mode: 0o644, ...OWNER }];
+  const change: Partial<PublishArgs> =
+    draw(3) === 0 ? { splices: [{ length: bodySize(body) }] } : { digest: `sha256:${String(draw(4)).repeat(64)}`, share: draw(2) === 0 };
+  return ['publish', { node, body, upload, endUpload: draw(2) === 0, mode: 0o644, ...change, ...OWNER }];
 }
 
 /** Makes bodies that name one of the uploads name copies in another. */
