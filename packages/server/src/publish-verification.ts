@@ -22,6 +22,10 @@ import {
   type Piece,
   type UploadId,
 } from '@nokv/types';
+import { inLanes } from './lanes.js';
+
+/** What is asked of the store. */
+export type VerifiedStore = Pick<ObjectStore, 'head' | 'get'>;
 
 export interface NewBlocks {
   readonly upload: UploadId;
@@ -45,7 +49,7 @@ const READS_AT_ONCE = 4;
 
 type PieceOfBlock = Pick<Piece, 'offset' | 'length' | 'crc32c'>;
 
-export async function verifyNewBlocks(store: ObjectStore, blocks: NewBlocks, options: VerifyOptions): Promise<void> {
+export async function verifyNewBlocks(store: VerifiedStore, blocks: NewBlocks, options: VerifyOptions): Promise<void> {
   const { upload, manifest, packed = false } = blocks;
   const { readsBack, signal } = options;
   const named = [...piecesByBlock(manifest, upload)];
@@ -69,9 +73,22 @@ export async function verifyNewBlocks(store: ObjectStore, blocks: NewBlocks, opt
   });
 }
 
+/** Looks each block up once, however many publishes of a batch name it: bodies of small files share theirs. */
+export function lookingOnce(store: VerifiedStore): VerifiedStore {
+  const heads = new Map<string, Promise<ObjectHead | undefined>>();
+  return {
+    get: (key, options) => store.get(key, options),
+    head(key, options) {
+      const asked = heads.get(key) ?? store.head(key, options);
+      heads.set(key, asked);
+      return asked;
+    },
+  };
+}
+
 /** Undefined where it cannot be had for little. */
 async function checksumOf(
-  store: ObjectStore,
+  store: VerifiedStore,
   key: string,
   head: ObjectHead,
   { offset, length }: PieceOfBlock,
@@ -98,17 +115,6 @@ function otherBlock(
 
 function bytesOf(named: readonly (readonly [index: number, pieces: readonly PieceOfBlock[]])[]): number {
   return named.reduce((sum, [, pieces]) => pieces.reduce((bytes, { length }) => bytes + length, sum), 0);
-}
-
-async function inLanes<T>(items: readonly T[], lanes: number, work: (item: T, at: number) => Promise<void>): Promise<void> {
-  let next = 0;
-  const lane = async (): Promise<void> => {
-    while (next < items.length) {
-      const at = next++;
-      await work(items[at] as T, at);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(lanes, items.length) }, lane));
 }
 
 /** The distinct pieces of each block of the upload that the manifest names. */

@@ -54,7 +54,8 @@ import { backupShard, type BackupParts } from './backup.js';
 import type { DeadBlockSweep } from './dead-block-sweep.js';
 import type { HitFailpoint } from './failpoints.js';
 import type { Presigning } from './presigning.js';
-import { verifyNewBlocks } from './publish-verification.js';
+import { inLanes } from './lanes.js';
+import { lookingOnce, verifyNewBlocks, type VerifiedStore } from './publish-verification.js';
 import { LockWaits } from './locks/lock-waits.js';
 import type { Tickets } from './tickets.js';
 import { watchChanges } from './watch-changes.js';
@@ -134,6 +135,9 @@ export interface ServiceParts {
   readonly onWatchLag?: (elapsedMs: number) => void;
 }
 
+/** Publishes of one batch that are compared with a bucket side by side. */
+const VERIFIED_AT_ONCE = 16;
+
 /** Whether the arguments or the result concern the object store. */
 function hasErrands(operation: MutationOperation, args: MutationOperations[MutationOperation]['args']): boolean {
   switch (operation) {
@@ -197,11 +201,12 @@ export function makeService(parts: ServiceParts): Service {
   async function verifyPublish(
     { upload, body, packed }: PublishArgs,
     context: { readonly signal?: AbortSignal | undefined },
+    store: VerifiedStore = parts.store,
   ): Promise<void> {
     if (upload === undefined || body.kind === 'inline' || !engine.hasUpload(upload)) return;
     await failpoint?.('before-publish-verification');
     const { signal } = context;
-    await verifyNewBlocks(parts.store, { upload, manifest: body.manifest, packed }, { readsBack: parts.readsBack, signal });
+    await verifyNewBlocks(store, { upload, manifest: body.manifest, packed }, { readsBack: parts.readsBack, signal });
   }
 
   /** In a list one that fails refuses the list, saying which it was. */
@@ -230,14 +235,16 @@ export function makeService(parts: ServiceParts): Service {
   /** What does not pass the verification is answered on the spot; the rest keeps its request ids. */
   async function commitStaged(items: readonly BatchItem[], context: ServedMutateContext): Promise<readonly BatchAnswer[]> {
     const refused = new Map<number, BatchAnswer>();
-    for (const [at, item] of items.entries()) {
-      if (!isStaged(item)) continue;
+    const store = lookingOnce(parts.store);
+    const staged = [...items.entries()].filter(([, item]) => isStaged(item));
+    // What is read back is held in memory meanwhile.
+    await inLanes(staged, parts.readsBack ? 1 : VERIFIED_AT_ONCE, async ([at, item]) => {
       try {
-        await verifyPublish(item.args as PublishArgs, context);
+        await verifyPublish(item.args as PublishArgs, context, store);
       } catch (error) {
         refused.set(at, { ok: false, error: toNokvError(error) });
       }
-    }
+    });
     const idAt = batchItemIds(context.requestId);
     const taken = items.map((item, at) => ({ ...item, requestId: item.requestId ?? idAt(at) }));
     const answers = await engine.mutateMany(
