@@ -53,6 +53,8 @@ export interface StoreHealth {
 
 export interface StoreCallOptions {
   readonly signal?: AbortSignal | undefined;
+  /** Longest time for the call with its repeats, where the store repeats; never longer than its own deadline. */
+  readonly patienceMs?: number | undefined;
 }
 
 export interface DeleteOptions extends StoreCallOptions {

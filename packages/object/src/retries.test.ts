@@ -76,6 +76,21 @@ describe('Retries', () => {
     expect(attempts).toBe(202);
   });
 
+  test('a call may have less patience than the policy, not more', async () => {
+    const clock = fakeClock(5000);
+    const policy = { ...RETRY_POLICY_DEFAULT, attemptsMax: 20, deadlineMs: 10_000, firstDelayMs: 1000, delayMsMax: 2000 };
+    const retries = new Retries(policy, clock, always(1));
+    const fail = () => Promise.reject(new TryAgain(down()));
+    for (const [patienceMs, sleeps] of [
+      [5000, 2],
+      [60_000, 4],
+    ] as const) {
+      const before = clock.sleeps.length;
+      await retries.run('call', undefined, fail, patienceMs).catch(() => undefined);
+      expect(clock.sleeps.slice(before)).toEqual(Array(sleeps).fill(2000));
+    }
+  });
+
   test('a call whose time is up tells what the last whole attempt failed with', async () => {
     const retries = new Retries({ ...RETRY_POLICY_DEFAULT, deadlineMs: 200, firstDelayMs: 1 }, systemClock, always(0));
     const call = retries.run('call', undefined, async ({ number, signal }) => {

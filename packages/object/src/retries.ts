@@ -70,15 +70,22 @@ export class Retries {
     return this.#repeats;
   }
 
-  async run<T>(what: string, signal: AbortSignal | undefined, attempt: (attempt: Attempt) => Promise<T>): Promise<T> {
+  /** @param patienceMs for this call, where it is shorter than the policy's deadline. */
+  async run<T>(
+    what: string,
+    signal: AbortSignal | undefined,
+    attempt: (attempt: Attempt) => Promise<T>,
+    patienceMs = Infinity,
+  ): Promise<T> {
     if (signal?.aborted === true) throw cancelled(signal, 'not-applied');
-    const end = this.#clock.monotonicMs() + this.#policy.deadlineMs;
+    const deadlineMs = Math.min(this.#policy.deadlineMs, patienceMs);
+    const end = this.#clock.monotonicMs() + deadlineMs;
     const stop = new AbortController();
     const onAbort = (): void => stop.abort(signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
     const timer = new AbortController();
-    this.#clock.sleep(this.#policy.deadlineMs, timer.signal).then(
-      () => stop.abort(new NokvError('deadline-exceeded', `${what}: no answer within ${this.#policy.deadlineMs} ms`)),
+    this.#clock.sleep(deadlineMs, timer.signal).then(
+      () => stop.abort(new NokvError('deadline-exceeded', `${what}: no answer within ${deadlineMs} ms`)),
       () => undefined,
     );
     let isAmbiguous = false;
@@ -93,7 +100,7 @@ export class Retries {
         } catch (error) {
           const failure = error instanceof TryAgain ? error.error : error;
           isAmbiguous ||= failure instanceof NokvError && failure.outcome === 'unknown';
-          if (stop.signal.aborted) throw this.#ended(what, signal, isAmbiguous, before ?? failure);
+          if (stop.signal.aborted) throw this.#ended(`${what}: no answer within ${deadlineMs} ms`, signal, isAmbiguous, before ?? failure);
           before = failure;
           if (!(error instanceof TryAgain)) throw error;
           const delayMs = Math.max(this.#delayMs(number), error.afterMs ?? 0);
@@ -102,7 +109,7 @@ export class Retries {
           this.#budget -= RETRY_COST;
           this.#repeats += 1;
           await this.#clock.sleep(delayMs, stop.signal).catch(() => {
-            throw this.#ended(what, signal, isAmbiguous, failure);
+            throw this.#ended(`${what}: no answer within ${deadlineMs} ms`, signal, isAmbiguous, failure);
           });
         }
       }
@@ -136,7 +143,7 @@ export class Retries {
     const outcome = isAmbiguous ? 'unknown' : 'not-applied';
     if (signal?.aborted === true) return cancelled(signal, outcome);
     const because = last instanceof Error ? `; last: ${last.message}` : '';
-    return new NokvError('deadline-exceeded', `${what}: no answer within ${this.#policy.deadlineMs} ms${because}; try again`, {
+    return new NokvError('deadline-exceeded', `${what}${because}; try again`, {
       outcome,
       cause: last,
     });

@@ -61,6 +61,8 @@ export interface S3Store extends ObjectStore {
 
 const CHECK_ATTEMPTS_MAX = 3;
 const IDLE_MS_DEFAULT = 20_000;
+/** After a put that used up its time its caller has waited long enough. */
+const LAST_LOOK_MS = 5000;
 /** An object that is read whole may have this many bytes. */
 const OBJECT_BYTES_MAX = 256 * 1024 * 1024;
 
@@ -147,7 +149,7 @@ class S3ObjectStore implements S3Store {
 
   async inspect(key: string, options: StoreCallOptions = {}): Promise<StoredAs | undefined> {
     checkKey(key);
-    const answer = await this.#run(`look up ${key}`, options.signal, async ({ signal }) => {
+    const answer = await this.#run(`look up ${key}`, options, async ({ signal }) => {
       const found = await this.#requests.send({ method: 'HEAD', key: this.#base + key, signal });
       if (found.status !== 200 && found.status !== 404) throw this.#requests.refusal(found, `look up ${key}`, false);
       return found;
@@ -172,7 +174,7 @@ class S3ObjectStore implements S3Store {
     const checksum = options.crc32c ?? crc32c(bytes);
     const headers = { ...putHeaders(this.#signing.location), 'x-amz-checksum-crc32c': crc32cToBase64(checksum) };
     try {
-      return await this.#run(`write ${key}`, options.signal, async ({ signal, isAmbiguous }): Promise<PutOutcome> => {
+      return await this.#run(`write ${key}`, options, async ({ signal, isAmbiguous }): Promise<PutOutcome> => {
         const answer = await this.#requests.send({ method: 'PUT', key: this.#base + key, headers, body: bytes, signal });
         if (answer.status === 200 || answer.status === 201) return 'created';
         if (answer.status !== 412) throw this.#requests.refusal(answer, `write ${key}`, true);
@@ -190,19 +192,19 @@ class S3ObjectStore implements S3Store {
     const { offset = 0, length, signal } = options;
     checkRange(options.offset, length);
     if (length === 0 || (length === undefined && offset > 0)) return this.#getEdge(key, offset, length, signal);
-    return this.#run(`read ${key}`, signal, (attempt) => this.#getOnce(key, offset, length, attempt, options.into));
+    return this.#run(`read ${key}`, options, (attempt) => this.#getOnce(key, offset, length, attempt, options.into));
   }
 
   async head(key: string, options: StoreCallOptions = {}): Promise<ObjectHead | undefined> {
     checkKey(key);
-    return this.#run(`look up ${key}`, options.signal, ({ signal }) => this.#headOnce(key, signal));
+    return this.#run(`look up ${key}`, options, ({ signal }) => this.#headOnce(key, signal));
   }
 
   async list(prefix: string, options: ListOptions): Promise<ObjectPage> {
     checkPrefix(prefix);
     checkListLimit(options.limit);
     const after = options.after === undefined ? undefined : this.#base + options.after;
-    const page = await this.#run(`list ${prefix}`, options.signal, ({ signal }) =>
+    const page = await this.#run(`list ${prefix}`, options, ({ signal }) =>
       this.#admin.list(this.#base + prefix, after, options.limit, signal),
     );
     return { more: page.more, objects: page.objects.map(({ key, size }) => ({ key: key.slice(this.#base.length), size })) };
@@ -213,7 +215,7 @@ class S3ObjectStore implements S3Store {
       throw new NokvError('invalid-argument', `expected at most ${LIST_KEYS_MAX} keys to delete, found ${keys.length}`);
     for (const key of keys) checkKey(key);
     if (keys.length === 0) return;
-    await this.#run(`delete ${keys.length} objects`, options.signal, ({ signal }) => {
+    await this.#run(`delete ${keys.length} objects`, options, ({ signal }) => {
       options.mayGoOn?.();
       return this.#admin.delete(
         keys.map((key) => this.#base + key),
@@ -227,8 +229,8 @@ class S3ObjectStore implements S3Store {
     await this.#client.close();
   }
 
-  #run<T>(doing: string, signal: AbortSignal | undefined, attempt: (attempt: Attempt) => Promise<T>): Promise<T> {
-    return this.#retries.run(`${this.description}: ${doing}`, signal, attempt);
+  #run<T>(doing: string, { signal, patienceMs }: StoreCallOptions, attempt: (attempt: Attempt) => Promise<T>): Promise<T> {
+    return this.#retries.run(`${this.description}: ${doing}`, signal, attempt, patienceMs);
   }
 
   async #getOnce(key: string, offset: number, length: number | undefined, { signal }: Attempt, into?: Uint8Array): Promise<Uint8Array> {
@@ -261,7 +263,7 @@ class S3ObjectStore implements S3Store {
     if (head === undefined) throw noObject(key, this.description);
     if (head.size < offset) throw shortObject(key, `at least ${offset}`, head.size);
     if (length === 0 || head.size === offset) return new Uint8Array(0);
-    return this.#run(`read ${key}`, signal, (attempt) => this.#getOnce(key, offset, head.size - offset, attempt));
+    return this.#run(`read ${key}`, { signal }, (attempt) => this.#getOnce(key, offset, head.size - offset, attempt));
   }
 
   async #headOnce(key: string, signal: AbortSignal): Promise<ObjectHead | undefined> {
@@ -294,7 +296,9 @@ class S3ObjectStore implements S3Store {
   /** The last word after every attempt's answer was lost: one look, with its own repeats. */
   async #holdsAfterAll(key: string, length: number, checksum: number, signal: AbortSignal | undefined): Promise<boolean> {
     try {
-      return await this.#run(`look up ${key}`, signal, (attempt) => this.#holds(key, length, checksum, attempt.signal));
+      return await this.#run(`look up ${key}`, { signal, patienceMs: LAST_LOOK_MS }, (attempt) =>
+        this.#holds(key, length, checksum, attempt.signal),
+      );
     } catch {
       return false; // The outcome stays unknown.
     }

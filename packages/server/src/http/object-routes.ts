@@ -27,6 +27,8 @@ export interface ObjectRouteParts {
 const BLOCKS_MAX = 16;
 /** Requests that wait for their turn, their bodies unread. */
 const WAITERS_MAX = 512;
+/** Clients give up a connection that is silent for 20 s: before that they hear what is the matter with the store. */
+const PATIENCE_MS = 12_000;
 
 export function objectRoutes(parts: ObjectRouteParts): HttpRoute {
   const { store, tickets, clock } = parts;
@@ -61,7 +63,7 @@ export function objectRoutes(parts: ObjectRouteParts): HttpRoute {
   }
 
   async function keep(upload: UploadId, index: number, bytes: Uint8Array, checksum: number, signal: AbortSignal): Promise<HttpAnswer> {
-    const outcome = await store.putIfAbsent(blockKey(upload, index), bytes, { crc32c: checksum, signal });
+    const outcome = await store.putIfAbsent(blockKey(upload, index), bytes, { crc32c: checksum, signal, patienceMs: PATIENCE_MS });
     if (outcome === 'created') return { status: 201 };
     // Something is there: the same bytes, sent again after a lost answer, or `corrupt`.
     await blocks.putBlock(upload, index, bytes, { crc32c: checksum, signal });
@@ -76,7 +78,7 @@ export function objectRoutes(parts: ObjectRouteParts): HttpRoute {
     const release = await slots.take(request.signal);
     try {
       const cached = await readCached(request, upload, index, range);
-      const bytes = cached ?? (await store.get(blockKey(upload, index), { ...range, signal: request.signal }));
+      const bytes = cached ?? (await store.get(blockKey(upload, index), { ...range, signal: request.signal, patienceMs: PATIENCE_MS }));
       parts.carried.out += bytes.length;
       const headers = { 'content-type': 'application/octet-stream', 'cache-control': 'private, immutable' };
       if (range === undefined) return { status: 200, headers, body: bytes, release };
