@@ -37,7 +37,7 @@ describe('image and log', () => {
     store.inject({ on: 'put', key: '/log/', times: 1e9, effect: () => new Promise((resolve) => setTimeout(resolve, 1)) });
     const kv = new MemoryKv();
     const live = await open(kv, store, clock, 1);
-    expect(await runLoad({ engine: live.engine, clock, seed, steps: 320 })).toBeGreaterThan(50);
+    expect(await runLoad({ engine: live.engine, clock, seed, steps: 320 })).toBeGreaterThan(20);
     if (seed % 2 === 0) {
       const snapshot = kv.snapshot();
       const prefix = ({ sequence }: { readonly sequence: number }): string => imagePrefix(SHARD, sequence, '00000001');
