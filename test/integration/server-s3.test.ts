@@ -55,6 +55,34 @@ async function keys(): Promise<string[]> {
 const body = bodyFor('on s3', 5 * 1024 * 1024);
 
 describe('a server on S3', () => {
+  it('changes parts of bodies, compresses and shares blocks by every way to them', { timeout: 90_000 }, async () => {
+    const server = await start();
+    const ways = { direct: await open(server, s3.env), signed: await open(server), proxied: await open(server, {}, ['proxied']) };
+    for (const [way, client] of Object.entries(ways)) {
+      const text = Buffer.alloc(5 * 1024 * 1024, `${way} step loss\n`);
+      const path = `/parts-${way}`;
+      await client.put(path, text, { compress: 'brotli', dedup: true });
+      const before = (await keys()).length;
+      await client.put(`${path}-again`, text, { dedup: true });
+      await client.copy(path, `${path}-copy`);
+      expect((await keys()).length).toBe(before);
+      let expected = Buffer.from(text);
+      // Often enough that a part is written anew.
+      for (let i = 0; i < 6; i++) {
+        const patch = Buffer.from(`patched ${i}`);
+        expected.set(patch, 1000 + 5000 * i);
+        await client.patch(path, 1000 + 5000 * i, patch);
+        await client.append(path, `line ${i}\n`);
+        expected = Buffer.concat([expected, Buffer.from(`line ${i}\n`)]);
+      }
+      expect(await digestOf(ways.direct, path)).toBe(sha256(expected));
+      expect(await digestOf(ways.proxied, `${path}-copy`)).toBe(sha256(text));
+    }
+    const findings: unknown[] = [];
+    for await (const item of ways.direct.fsck({ checksums: true })) if (item.kind === 'finding') findings.push(item);
+    expect(findings).toEqual([]);
+  });
+
   it(
     'serves clients with credentials directly and others by signed URLs or through its own port, and keeps bodies over a kill',
     { timeout: 90_000 },
