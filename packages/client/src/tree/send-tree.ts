@@ -25,7 +25,7 @@ import { pathFilter, type PathFilter } from './path-filter.js';
 import { readLocalFile } from './read-local-file.js';
 import { RemoteDirectory } from './remote-directory.js';
 import { TaskPool } from './task-pool.js';
-import { LARGE_FILES_MAX, LARGE_FILE_BYTES_MIN, TASKS_MAX, transferJobs } from './transfer-jobs.js';
+import { LARGE_FILES_MAX, LARGE_FILE_BYTES_MIN, TASKS_MAX, TASKS_PER_JOB, transferJobs } from './transfer-jobs.js';
 import { OWNER_WRITE, TreeWriter, type Place, type SourceNode, type Xattr } from './tree-writer.js';
 
 /** Larger files get uploads of their own. */
@@ -93,7 +93,7 @@ export class SendTree {
     const filter = pathFilter(options);
     const jobs = transferJobs(options.jobs);
     const { inlineBytesMax, ...access } = await context.access({ signal });
-    const pool = new TaskPool(Math.min(jobs * 4, TASKS_MAX), signal);
+    const pool = new TaskPool(Math.min(jobs * TASKS_PER_JOB, TASKS_MAX), signal);
     const packed = new PackedFiles({
       context,
       pool,

@@ -13,7 +13,8 @@ export function transferJobs(jobs: number | undefined): number {
   return jobs;
 }
 
-/** Entries under way at once: more than jobs, since many share a request. Each small file among them is open for a moment. */
+/** Entries under way at once: more than jobs, since so many share a request; two requests of 256 are full of them. */
+export const TASKS_PER_JOB = 8;
 export const TASKS_MAX = 512;
 
 /** Bodies from this size on are moved few at a time: each has several blocks in memory. */

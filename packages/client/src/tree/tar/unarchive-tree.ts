@@ -20,7 +20,7 @@ import { PackedFiles } from '../packed-files.js';
 import { pathFilter, type PathFilter } from '../path-filter.js';
 import { keepsOwners, openDestination } from '../put-tree.js';
 import { TaskPool } from '../task-pool.js';
-import { LARGE_FILE_BYTES_MIN, TASKS_MAX, transferJobs } from '../transfer-jobs.js';
+import { LARGE_FILE_BYTES_MIN, TASKS_MAX, TASKS_PER_JOB, transferJobs } from '../transfer-jobs.js';
 import { TreeWriter, type Place, type SourceNode } from '../tree-writer.js';
 import type { TarEntry } from './tar-header.js';
 import { readTar } from './tar-reader.js';
@@ -36,7 +36,7 @@ export async function unarchiveTree(
   const filter = pathFilter(options);
   const transfer = transferSignal(context.clock, options);
   try {
-    const pool = new TaskPool(Math.min(transferJobs(options.jobs) * 4, TASKS_MAX), transfer.signal);
+    const pool = new TaskPool(Math.min(transferJobs(options.jobs) * TASKS_PER_JOB, TASKS_MAX), transfer.signal);
     const packed = new PackedFiles({
       context,
       pool,
