@@ -60,14 +60,14 @@ async function* cardsOf(call: Stat, client: NokvClient, addresses: readonly Addr
   });
 }
 
-/** What `put --tag` set. A symlink has none of its own. */
+/** What `put --tag` set; asked for where the card names any. A symlink has none of its own. */
 async function tagsOf(
   { signal }: Stat,
   client: NokvClient,
   { card, address: { path }, at }: Asked,
 ): Promise<Readonly<Record<string, string>>> {
   if (card.type !== 'file') return {};
-  const names = (await client.listXattrs(path, { signal, at })).filter((name) => tagOfXattr(name) !== undefined);
+  const names = card.xattrs.map((name) => Buffer.from(name).toString()).filter((name) => tagOfXattr(name) !== undefined);
   const values = await Promise.all(names.map(async (name) => await client.getXattr(path, name, { signal, at })));
   return Object.fromEntries(names.map((name, i) => [tagOfXattr(name) ?? '', Buffer.from(values[i] ?? []).toString()]));
 }
