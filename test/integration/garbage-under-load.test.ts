@@ -98,7 +98,11 @@ it('takes nothing that is there while others write, and leaves nothing that is n
   }
 
   await Promise.all([...Array.from({ length: WRITERS }, (_, writer) => write(writer)), collect()]);
-  for (const path of unknown) await operator.unlink(path).catch(() => undefined);
+  for (const path of unknown) {
+    await operator.unlink(path).catch((error: unknown) => {
+      if (!isNokvError(error, 'not-found')) throw error;
+    });
+  }
   expect(counts.puts).toBeGreaterThan(WRITERS * PATHS);
   await using reader = await connect({ address: server.rpc });
   const named: string[] = [];

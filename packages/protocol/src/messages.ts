@@ -2,7 +2,7 @@
  * Requests, answers and control frames as whole frames.
  *
  * Request: `[operation code, ms left, trace id, …, arguments]` where … is `visible` for a read, `request id, actor,
- * acknowledgement, time of the first attempt` for a mutation, `credit` for a stream and nothing for a service. A read or mutation
+ * acknowledgement, milliseconds since the first attempt` for a mutation, `credit` for a stream and nothing for a service. A read or mutation
  * that acts for somebody has one part more before its arguments: the caller.
  * Response and item: the answer alone. Error: an error record. Credit: a u32. Cancel, end, ping, pong: empty or 8 bytes
  * that pong gives back. Goaway: an error record that says why.
@@ -29,7 +29,7 @@ export interface Request extends Envelope {
   readonly requestId: RequestId | undefined;
   readonly actor: string;
   readonly acknowledgement: Acknowledgement;
-  readonly firstAttemptMs: number;
+  readonly attemptAgeMs: number;
   readonly caller: Caller | undefined;
   readonly credit: number;
 }
@@ -45,7 +45,7 @@ const traceId: Schema<string> = text(128);
 const request: Schema<RequestId> = parsedText('request', REQUEST_ID_BYTES_MAX, requestId);
 const actor: Schema<string> = text(LABEL_BYTES_MAX);
 const acknowledgement: Schema<Acknowledgement> = coded(['durable', 'visible']);
-const firstAttempt: Schema<number> = int(0);
+const attemptAge: Schema<number> = int(0);
 const credit: Schema<number> = int(1, CREDIT_MAX);
 
 const ENVELOPE_LENGTHS = { read: 5, mutation: 8, service: 4, stream: 5 } as const;
@@ -53,7 +53,7 @@ const ENVELOPE_LENGTHS = { read: 5, mutation: 8, service: 4, stream: 5 } as cons
 export const ENVELOPE_SHAPES: Shape = {
   common: ['code', deadline.shape, traceId.shape],
   read: ['visible'],
-  mutation: [request.shape, actor.shape, acknowledgement.shape, firstAttempt.shape],
+  mutation: [request.shape, actor.shape, acknowledgement.shape, attemptAge.shape],
   stream: [credit.shape],
   caller: callerIds.shape,
 };
@@ -82,7 +82,7 @@ export function writeRequest<Op extends Operation>(
       request.write(to, mutation.requestId);
       actor.write(to, mutation.actor);
       acknowledgement.write(to, mutation.acknowledgement);
-      firstAttempt.write(to, mutation.firstAttemptMs);
+      attemptAge.write(to, mutation.attemptAgeMs);
     } else if (definition.kind === 'stream') {
       credit.write(to, (envelope as EnvelopeOf<'watch'>).credit);
     }
@@ -116,7 +116,7 @@ export function readRequest(from: MessageReader): Request {
     requestId: undefined as RequestId | undefined,
     actor: '',
     acknowledgement: 'durable' as Acknowledgement,
-    firstAttemptMs: 0,
+    attemptAgeMs: 0,
     caller: undefined as Caller | undefined,
     credit: 0,
     args: undefined as unknown,
@@ -131,8 +131,8 @@ export function readRequest(from: MessageReader): Request {
     value.actor = actor.read(from);
     from.field = 'acknowledgement';
     value.acknowledgement = acknowledgement.read(from);
-    from.field = 'time of the first attempt';
-    value.firstAttemptMs = firstAttempt.read(from);
+    from.field = 'age of the first attempt';
+    value.attemptAgeMs = attemptAge.read(from);
   } else if (definition.kind === 'stream') {
     from.field = 'credit';
     value.credit = credit.read(from);

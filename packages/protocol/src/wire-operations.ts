@@ -235,8 +235,8 @@ export interface MutationEnvelope extends Envelope {
   /** Who asks, as history and change records will name them. */
   readonly actor: string;
   readonly acknowledgement: Acknowledgement;
-  /** The client's wall clock (ms since the epoch) when it first sent this request id. */
-  readonly firstAttemptMs: number;
+  /** How long ago the client first sent this request id, by its own clock: what the clocks of machines differ by does not matter. 0: now. */
+  readonly attemptAgeMs: number;
   /** Whom the call acts for; absent: it is trusted. */
   readonly caller?: Caller | undefined;
 }

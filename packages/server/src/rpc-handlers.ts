@@ -13,9 +13,7 @@ export function rpcHandlers(service: Service, clock: Clock, info: () => ServerIn
     <Op extends MutationOperation>(operation: Op) =>
     (args: Parameters<Service['mutate']>[1], call: MutationCall) =>
       service.mutate(operation, args as never, contextOf(call));
-  // Machines that share a deployment agree on the time to well within the window in which results are kept.
-  const contextOf = (call: MutationCall): ServedMutateContext =>
-    new WireMutateContext(call, Math.max(0, clock.nowMs() - call.firstAttemptMs));
+  const contextOf = (call: MutationCall): ServedMutateContext => new WireMutateContext(call, call.attemptAgeMs);
   return {
     stat: read('stat'),
     lookup: read('lookup'),

@@ -188,13 +188,17 @@ describe('calls', () => {
     const { connection, server } = await joined();
     void connection.call('getattr', { ino: 1 as InodeNumber }, { visible: true, timeoutMs: 5000, traceId: 't1' }).catch(() => undefined);
     expect(await server.request()).toMatchObject({ visible: true, deadlineMs: 5000, traceId: 't1' });
-    const before = Date.now();
     void connection.call('mkdir', mkdirArgs, { ...id('r1'), acknowledgement: 'visible' }).catch(() => undefined);
     const request = await server.request();
     expect(request).toMatchObject({ requestId: 'r1', actor: 'test', acknowledgement: 'visible', deadlineMs: 30_000 });
-    expect(request.firstAttemptMs).toBeGreaterThanOrEqual(before);
-    void connection.call('mkdir', mkdirArgs, { ...id('r1'), actor: 'me', firstAttemptMs: 7 }).catch(() => undefined);
-    expect(await server.request()).toMatchObject({ actor: 'me', firstAttemptMs: 7, acknowledgement: 'durable' });
+    expect(request.attemptAgeMs).toBe(0);
+    const firstAttemptMs = Date.now() - 60_000;
+    void connection.call('mkdir', mkdirArgs, { ...id('r1'), actor: 'me', firstAttemptMs }).catch(() => undefined);
+    const again = await server.request();
+    expect(again).toMatchObject({ actor: 'me', acknowledgement: 'durable' });
+    expect(again.attemptAgeMs).toBeGreaterThanOrEqual(60_000);
+    void connection.call('mkdir', mkdirArgs, { ...id('r1'), firstAttemptMs: Date.now() + 60_000 }).catch(() => undefined);
+    expect((await server.request()).attemptAgeMs).toBe(0);
   });
 
   it('that cannot be sent fail here, and the connection lives', async () => {

@@ -246,7 +246,7 @@ export class WireConnection implements Connection {
       requestId: options.requestId as EnvelopeOf<'mkdir'>['requestId'],
       actor: options.actor ?? this.#options.actor,
       acknowledgement: options.acknowledgement ?? 'durable',
-      firstAttemptMs: options.firstAttemptMs ?? this.#clock.nowMs(),
+      attemptAgeMs: ageOf(options.firstAttemptMs, this.#clock),
       caller,
     };
   }
@@ -477,4 +477,9 @@ export class WireConnection implements Connection {
       await this.ping().catch(() => this.#break(new NokvError('connection-lost', `${this.peer} has been silent for ${silentMs} ms`)));
     }
   }
+}
+
+/** Since a first attempt by the wall clock; 0 for one that is made now. */
+function ageOf(firstAttemptMs: number | undefined, clock: Clock): number {
+  return firstAttemptMs === undefined ? 0 : Math.max(0, Math.floor(clock.nowMs() - firstAttemptMs));
 }

@@ -611,7 +611,7 @@ const MUTATION: EnvelopeOf<'mkdir'> = {
   requestId: '0123456789abcdef0123456789abcdef' as RequestId,
   actor: 'trainer',
   acknowledgement: 'durable',
-  firstAttemptMs: 1_760_000_000_123,
+  attemptAgeMs: 90_061_001,
 };
 
 function envelopeFor(operation: Operation, variant: number): EnvelopeOf<Operation> {

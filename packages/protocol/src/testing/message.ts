@@ -126,12 +126,12 @@ export function decodeBytes(bytes: Uint8Array, operation?: Operation): Message {
 }
 
 function decodeRequest(from: MessageReader, stream: number): Message {
-  const { definition, args, deadlineMs, traceId, visible, requestId, actor, acknowledgement, firstAttemptMs, caller, credit } =
+  const { definition, args, deadlineMs, traceId, visible, requestId, actor, acknowledgement, attemptAgeMs, caller, credit } =
     readRequest(from);
   const common = { deadlineMs, traceId, ...(caller === undefined ? {} : { caller }) };
   const own = {
     read: { visible },
-    mutation: { requestId, actor, acknowledgement, firstAttemptMs },
+    mutation: { requestId, actor, acknowledgement, attemptAgeMs },
     service: {},
     stream: { credit },
   }[definition.kind];

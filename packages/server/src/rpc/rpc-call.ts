@@ -51,8 +51,8 @@ export class RpcCall {
     return this.#request.acknowledgement;
   }
 
-  get firstAttemptMs(): number {
-    return this.#request.firstAttemptMs;
+  get attemptAgeMs(): number {
+    return this.#request.attemptAgeMs;
   }
 
   get caller(): Caller | undefined {

@@ -41,7 +41,7 @@ const MUTATION = {
   requestId: 'r' as RequestId,
   actor: 'me',
   acknowledgement: 'durable',
-  firstAttemptMs: 0,
+  attemptAgeMs: 0,
 } as const;
 const LIMIT = 1 << 22;
 const TARGET = { target: Uint8Array.of(0x61) };
