@@ -88,7 +88,7 @@ it(
   async () => {
     const first = await start('a', { env: { NOKV_FAILPOINTS: 'before-remove-blocks=delay:2000' } });
     const standby = await start('b');
-    await stageAndLeave(await client(first.server), first.server, 100);
+    await stageAndLeave(await client(first.server), first.server, 3000);
     await until('the owner to be about to delete', async () => first.server.log().includes('failpoint before-remove-blocks'));
     first.server.pause();
     const before = first.proxy.deletes;
