@@ -67,11 +67,11 @@ async function measured(
   const times: number[] = [];
   let puts = 0;
   for (let round = 0; round < count; round++) {
-    way.takeRequests();
+    await way.takeRequests();
     const before = performance.now();
     await call();
     times.push(performance.now() - before);
-    puts = Math.max(puts, way.takeRequests().puts);
+    puts = Math.max(puts, (await way.takeRequests()).puts);
   }
   report({ bench: 'rewrite', case: name, value: median(times), unit: 'ms', conditions: { puts } });
   report({ bench: 'rewrite', case: `${name}-puts`, value: puts, unit: 'PUTs', conditions: { rounds: count } });

@@ -46,11 +46,11 @@ export const smallBodiesBench: Bench = {
             await Promise.all(Array.from({ length: WRITERS }, lane));
             floors.push((files / (performance.now() - before)) * 1000);
           }
-          way.takeRequests();
+          await way.takeRequests();
           const before = performance.now();
           await client.putTree(source, `/tree-${bytes}-${round}`);
           rates.push((files / (performance.now() - before)) * 1000);
-          puts = way.takeRequests().puts;
+          puts = (await way.takeRequests()).puts;
         }
         rmSync(source, { recursive: true });
         const value = median(rates);
@@ -74,9 +74,9 @@ export const smallBodiesBench: Bench = {
         return client.put(`/small/${next++}`, Buffer.from(body));
       };
       await drive(put, WRITERS, 1000);
-      way.takeRequests();
+      await way.takeRequests();
       const { perSecond: value } = await drive(put, WRITERS, context.quick ? 1000 : 4000);
-      const { puts } = way.takeRequests();
+      const { puts } = await way.takeRequests();
       context.report({
         bench: 'small',
         case: 'put-16KiB',
