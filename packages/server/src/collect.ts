@@ -17,6 +17,7 @@ import { BLOCKS_PREFIX, describeObject } from './block-inventory.js';
 import { BlockRemoval } from './block-removal.js';
 import type { DeadBlockSweep } from './dead-block-sweep.js';
 import type { HitFailpoint } from './failpoints.js';
+import { inLanes } from './lanes.js';
 import { ORPHAN_GRACE_MS_DEFAULT, strayUploads } from './orphan-sweep.js';
 
 export interface CollectParts {
@@ -161,14 +162,9 @@ function foreignRow(key: string, bytes: number): CollectRow {
 /** Adds to the rows of uploads that will go what the store has of them. */
 async function measured({ store }: CollectParts, rows: readonly PlannedRow[], signal: AbortSignal | undefined): Promise<CollectRow[]> {
   const answer: CollectRow[] = [...rows];
-  let next = 0;
-  async function measure(): Promise<void> {
-    for (let at = next++; at < rows.length; at = next++) {
-      const { upload, ...row } = rows[at] as PlannedRow;
-      answer[at] = upload === undefined || row.state === 'held' ? row : { ...row, ...(await sizeOf(store, upload, signal)) };
-    }
-  }
-  await Promise.all(Array.from({ length: MEASURED_AT_ONCE }, measure));
+  await inLanes(rows, MEASURED_AT_ONCE, async ({ upload, ...row }, at) => {
+    answer[at] = upload === undefined || row.state === 'held' ? row : { ...row, ...(await sizeOf(store, upload, signal)) };
+  });
   return answer;
 }
 

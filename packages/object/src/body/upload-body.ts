@@ -9,6 +9,7 @@ import {
   BLOCK_BYTES_DEFAULT,
   INLINE_BYTES_MAX,
   NokvError,
+  joinExtents,
   type Body,
   type Codec,
   type Extent,
@@ -164,7 +165,7 @@ async function uploadBlocks(source: ByteSource, options: UploadBodyOptions): Pro
       });
     }
     await puts.drain();
-    return { body: { kind: 'blocks', manifest: { size, extents: thinChunks(mergeHoles(extents)) } }, size, digest: await hash?.finish() };
+    return { body: { kind: 'blocks', manifest: { size, extents: thinChunks(joinExtents(extents)) } }, size, digest: await hash?.finish() };
   } catch (error) {
     hash?.abandon();
     await puts.settle();
@@ -207,16 +208,6 @@ export function isZero(bytes: Uint8Array): boolean {
     if (ZEROS.compare(part, 0, part.length, 0, part.length) !== 0) return false;
   }
   return true;
-}
-
-function mergeHoles(extents: readonly Extent[]): readonly Extent[] {
-  const merged: Extent[] = [];
-  for (const extent of extents) {
-    const last = merged.at(-1);
-    if (last !== undefined && 'hole' in last && 'hole' in extent) merged[merged.length - 1] = { hole: true, take: last.take + extent.take };
-    else merged.push(extent);
-  }
-  return merged;
 }
 
 /** At most `limit` tasks at once; the first failure stops new ones. */

@@ -7,11 +7,11 @@
  * Invariants: bytes were compared with the manifest's crc32c before they were written; the name, and so the checksum in it, is part of the
  * header; and each chunk is proved alone, so that a part is read without the rest. Whatever does not match is no entry.
  */
-import { uploadId, type Piece } from '@nokv/types';
+import { CHUNK_BYTES_MIN, chunkCount, uploadId, type Piece } from '@nokv/types';
 import { crc32, formatCrc32c, parseCrc32c } from '../block-checksum.js';
 
-/** What a small range costs to read from the disk. */
-export const CHUNK_BYTES = 64 * 1024;
+/** What a small range costs to read from the disk; chunks of manifests are whole numbers of these. */
+export const CHUNK_BYTES = CHUNK_BYTES_MIN;
 const MAGIC = Buffer.from('nokvpc01', 'latin1');
 const FIXED_BYTES = MAGIC.length + 16;
 /** Files take whole blocks of a file system. */
@@ -47,7 +47,7 @@ export function entryNameBytes(name: string): number | undefined {
 }
 
 export function headerBytes(length: number): number {
-  return FIXED_BYTES + chunkCount(length) * 4 + 4;
+  return FIXED_BYTES + chunkCount(length, CHUNK_BYTES) * 4 + 4;
 }
 
 /** What an entry takes on the disk. */
@@ -57,7 +57,7 @@ export function entryDiskBytes(length: number): number {
 
 /** @param bytes of the piece, compared with its checksum. */
 export function encodeHeader(piece: PieceKey, bytes: Uint8Array): Uint8Array {
-  const count = chunkCount(bytes.length);
+  const count = chunkCount(bytes.length, CHUNK_BYTES);
   const header = Buffer.alloc(headerBytes(bytes.length));
   MAGIC.copy(header);
   header.writeUInt32LE(bytes.length, 8);
@@ -73,7 +73,7 @@ export function encodeHeader(piece: PieceKey, bytes: Uint8Array): Uint8Array {
 
 /** The checksums of the chunks; undefined for what is no header of this piece. */
 export function decodeHeader(header: Uint8Array, piece: PieceKey): Uint32Array | undefined {
-  const count = chunkCount(piece.length);
+  const count = chunkCount(piece.length, CHUNK_BYTES);
   if (header.length !== headerBytes(piece.length)) return undefined;
   const view = Buffer.from(header.buffer, header.byteOffset, header.length);
   if (!view.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
@@ -93,8 +93,4 @@ export function matchesChunks(checksums: Uint32Array, first: number, bytes: Uint
 
 function nameChecksum(piece: PieceKey): number {
   return crc32(Buffer.from(entryName(piece)));
-}
-
-function chunkCount(length: number): number {
-  return Math.ceil(length / CHUNK_BYTES);
 }
