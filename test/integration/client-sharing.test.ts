@@ -3,55 +3,32 @@
  * and goes when nothing does. Days pass on a clock that the test moves.
  */
 import { connect, type NokvClient, type PutOptions } from '@nokv/client';
-import { startServer, type RunningServer } from '@nokv/server';
-import { systemClock, timespecFromMs, type Clock } from '@nokv/types';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import type { RunningServer } from '@nokv/server';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { clockAhead, startServerOnClock, type ServerOnClock } from '../services/server-on-clock.js';
 import { until } from '../services/server.js';
 import { patternBytes, sha256 } from './client-fixture.js';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const DAY_MS = 24 * 3600 * 1000;
+let onClock: ServerOnClock | undefined;
 let directory: string;
 let server: RunningServer;
 let client: NokvClient;
 let days = 0;
 
-/** The wall clock runs ahead by whole days; deadlines, which count monotonic time, notice nothing. */
-const clock: Clock = {
-  ...systemClock,
-  nowMs: () => systemClock.nowMs() + days * DAY_MS,
-  now: () => timespecFromMs(systemClock.nowMs() + days * DAY_MS),
-};
+const clock = clockAhead(() => days * DAY_MS);
 
 beforeEach(async () => {
   days = 0;
-  directory = await mkdtemp(join(tmpdir(), 'nokv-sharing-'));
-  server = await startServer(
-    {
-      data: join(directory, 'data'),
-      listen: '127.0.0.1:0',
-      http: '127.0.0.1:0',
-      object: undefined,
-      control: 'embedded:',
-      durability: 'local',
-      nodeId: undefined,
-      leaseTtlMs: 3000,
-      logLevel: 'silent',
-    },
-    { clock },
-  );
-  client = await connect({ address: server.rpc, clock });
+  onClock = await startServerOnClock('sharing', clock);
+  ({ directory, server, client } = onClock);
   await client.retention.set('/', { keepLast: 0, keepMs: 0 });
 });
-afterEach(async () => {
-  await client?.close();
-  await server?.stop(1000);
-  await rm(directory, { recursive: true, force: true });
-});
+afterEach(() => onClock?.close());
 
 async function blocks(): Promise<number> {
   const files = await readdir(join(directory, 'data'), { recursive: true, withFileTypes: true });

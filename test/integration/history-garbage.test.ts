@@ -3,53 +3,30 @@
  * is taken, whatever became of the rest; what nothing shows goes to the last block.
  */
 import { connect, type AtLike, type NokvClient } from '@nokv/client';
-import { startServer, type RunningServer } from '@nokv/server';
-import { systemClock, timespecFromMs, type Clock } from '@nokv/types';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import type { RunningServer } from '@nokv/server';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { clockAhead, startServerOnClock, type ServerOnClock } from '../services/server-on-clock.js';
 import { until } from '../services/server.js';
 import { patternBytes, sha256 } from './client-fixture.js';
 
 const DAY_MS = 24 * 3600 * 1000;
 
+let onClock: ServerOnClock | undefined;
 let directory: string;
 let server: RunningServer;
 let client: NokvClient;
 let days = 0;
 
-/** The wall clock runs ahead by whole days; leases and deadlines, which count monotonic time, notice nothing. */
-const clock: Clock = {
-  ...systemClock,
-  nowMs: () => systemClock.nowMs() + days * DAY_MS,
-  now: () => timespecFromMs(systemClock.nowMs() + days * DAY_MS),
-};
+const clock = clockAhead(() => days * DAY_MS);
 
 beforeEach(async () => {
   days = 0;
-  directory = await mkdtemp(join(tmpdir(), 'nokv-garbage-'));
-  server = await startServer(
-    {
-      data: join(directory, 'data'),
-      listen: '127.0.0.1:0',
-      http: '127.0.0.1:0',
-      object: undefined,
-      control: 'embedded:',
-      durability: 'local',
-      nodeId: undefined,
-      leaseTtlMs: 3000,
-      logLevel: 'silent',
-    },
-    { clock },
-  );
-  client = await connect({ address: server.rpc, clock });
+  onClock = await startServerOnClock('garbage', clock);
+  ({ directory, server, client } = onClock);
 });
-afterEach(async () => {
-  await client?.close();
-  await server?.stop(1000);
-  await rm(directory, { recursive: true, force: true });
-});
+afterEach(() => onClock?.close());
 
 const FILES = 6;
 const body = (i: number, version: number): Uint8Array => patternBytes(60_000 + i, 1000 * version + i);

@@ -3,13 +3,13 @@
  * snapshots and current bodies name, block for block.
  */
 import { connect, type NokvClient } from '@nokv/client';
-import { startServer, type RunningServer } from '@nokv/server';
-import { systemClock, timespecFromMs, type At, type Clock, type Version } from '@nokv/types';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import type { RunningServer } from '@nokv/server';
+import type { At, Version } from '@nokv/types';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { blocksNamedBy, findingsOf } from '../services/known-blocks.js';
+import { clockAhead, startServerOnClock, type ServerOnClock } from '../services/server-on-clock.js';
 import { until } from '../services/server.js';
 import { keysOfDirectory } from '../services/store-keys.js';
 import { patternBytes } from './client-fixture.js';
@@ -17,43 +17,22 @@ import { patternBytes } from './client-fixture.js';
 const HOUR_MS = 3600 * 1000;
 const SIZE = 100_000;
 
+let onClock: ServerOnClock | undefined;
 let directory: string;
 let server: RunningServer;
 let client: NokvClient;
 let hours = 0;
 /** Bodies that were moved together while the collector settled. */
 let moved = 0;
-const clock: Clock = {
-  ...systemClock,
-  nowMs: () => systemClock.nowMs() + hours * HOUR_MS,
-  now: () => timespecFromMs(systemClock.nowMs() + hours * HOUR_MS),
-};
+const clock = clockAhead(() => hours * HOUR_MS);
 
 beforeEach(async () => {
   hours = 0;
   moved = 0;
-  directory = await mkdtemp(join(tmpdir(), 'nokv-retention-'));
-  server = await startServer(
-    {
-      data: join(directory, 'data'),
-      listen: '127.0.0.1:0',
-      http: '127.0.0.1:0',
-      object: undefined,
-      control: 'embedded:',
-      durability: 'local',
-      nodeId: undefined,
-      leaseTtlMs: 3000,
-      logLevel: 'silent',
-    },
-    { clock },
-  );
-  client = await connect({ address: server.rpc, clock });
+  onClock = await startServerOnClock('retention', clock);
+  ({ directory, server, client } = onClock);
 });
-afterEach(async () => {
-  await client?.close();
-  await server?.stop(1000);
-  await rm(directory, { recursive: true, force: true });
-});
+afterEach(() => onClock?.close());
 
 async function overwrite(path: string, times: number): Promise<void> {
   for (let i = 1; i <= times; i++) await client.put(path, patternBytes(SIZE, i), { parents: true });
